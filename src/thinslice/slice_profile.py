@@ -1,0 +1,162 @@
+"""The slice sensitivity profile as a linear operator along z: y = A x.
+
+x lives on the output grid (slices of spacing d), y are the acquired slices (spacing s, thickness
+T). Row k of A holds the profile of width T centred on acquired slice k, integrated over each
+output voxel, and sums to 1. See docs/method.md for regimes and the choice of damping.
+
+Three facts fix the details:
+
+* An output slice is itself d wide, so a profile narrower than d is taken as d wide. A box of width
+  d centred between two output slices weighs them as linear interpolation does, and one centred on
+  a slice copies it: where T <= d and the centre lies on the grid, the row is a unit vector.
+* Beyond the first and the last output slice the scan is taken to go on unchanged: what a profile
+  covers there is put on the end slice, so that the row keeps its centre of mass as well as it can.
+* Rows touch few columns, so A is sparse and A A^T is banded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import linalg, sparse, special
+
+from thinslice.errors import GeometryError, UsageError
+
+Profile = Literal["box", "gauss"]
+
+_ON_GRID = 1e-4  # of an output spacing: positions closer than this coincide
+
+
+@dataclass(frozen=True, eq=False)
+class SliceGrid:
+    """Acquired and output slices along the normal, in mm from the first acquired slice's centre.
+
+    Attributes:
+        acquired_mm: (m,) increasing centres of the acquired slices.
+        output_mm: (n,) increasing centres of the output slices, equally spaced.
+        thickness_mm: T, width (box) or full width at half maximum (gauss) of the slice profile.
+        profile: shape of the slice profile.
+    """
+
+    acquired_mm: np.ndarray
+    output_mm: np.ndarray
+    thickness_mm: float
+    profile: Profile = "box"
+
+    @property
+    def spacing_mm(self) -> float:
+        """s: distance of acquired slices (the median, should they be uneven)."""
+        return float(np.median(np.diff(self.acquired_mm)))
+
+    @property
+    def output_spacing_mm(self) -> float:
+        """d: distance of output slices."""
+        return float((self.output_mm[-1] - self.output_mm[0]) / (len(self.output_mm) - 1))
+
+    @property
+    def factor(self) -> float:
+        """s / d: how many times finer the output is."""
+        return self.spacing_mm / self.output_spacing_mm
+
+    @property
+    def copies(self) -> bool:
+        """True where acquired slices are slices of the output grid (T <= d): they are copied."""
+        return self.thickness_mm <= self.output_spacing_mm * (1 + _ON_GRID)
+
+    def on_grid(self) -> tuple[np.ndarray, np.ndarray]:
+        """Indices (acquired, output) of the acquired slices that lie on the output grid."""
+        index = (self.acquired_mm - self.output_mm[0]) / self.output_spacing_mm
+        nearest = np.rint(index).astype(int)
+        hit = (np.abs(index - nearest) < _ON_GRID) & (nearest >= 0) & (nearest < len(self.output_mm))
+        return np.flatnonzero(hit), nearest[hit]
+
+
+def plan_grid(
+    slices: int, spacing_mm: float, output_spacing_mm: float, *, thickness_mm: float, profile: Profile = "box"
+) -> SliceGrid:
+    """Place the output slices.
+
+    Gap regime (T < s): the first output centre is the first acquired centre, the last one is not
+    beyond the last acquired centre. Thick regime (T >= s): the slabs are split, the field of view
+    [-s/2, (m - 1/2) s] is filled from its middle, so that both ends are treated alike.
+
+    Args:
+        slices: m, number of acquired slices.
+        spacing_mm: s.
+        output_spacing_mm: d, below s.
+        thickness_mm: T.
+        profile: shape of the slice profile.
+
+    Raises:
+        GeometryError: GEO-FEW with fewer than 4 slices, GEO-NOTTHICK where d is not below s.
+        UsageError: USE-FACTOR outside 1.2 to 8 times.
+    """
+    s, d = float(spacing_mm), float(output_spacing_mm)
+    if slices < 4:
+        raise GeometryError("GEO-FEW", f"{slices} slices found; at least 4 are needed")
+    if d >= s * (1 - 1e-6):
+        raise GeometryError("GEO-NOTTHICK", f"slice spacing {s:g} mm is already at or below the requested {d:g} mm")
+    if not 1.2 - 1e-6 <= s / d <= 8 + 1e-6:
+        raise UsageError(
+            "USE-FACTOR", f"{s:g} mm to {d:g} mm is {s / d:.3g} times finer; 1.2 to 8 times is possible: "
+            f"choose a spacing from {s / 8:.3g} to {s / 1.2:.3g} mm"
+        )
+    acquired = np.arange(slices) * s
+    if thickness_mm < s * (1 - 1e-3):
+        output = np.arange(int(np.floor(acquired[-1] / d + 1e-3)) + 1) * d
+    else:
+        count = int(np.floor(slices * s / d + 1e-3))
+        output = (acquired[-1] - (count - 1) * d) / 2 + np.arange(count) * d
+    return SliceGrid(acquired, output, float(thickness_mm), profile)
+
+
+def slice_operator(grid: SliceGrid) -> sparse.csr_matrix:
+    """A: weights of the output slices in each acquired slice, (m, n), rows sum to 1."""
+    width = max(grid.thickness_mm, grid.output_spacing_mm)
+    d = grid.output_spacing_mm
+    edges = np.concatenate([grid.output_mm - d / 2, [grid.output_mm[-1] + d / 2]])
+    from_centre = edges[None, :] - grid.acquired_mm[:, None]
+    if grid.profile == "gauss" and not grid.copies:
+        sigma = width / (2 * np.sqrt(2 * np.log(2)))
+        cut = 1.5 * width
+        below = special.ndtr(np.clip(from_centre, -cut, cut) / sigma)
+        tail = special.ndtr(-cut / sigma)
+        below = (below - tail) / (1 - 2 * tail)
+    else:
+        below = np.clip(from_centre / width + 0.5, 0, 1)
+    below[:, 0], below[:, -1] = 0, 1  # what lies beyond the ends falls to the end slices
+    weights = np.diff(below, axis=1)
+    weights[weights < _ON_GRID] = 0
+    return sparse.csr_matrix(weights / weights.sum(axis=1, keepdims=True))
+
+
+class Projection:
+    """P = A^T (A A^T + lambda I)^-1, the regularised pseudo-inverse of A (method.md 3b).
+
+    Args:
+        operator: A, (m, n).
+        damping: lambda >= 0. 0 asks for A x = y exactly.
+    """
+
+    def __init__(self, operator: sparse.csr_matrix, damping: float = 0.0) -> None:
+        self.operator = operator
+        self.damping = float(damping)
+        gram = (operator @ operator.T).tocsr()
+        offsets = gram.tocoo()
+        band = int((offsets.col - offsets.row).max())
+        banded = np.zeros((band + 1, gram.shape[0]))
+        for offset in range(band + 1):
+            banded[band - offset, offset:] = gram.diagonal(offset)
+        # Two profiles may coincide on a coarse grid; the smallest damping keeps the factor positive.
+        banded[band] += max(self.damping, 1e-10)
+        self._factor = linalg.cholesky_banded(banded)
+
+    def solve(self, residual: np.ndarray) -> np.ndarray:
+        """(A A^T + lambda I)^-1 r for residuals (m, columns)."""
+        return linalg.cho_solve_banded((self._factor, False), residual)
+
+    def correction(self, residual: np.ndarray) -> np.ndarray:
+        """P r: what to add to x, (n, columns), for residuals r = y - A x of shape (m, columns)."""
+        return self.operator.T @ self.solve(residual)

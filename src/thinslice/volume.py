@@ -1,0 +1,125 @@
+"""Volume: CT values in Hounsfield units with their place in the patient.
+
+Axis order of arrays is (z, y, x), z being the slice axis: the axis along which the scan is coarse.
+Affines map voxel indices in the order (x, y, z) to RAS+ millimetres, as nibabel does. A column of
+the affine is the step in mm from one voxel to the next along that axis, so its length is the
+spacing, and the last column is the centre of voxel (0, 0, 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from thinslice.errors import GeometryError, Notice
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a volume came from, without anybody's identity.
+
+    Attributes:
+        kind: "nifti", "nrrd", "metaimage", "dicom", "array", "phantom", or a library's name.
+        facts: JSON-ready facts for the record (no path, no patient data).
+        warnings: what was noticed while reading.
+        header: what a writer of the same format needs (DICOM headers, array axes); never shown.
+    """
+
+    kind: str = "array"
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[Notice, ...] = ()
+    header: Any = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """An immutable CT volume.
+
+    Attributes:
+        hu: float32 (z, y, x), Hounsfield units, read-only.
+        affine: float64 (4, 4), voxel (x, y, z) to RAS+ mm, read-only.
+        thickness: slice thickness in mm (width of the slice sensitivity profile), or None.
+        padding: bool (z, y, x), True where nothing was ever measured, or None.
+        source: provenance without identity.
+
+    Raises:
+        GeometryError: GEO-SHAPE if `hu` is not three-dimensional, GEO-AFFINE if the affine is not
+            finite or cannot be inverted.
+    """
+
+    hu: np.ndarray
+    affine: np.ndarray
+    thickness: float | None = None
+    padding: np.ndarray | None = None
+    source: Source = field(default_factory=Source)
+
+    def __post_init__(self) -> None:
+        hu = _read_only(self.hu, np.float32)
+        affine = _read_only(self.affine, np.float64)
+        if hu.ndim != 3:
+            raise GeometryError("GEO-SHAPE", f"a volume has 3 dimensions, found {hu.ndim}: {hu.shape}")
+        if affine.shape != (4, 4) or not np.isfinite(affine).all():
+            raise GeometryError("GEO-AFFINE", f"the affine must be 4 x 4 and finite, found {affine.tolist()}")
+        if not np.allclose(affine[3], [0, 0, 0, 1]):
+            raise GeometryError("GEO-AFFINE", f"the affine's last row must be 0 0 0 1, found {affine[3].tolist()}")
+        lengths = np.linalg.norm(affine[:3, :3], axis=0)
+        if lengths.min() <= 0 or abs(np.linalg.det(affine[:3, :3] / np.maximum(lengths, 1e-30))) < 1e-4:
+            raise GeometryError(
+                "GEO-AFFINE", f"the affine cannot be inverted: voxel steps {lengths.round(6).tolist()} mm, determinant "
+                f"{np.linalg.det(affine[:3, :3]):.3g}; repair the file's orientation"
+            )
+        if self.thickness is not None and not (np.isfinite(self.thickness) and self.thickness > 0):
+            raise GeometryError("GEO-THICKNESS", f"slice thickness must be over 0 mm, found {self.thickness}")
+        object.__setattr__(self, "hu", hu)
+        object.__setattr__(self, "affine", affine)
+        if self.padding is not None:
+            padding = _read_only(self.padding, np.bool_)
+            if padding.shape != hu.shape:
+                raise GeometryError("GEO-SHAPE", f"padding mask {padding.shape} does not match the volume {hu.shape}")
+            object.__setattr__(self, "padding", padding)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(slices, rows, columns)."""
+        return self.hu.shape  # type: ignore[return-value]
+
+    @property
+    def voxel_mm(self) -> tuple[float, float, float]:
+        """Lengths of the voxel steps (x, y, z) in mm."""
+        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(x), float(y), float(z)
+
+    @property
+    def slice_spacing_mm(self) -> float:
+        """Distance between the planes of neighbouring slices, along their normal.
+
+        Equal to `voxel_mm[2]` unless the grid is sheared (gantry tilt): there the step to the next
+        slice is longer than the distance of the planes.
+        """
+        x, y, z = self.affine[:3, 0], self.affine[:3, 1], self.affine[:3, 2]
+        normal = np.cross(x, y)
+        return float(abs(normal @ z) / np.linalg.norm(normal))
+
+    def with_slices(self, hu: np.ndarray, *, first: float, step: float, **changes: Any) -> Volume:
+        """The same scan on another grid along z.
+
+        Args:
+            hu: (n, y, x), values on the new grid.
+            first: index of the first new slice, in slices of this volume.
+            step: new spacing over old spacing.
+            **changes: other fields to replace.
+        """
+        affine = self.affine.copy()
+        affine[:3, 3] += first * affine[:3, 2]
+        affine[:3, 2] *= step
+        return replace(self, hu=hu, affine=affine, **changes)
+
+
+def _read_only(array: Any, dtype: Any) -> np.ndarray:
+    """The array in `dtype`, write-protected; the caller's own array is left writable."""
+    view = np.asarray(array, dtype=dtype).view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,1 @@
+"""Methods against known truth: protocols make the cases, metrics score them, a table holds the rows."""

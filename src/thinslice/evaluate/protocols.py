@@ -1,0 +1,153 @@
+"""Protocols: from a thin scan, a thick one whose thin truth is known.
+
+From a thin scan with spacing d, for an integer factor f:
+
+* ``gap``: every f-th slice is kept, beginning with the first; the f - 1 between are the new ones.
+* ``box``: f consecutive slices are averaged into one; all slices are new.
+* ``gauss``: as box, with a Gaussian profile of FWHM f d.
+
+A scan is cut (`cut`) before anything else: a method sees what the table says that it sees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+
+from thinslice.errors import GeometryError, UsageError
+from thinslice.slice_profile import Profile, SliceGrid, plan_grid, slice_operator
+from thinslice.volume import Volume
+
+Protocol = Literal["gap", "box", "gauss"]
+
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+HU_RANGE = (-1024.0, 3071.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One thick scan with its truth.
+
+    Attributes:
+        name: of the scan.
+        protocol: how it was thickened.
+        factor: f, acquired over output spacing.
+        thick: the acquired slices, (m, y, x).
+        grid: where acquired and output slices lie, with the thickness and profile that methods are told.
+        truth: float32 (n, y, x), HU within `HU_RANGE`, on the output slices.
+        new: bool (n,), output slices that the thick scan does not hold.
+    """
+
+    name: str
+    protocol: Protocol
+    factor: int
+    thick: Volume
+    grid: SliceGrid
+    truth: np.ndarray
+    new: np.ndarray
+
+    @property
+    def slug(self) -> str:
+        """Name of the case in file names, such as ``chest_lidc0314_gap_x4``."""
+        return f"{self.name}_{self.protocol}_x{self.factor}"
+
+    @property
+    def truth_volume(self) -> Volume:
+        """The truth with its place in the patient."""
+        d, s = self.grid.output_spacing_mm, self.grid.spacing_mm
+        return self.thick.with_slices(
+            self.truth, first=float(self.grid.output_mm[0] / s), step=d / s, thickness=d, padding=None
+        )
+
+
+def cut(volume: Volume, *, slices: int | None = None, region: int | None = None) -> Volume:
+    """The central `slices` slices and the central `region` x `region` pixels; None keeps all.
+
+    Where the scan is smaller, all of it is kept.
+    """
+    wanted = (slices, region, region)
+    first, stop = [], []
+    for size, keep in zip(volume.shape, wanted, strict=True):
+        if keep is not None and keep < 1:
+            raise UsageError("USE-REGION", f"slices and region must be at least 1, found {keep}")
+        kept = size if keep is None else min(size, keep)
+        first.append((size - kept) // 2)
+        stop.append((size - kept) // 2 + kept)
+    window = tuple(slice(a, b) for a, b in zip(first, stop, strict=True))
+    affine = volume.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ np.array(first[::-1], dtype=float)
+    padding = None if volume.padding is None else volume.padding[window]
+    return replace(volume, hu=volume.hu[window], affine=affine, padding=padding)
+
+
+def make_case(
+    volume: Volume,
+    name: str,
+    *,
+    protocol: Protocol,
+    factor: int,
+    thickness_scale: float = 1.0,
+    told_profile: Profile | None = None,
+) -> Case:
+    """Thicken a thin scan by a protocol.
+
+    Args:
+        volume: the thin scan, already cut.
+        name: of the scan.
+        protocol: "gap", "box" or "gauss".
+        factor: f, a whole number from 2 to 8.
+        thickness_scale: the method is told this many times the true thickness.
+        told_profile: the method is told this profile; None tells it the true one.
+
+    Raises:
+        UsageError: USE-PROTOCOL, USE-FACTOR.
+        GeometryError: GEO-FEW where fewer than 4 thick slices would remain.
+    """
+    if protocol not in PROTOCOLS:
+        raise UsageError("USE-PROTOCOL", f"unknown protocol {protocol!r}; choose from {', '.join(PROTOCOLS)}")
+    if factor != int(factor) or not 2 <= factor <= 8:
+        raise UsageError("USE-FACTOR", f"evaluation factors are whole numbers from 2 to 8, found {factor:g}")
+    f, d, slices = int(factor), volume.slice_spacing_mm, volume.shape[0]
+    m = (slices - 1) // f + 1 if protocol == "gap" else slices // f
+    if m < 4:
+        raise GeometryError("GEO-FEW", f"{slices} slices of {name} leave {m} at factor {f}; at least 4 are needed")
+    n = (m - 1) * f + 1 if protocol == "gap" else m * f
+    # Clipped first: -3024 outside the field of view would else leak into thick slices as a fiction.
+    truth = np.clip(volume.hu[:n], *HU_RANGE)
+    thickness = d if protocol == "gap" else f * d
+    profile: Profile = "gauss" if protocol == "gauss" else "box"
+    grid = plan_grid(m, f * d, d, thickness_mm=thickness, profile=profile)
+    first = 0.0 if protocol == "gap" else (f - 1) / 2
+    _check_grid(grid, n, -first * d)
+    if protocol == "gap":
+        hu = truth[::f]
+        new = np.arange(n) % f != 0
+    else:
+        hu = (slice_operator(grid) @ truth.reshape(n, -1).astype(np.float64)).reshape(m, *truth.shape[1:])
+        new = np.ones(n, dtype=bool)
+    told = thickness * thickness_scale
+    thick = volume.with_slices(hu, first=first, step=f, thickness=told, padding=_thick_padding(volume, n, f, protocol))
+    grid = replace(grid, thickness_mm=told, profile=told_profile or profile)
+    return Case(name, protocol, f, thick, grid, truth, new)
+
+
+def _check_grid(grid: SliceGrid, slices: int, first_mm: float) -> None:
+    """The output grid must be the truth's: else every method would be scored on shifted slices."""
+    if len(grid.output_mm) != slices or abs(grid.output_mm[0] - first_mm) > 1e-6:
+        raise GeometryError(
+            "GEO-GRID",
+            f"planned grid ({len(grid.output_mm)} slices from {grid.output_mm[0]:g} mm) is not the truth's "
+            f"({slices} slices from {first_mm:g} mm)",
+        )
+
+
+def _thick_padding(volume: Volume, slices: int, factor: int, protocol: Protocol) -> np.ndarray | None:
+    """A thick voxel is padding where every thin voxel under it is."""
+    if volume.padding is None:
+        return None
+    padding = volume.padding[:slices]
+    if protocol == "gap":
+        return padding[::factor]
+    return padding.reshape(-1, factor, *padding.shape[1:]).all(axis=1)

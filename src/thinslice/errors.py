@@ -24,7 +24,7 @@ class ThinsliceError(Exception):
         self.code = code
         self.message = " ".join(message.split())
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[ThinsliceError], tuple[str, str]]:
         return type(self), (self.code, self.message)
 
     @property

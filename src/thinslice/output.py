@@ -56,17 +56,23 @@ def whole_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: Path, *, overwrite: bool = False, code: str = "OUT-EXISTS") -> Iterator[Path]:
+def whole_folder(
+    path: Path, *, overwrite: bool = False, code: str = "OUT-EXISTS", suffixes: tuple[str, ...] = (".dcm",)
+) -> Iterator[Path]:
     """Give a temporary folder beside `path`; rename it to `path` at the end.
 
     Under `overwrite` the old folder is renamed away, replaced and only then removed, and only if
-    every file in it carries a name that a run writes; a folder with foreign files is never removed.
+    every file in it carries a name that a run writes (one of `suffixes`); a folder with foreign
+    files is never removed.
     """
     refuse_existing(path, overwrite=overwrite, code=code)
     if path.exists() and not path.is_dir():
         raise OutputError(code, f"output {path.name} is a file; name a folder")
-    if path.is_dir() and (foreign := [p.name for p in path.iterdir() if p.is_dir() or p.suffix != ".dcm"]):
-        raise OutputError(code, f"output folder {path.name} holds {len(foreign)} entries that are no DICOM slices; name another")
+    if path.is_dir() and (foreign := [p.name for p in path.iterdir() if p.is_dir() or p.suffix not in suffixes]):
+        raise OutputError(
+            code,
+            f"output folder {path.name} holds {len(foreign)} entries that no run of this kind writes; name another",
+        )
     unique = uuid.uuid4().hex[:12]
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{unique}-{path.name}")
     old = path.with_name(f"{TEMPORARY_PREFIX}{unique}-old-{path.name}")
@@ -95,7 +101,9 @@ def _as_output_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (28, 122):  # ENOSPC, EDQUOT
-            raise OutputError("OUT-FULL", f"no space left to write {path.name}; free some or choose another place") from error
+            raise OutputError(
+                "OUT-FULL", f"no space left to write {path.name}; free some or choose another place"
+            ) from error
         raise OutputError("OUT-WRITE", f"cannot write {path.name}: {error.strerror or error}") from error
 
 

@@ -100,8 +100,9 @@ def plan_grid(
         raise GeometryError("GEO-NOTTHICK", f"slice spacing {s:g} mm is already at or below the requested {d:g} mm")
     if not 1.2 - 1e-6 <= s / d <= 8 + 1e-6:
         raise UsageError(
-            "USE-FACTOR", f"{s:g} mm to {d:g} mm is {s / d:.3g} times finer; 1.2 to 8 times is possible: "
-            f"choose a spacing from {s / 8:.3g} to {s / 1.2:.3g} mm"
+            "USE-FACTOR",
+            f"{s:g} mm to {d:g} mm is {s / d:.3g} times finer; 1.2 to 8 times is possible: "
+            f"choose a spacing from {s / 8:.3g} to {s / 1.2:.3g} mm",
         )
     acquired = np.arange(slices) * s
     if thickness_mm < s * (1 - 1e-3):

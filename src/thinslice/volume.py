@@ -68,8 +68,9 @@ class Volume:
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
         if lengths.min() <= 0 or abs(np.linalg.det(affine[:3, :3] / np.maximum(lengths, 1e-30))) < 1e-4:
             raise GeometryError(
-                "GEO-AFFINE", f"the affine cannot be inverted: voxel steps {lengths.round(6).tolist()} mm, determinant "
-                f"{np.linalg.det(affine[:3, :3]):.3g}; repair the file's orientation"
+                "GEO-AFFINE",
+                f"the affine cannot be inverted: voxel steps {lengths.round(6).tolist()} mm, determinant "
+                f"{np.linalg.det(affine[:3, :3]):.3g}; repair the file's orientation",
             )
         if self.thickness is not None and not (np.isfinite(self.thickness) and self.thickness > 0):
             raise GeometryError("GEO-THICKNESS", f"slice thickness must be over 0 mm, found {self.thickness}")
@@ -84,7 +85,7 @@ class Volume:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(slices, rows, columns)."""
-        return self.hu.shape  # type: ignore[return-value]
+        return self.hu.shape
 
     @property
     def voxel_mm(self) -> tuple[float, float, float]:

@@ -1,0 +1,46 @@
+"""What all tests share: threads, reproducible examples, the folder of real scans."""
+
+import os
+from pathlib import Path
+
+# Before numpy and torch are first imported: small arrays gain nothing from more threads.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "2")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+settings.register_profile(
+    "thinslice",
+    deadline=None,  # a shared machine has slow moments
+    derandomize=True,  # a failure in CI is the same failure at home
+    max_examples=40,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("thinslice")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_ct() -> Path:
+    """The folder of real scans, read-only: $THINSLICE_CT, or shared/ct beside or inside the checkout.
+
+    Skips where there is none (a stranger's clone); fails in CI, where there must be one.
+    """
+    named = os.environ.get("THINSLICE_CT")
+    places = [Path(named)] if named else [REPOSITORY.parent / "shared" / "ct", REPOSITORY / "shared" / "ct"]
+    for place in places:
+        if (place / "thin").is_dir():
+            return place
+    absent = "no real scans here (THINSLICE_CT names their folder): tests that need them are left out"
+    if os.environ.get("CI"):
+        pytest.fail(f"in CI they must run: {absent}", pytrace=False)
+    pytest.skip(absent)

@@ -79,8 +79,8 @@ def edge_width_mm(result: np.ndarray, edges: Edges) -> float:
     crossings = ~above[:, :-1] & above[:, 1:]
     distance = np.where(crossings, np.abs(offsets[:-1])[None, :], np.inf)
     start = np.argmin(distance, axis=1)
-    widths = _reach(rise, start + 1, 0.9) + _reach(1 - rise[:, ::-1], len(offsets) - 1 - start, 0.9) - (
-        len(offsets) - 1
+    widths = (
+        _reach(rise, start + 1, 0.9) + _reach(1 - rise[:, ::-1], len(offsets) - 1 - start, 0.9) - (len(offsets) - 1)
     )
     return float(np.median(np.maximum(widths, 0)) * edges.step_mm)
 

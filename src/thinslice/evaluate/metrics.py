@@ -72,11 +72,12 @@ class Judge:
         self._edges = find_edges(case.truth, step_mm=d, acquired_mm=case.grid.spacing_mm)
 
     def _tissue(self, smooth: np.ndarray, low: float, high: float) -> np.ndarray:
-        """Voxels of a tissue, away from its border by 2 pixels in plane and one acquired spacing along z."""
-        mask = (smooth > low) & (smooth < high)
-        along_z = round(self.case.grid.factor)
-        mask = ndimage.binary_erosion(mask, np.ones((2 * along_z + 1, 1, 1)), border_value=True)
-        return ndimage.binary_erosion(mask, np.ones((1, 5, 5)), border_value=True)
+        """Voxels of a tissue, 2 pixels in plane and half an acquired spacing along z away from its border.
+
+        What lies beyond the region counts as border.
+        """
+        along_z = int(np.ceil(self.case.grid.factor / 2 - 1e-6))
+        return ndimage.binary_erosion((smooth > low) & (smooth < high), np.ones((2 * along_z + 1, 5, 5)))
 
     def score(self, result: np.ndarray) -> Scores:
         """Scores of a result.
@@ -89,7 +90,7 @@ class Judge:
         """
         case = self.case
         if result.shape != case.truth.shape:
-            raise GeometryError("GEO-SHAPE", f"the result of {case.slug} is {result.shape}, its truth {case.truth.shape}")
+            raise GeometryError("GEO-SHAPE", f"the result of {case.slug} is {result.shape}, not {case.truth.shape}")
         sums = _Sums()
         for k in range(len(result)):
             ours = np.clip(result[k], *HU_RANGE).astype(np.float64)

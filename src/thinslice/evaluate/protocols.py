@@ -38,6 +38,7 @@ class Case:
         grid: where acquired and output slices lie, with the thickness and profile that methods are told.
         truth: float32 (n, y, x), HU within `HU_RANGE`, on the output slices.
         new: bool (n,), output slices that the thick scan does not hold.
+        told_thickness: thickness that methods are told, over the true one.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Case:
     grid: SliceGrid
     truth: np.ndarray
     new: np.ndarray
+    told_thickness: float = 1.0
 
     @property
     def slug(self) -> str:
@@ -130,7 +132,7 @@ def make_case(
     told = thickness * thickness_scale
     thick = volume.with_slices(hu, first=first, step=f, thickness=told, padding=_thick_padding(volume, n, f, protocol))
     grid = replace(grid, thickness_mm=told, profile=told_profile or profile)
-    return Case(name, protocol, f, thick, grid, truth, new)
+    return Case(name, protocol, f, thick, grid, truth, new, thickness_scale)
 
 
 def _check_grid(grid: SliceGrid, slices: int, first_mm: float) -> None:

@@ -1,0 +1,61 @@
+"""Other tools in the same table: thick volumes out, their results in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from thinslice import files, scan
+from thinslice.errors import GeometryError, InputError
+from thinslice.evaluate.protocols import Case
+
+ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+
+
+def write_input(case: Case, folder: Path) -> Path:
+    """Write the thick volume of a case, in float32: block means are no whole numbers of HU.
+
+    A file that is there already is replaced: it is the same volume.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{case.slug}.nii.gz"
+    files.write(case.thick, path, dtype="float32", overwrite=True)
+    return path
+
+
+def read_result(case: Case, folder: Path, name: str) -> np.ndarray:
+    """The result of another tool, (n, y, x) HU on the truth's grid.
+
+    Args:
+        case: the case that the tool was given.
+        folder: where its results are, named as the inputs were.
+        name: of the tool, for messages.
+
+    Raises:
+        InputError: IN-RESULT where there is no such file.
+        GeometryError: GEO-SHAPE or GEO-GRID where it lies on another grid than the truth.
+    """
+    found = [path for ending in ENDINGS if (path := folder / f"{case.slug}{ending}").is_file()]
+    if not found:
+        raise InputError("IN-RESULT", f"no result {case.slug}.nii.gz of {name} in folder {folder.name}")
+    # The slice axis is that of our own inputs: on isotropic results it could not be told.
+    volume = scan.read(found[0], axis="z")
+    truth = case.truth_volume
+    if volume.shape != truth.shape:
+        raise GeometryError(
+            "GEO-SHAPE",
+            f"the result {found[0].name} of {name} has {volume.shape} voxels (z, y, x), the truth {truth.shape}; "
+            f"write it on slices {case.grid.output_spacing_mm:g} mm apart from {case.grid.output_mm[0]:+g} mm of the "
+            "first thick slice",
+        )
+    corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=float)
+    corners[:, :3] *= np.array(truth.shape[::-1]) - 1
+    apart = float(np.abs((corners @ (volume.affine - truth.affine).T)[:, :3]).max())
+    if apart > 0.1 * min(truth.voxel_mm):
+        raise GeometryError(
+            "GEO-GRID",
+            f"the result {found[0].name} of {name} lies up to {apart:.3g} mm off the truth's grid; "
+            "its slices must be the truth's",
+        )
+    return volume.hu

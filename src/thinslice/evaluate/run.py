@@ -1,0 +1,186 @@
+"""Run methods on cases: scans x protocols x factors x methods x seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from thinslice import scan
+from thinslice.errors import UsageError
+from thinslice.evaluate.exchange import read_result, write_input
+from thinslice.evaluate.methods import CLASSICAL, Effort, Progress, check_methods, run_methods
+from thinslice.evaluate.metrics import Judge
+from thinslice.evaluate.protocols import Case, Protocol, cut, make_case
+from thinslice.evaluate.table import Row, Table
+from thinslice.slice_profile import Profile
+from thinslice.volume import Volume
+
+DEFAULT_METHODS = ("linear", "cubic", "bspline", "smooth", "thinslice-scan")
+
+OnResult = Callable[[Case, str, np.ndarray], None]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Files that other tools share a table by.
+
+    Attributes:
+        write_inputs: folder for the thick volumes of all cases, or None.
+        score: folders with the results of other tools, by the name of their row.
+    """
+
+    write_inputs: Path | None
+    score: Mapping[str, Path]
+
+
+def evaluate(
+    paths: Sequence[str | Path | Volume],
+    *,
+    protocols: Sequence[Protocol] = ("gap", "box"),
+    factors: Sequence[int] = (2, 4),
+    methods: Sequence[str] = DEFAULT_METHODS,
+    slices: int | None = None,
+    region: int | None = None,
+    budget: float = 180.0,
+    iterations: int | None = None,
+    seeds: Sequence[int] = (0,),
+    thickness_scale: float = 1.0,
+    told_profile: Profile | None = None,
+    write_inputs: str | Path | None = None,
+    score: Mapping[str, str | Path] | None = None,
+    on_progress: Progress | None = None,
+    on_result: OnResult | None = None,
+) -> Table:
+    """Measure methods against known truth.
+
+    Every scan is cut, thickened by every protocol and factor, given to every method, and its results
+    are scored against the thin slices that the scan had. See docs for protocols and scores.
+
+    Args:
+        paths: thin scans: paths or volumes.
+        protocols: "gap", "box", "gauss".
+        factors: whole numbers from 2 to 8.
+        methods: names of rows; may be empty where only files are written or scored.
+        slices: keep the central slices only.
+        region: keep the central region x region pixels only.
+        budget: seconds for each fit.
+        iterations: steps for each fit instead of seconds.
+        seeds: learned methods run once for each.
+        thickness_scale: methods are told this many times the true thickness.
+        told_profile: methods are told this profile in place of the true one.
+        write_inputs: folder for the thick volumes, as ``SCAN_PROTOCOL_xFACTOR.nii.gz``.
+        score: folders of results under the same file names, by row name.
+        on_progress: called with (stage, done, total).
+        on_result: called with (case, method, result) for every result of the first seed, and once
+            for each case with method "truth".
+
+    Returns:
+        The table, one row for each case, method and seed.
+
+    Raises:
+        UsageError: a protocol, factor, method or region that does not exist.
+        InputError: a scan, or a result to be scored, that cannot be read.
+        GeometryError: too few slices, or a result that is not on the truth's grid.
+    """
+    check_methods(methods)
+    if not seeds:
+        raise UsageError("USE-SEEDS", "at least one seed is needed, found none")
+    exchange = Exchange(
+        write_inputs=None if write_inputs is None else Path(write_inputs),
+        score={name: Path(folder) for name, folder in (score or {}).items()},
+    )
+    effort = Effort(budget_s=budget, iterations=iterations)
+    table = Table()
+    names = scan_names(paths)
+    total = len(names) * len(protocols) * len(factors)
+    done = 0
+    for path, name in zip(paths, names, strict=True):
+        volume = cut(path if isinstance(path, Volume) else scan.read(path), slices=slices, region=region)
+        for protocol, factor in product(protocols, factors):
+            case = make_case(
+                volume,
+                name,
+                protocol=protocol,
+                factor=factor,
+                thickness_scale=thickness_scale,
+                told_profile=told_profile,
+            )
+            if on_progress:
+                on_progress(case.slug, done, total)
+            table += _run_case(case, methods, exchange, effort, seeds, on_progress, on_result)
+            done += 1
+    if on_progress:
+        on_progress("done", total, total)
+    return table
+
+
+def scan_names(paths: Sequence[str | Path | Volume]) -> list[str]:
+    """A name for every scan, from its path; repeated names are numbered."""
+    names: list[str] = []
+    for number, path in enumerate(paths, 1):
+        name = f"scan{number}" if isinstance(path, Volume) else Path(path).resolve().name
+        for ending in (".gz", ".nii", ".nrrd", ".mha", ".mhd", ".zip"):
+            name = name.removesuffix(ending)
+        names.append(name if name not in names else f"{name}_{number}")
+    return names
+
+
+def _run_case(
+    case: Case,
+    methods: Sequence[str],
+    exchange: Exchange,
+    effort: Effort,
+    seeds: Sequence[int],
+    on_progress: Progress | None,
+    on_result: OnResult | None,
+) -> list[Row]:
+    """All rows of one case."""
+    if exchange.write_inputs is not None:
+        write_input(case, exchange.write_inputs)
+    if not methods and not exchange.score:
+        return []
+    judge = Judge(case)
+    if on_result:
+        on_result(case, "truth", case.truth)
+    rows = []
+    for method, seed, result, seconds in _results(case, methods, exchange, effort, seeds, on_progress):
+        rows.append(
+            Row(
+                scan=case.name,
+                protocol=case.protocol,
+                factor=case.factor,
+                method=method,
+                seed=seed,
+                told_thickness=case.told_thickness,
+                told_profile=case.grid.profile,
+                seconds=seconds,
+                **asdict(judge.score(result)),
+            )
+        )
+        if on_result and seed == seeds[0]:
+            on_result(case, method, result)
+    return rows
+
+
+def _results(
+    case: Case,
+    methods: Sequence[str],
+    exchange: Exchange,
+    effort: Effort,
+    seeds: Sequence[int],
+    on_progress: Progress | None,
+) -> Iterable[tuple[str, int, np.ndarray, float]]:
+    """(method, seed, result, seconds), one at a time: results of a large scan do not fit side by side."""
+    chance = [name for name in methods if name not in CLASSICAL]
+    for number, seed in enumerate(seeds):
+        names = methods if number == 0 else chance
+        for name, result, seconds in run_methods(
+            case.thick, case.grid, names, effort=effort, seed=seed, on_progress=on_progress
+        ):
+            yield name, seed, result, seconds
+    for name, folder in exchange.score.items():
+        yield name, seeds[0], read_result(case, folder, name), float("nan")

@@ -1,0 +1,155 @@
+"""The table: one row for each scan, protocol, factor, method and seed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections import defaultdict
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich import box
+from rich.table import Table as RichTable
+
+from thinslice.evaluate.metrics import Scores
+from thinslice.output import whole_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What a screen of 80 columns holds: score, heading, decimals.
+SHOWN = (
+    ("psnr_new", "psnr", 2),
+    ("ssim_new", "ssim", 3),
+    ("mae_new", "mae", 1),
+    ("bias_lung", "lung", 1),
+    ("bias_soft", "soft", 1),
+    ("bias_bone", "bone", 1),
+    ("laa950", "laa", 1),
+    ("edge_mm", "edge", 2),
+    ("seconds", "s", 1),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Scores):
+    """What a method scored on a case.
+
+    Attributes:
+        scan: name of the scan.
+        protocol: "gap", "box" or "gauss".
+        factor: acquired over output spacing.
+        method: name of the row, a method or a scored tool.
+        seed: of the fit; 0 for methods without chance.
+        told_thickness: thickness the method was told, over the true one.
+        told_profile: profile the method was told.
+        seconds: wall time of fit and synthesis; nan for a scored tool.
+    """
+
+    scan: str
+    protocol: str
+    factor: int
+    method: str
+    seed: int
+    told_thickness: float
+    told_profile: str
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row with what it is first and its scores behind."""
+        values = asdict(self)
+        scores = [field.name for field in fields(Scores)]
+        return {name: values[name] for name in [n for n in values if n not in scores] + scores}
+
+    @property
+    def case(self) -> tuple[str, str, int, float, str]:
+        """What the method was given."""
+        return self.scan, self.protocol, self.factor, self.told_thickness, self.told_profile
+
+    @property
+    def title(self) -> str:
+        """The case in words, such as ``chest_lidc0314, gap x4``."""
+        told = "" if self.told_thickness == 1 else f", told {self.told_thickness:g} of its thickness"
+        own = "gauss" if self.protocol == "gauss" else "box"
+        told += "" if self.told_profile == own else f", told a {self.told_profile} profile"
+        return f"{self.scan}, {self.protocol} x{self.factor}{told}"
+
+
+class Table(list[Row]):
+    """Rows in the order in which they were measured."""
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The rows as a data frame; needs pandas."""
+        import pandas as pd
+
+        return pd.DataFrame([row.as_dict() for row in self])
+
+    def to_csv(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write one line a row, with a line of names first."""
+        names = [*_row_names()]
+        with whole_file(Path(path), overwrite=overwrite) as file, file.open("w", newline="") as handle:
+            writer = csv.DictWriter(handle, names)
+            writer.writeheader()
+            writer.writerows(row.as_dict() for row in self)
+
+    def to_json(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write a list of objects; scores that are no finite number are null."""
+        with whole_file(Path(path), overwrite=overwrite) as file:
+            file.write_text(json.dumps([_finite(row.as_dict()) for row in self], indent=1) + "\n")
+
+    def cases(self) -> dict[str, list[tuple[str, dict[str, float], float]]]:
+        """Rows by case title: method, mean scores over seeds, and the spread of psnr_new over them."""
+        grouped: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+        for row in self:
+            grouped[row.title][row.method].append(row)
+        return {
+            title: [
+                (
+                    method,
+                    {name: float(np.mean([getattr(row, name) for row in rows])) for name in _score_names()},
+                    float(np.std([row.psnr_new for row in rows], ddof=1)) if len(rows) > 1 else 0.0,
+                )
+                for method, rows in methods.items()
+            ]
+            for title, methods in grouped.items()
+        }
+
+    def rich(self) -> RichTable:
+        """The table for a terminal of 80 columns: means over seeds, the best psnr of a case in bold."""
+        shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+        shown.add_column("method", min_width=14, no_wrap=True)
+        for _, heading, _ in SHOWN:
+            shown.add_column(heading, justify="right", no_wrap=True)
+        for title, methods in self.cases().items():
+            shown.add_row(f"[cyan]{title}[/cyan]")
+            best = max(scores["psnr_new"] for _, scores, _ in methods)
+            for number, (method, scores, spread) in enumerate(methods, 1):
+                cells = [format_score(scores[name], decimals) for name, _, decimals in SHOWN]
+                if spread:
+                    cells[0] += f"±{spread:.2f}"
+                style = "bold" if scores["psnr_new"] == best else ""
+                shown.add_row(f"  {method}", *cells, style=style, end_section=number == len(methods))
+        return shown
+
+
+def format_score(value: float, decimals: int) -> str:
+    """A figure for a table; a dash for what could not be measured."""
+    if math.isnan(value):
+        return "-"
+    return "inf" if math.isinf(value) else f"{round(value, decimals) + 0.0:.{decimals}f}"
+
+
+def _score_names() -> list[str]:
+    return [*(field.name for field in fields(Scores)), "seconds"]
+
+
+def _row_names() -> list[str]:
+    scores = [field.name for field in fields(Scores)]
+    return [field.name for field in fields(Row) if field.name not in scores] + scores
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}

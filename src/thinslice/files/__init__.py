@@ -1,0 +1,145 @@
+"""NIfTI, NRRD and MetaImage in and out. DICOM has its own package.
+
+Third-party libraries are imported when a file of theirs is met.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from thinslice.errors import InputError, Notice, OutputError, UsageError
+from thinslice.output import refuse_existing, whole_file
+from thinslice.volume import Volume
+
+__all__ = ["ENDINGS", "check_target", "has_known_ending", "read", "write"]
+
+ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
+
+_INT16 = np.iinfo(np.int16)
+
+
+def has_known_ending(path: str | PathLike[str]) -> bool:
+    """True where the name says that the file is one of `ENDINGS`."""
+    return _ending(Path(path)) is not None
+
+
+def read(
+    path: str | PathLike[str], *, axis: str | int | None = None, rescale: tuple[float, float] | None = None
+) -> Volume:
+    """Read a CT volume from a file.
+
+    Args:
+        path: .nii, .nii.gz, .nrrd, .mha or .mhd.
+        axis: slice axis ("x", "y" or "z" of the file's index order); by default the axis with the
+            largest spacing.
+        rescale: slope and intercept from stored values to HU, in place of what the file says; the
+            check that values can be HU is then left out.
+
+    Returns:
+        The volume, its slice axis being z. Thickness is None: these formats do not say it.
+
+    Raises:
+        InputError: FILE-MISSING, FILE-UNREADABLE, FILE-FORMAT, FILE-BROKEN, FILE-DIMS, FILE-DTYPE,
+            FILE-SCALE, FILE-NAN, FILE-NOTHU.
+        GeometryError: GEO-SPACING, GEO-AFFINE, GEO-TIE.
+        UsageError: USE-AXIS, USE-RESCALE.
+    """
+    path = Path(path)
+    check_there(path)
+    ending = _ending(path)
+    if ending is None:
+        raise InputError(
+            "FILE-FORMAT", f"{path.name} is neither DICOM nor one of {', '.join(ENDINGS)}; convert it to one of them"
+        )
+    if not path.is_file():
+        raise InputError("FILE-UNREADABLE", f"{path.name} is no file, though its name says so; give the file in it")
+    if ending.startswith(".nii"):
+        from thinslice.files import nifti
+
+        return nifti.read(path, axis=axis, rescale=rescale)
+    from thinslice.files import itk
+
+    return itk.read(path, axis=axis, rescale=rescale)
+
+
+def write(
+    volume: Volume, path: str | PathLike[str], *, dtype: str = "int16", overwrite: bool = False
+) -> tuple[Notice, ...]:
+    """Write a volume to a file, in the axis order of the file that it came from.
+
+    Args:
+        volume: HU and their place.
+        path: .nii, .nii.gz, .nrrd, .mha or .mhd.
+        dtype: "int16" (HU rounded; float32 where a value does not fit) or "float32".
+        overwrite: replace an existing file.
+
+    Returns:
+        What the user should know: FILE-FLOAT where int16 could not hold the values.
+
+    Raises:
+        OutputError: OUT-FORMAT, OUT-EXISTS, OUT-WRITE, OUT-FULL.
+        GeometryError: GEO-SHEAR for a sheared grid in other formats than NIfTI.
+        UsageError: USE-DTYPE.
+    """
+    path = Path(path)
+    check_target(path, affine=volume.affine, overwrite=overwrite)
+    if dtype not in ("int16", "float32"):
+        raise UsageError("USE-DTYPE", f"dtype must be int16 or float32, found {dtype}")
+    stored = np.dtype(dtype)
+    notices: tuple[Notice, ...] = ()
+    lowest, highest = float(volume.hu.min()), float(volume.hu.max())
+    if dtype == "int16" and not (_INT16.min - 0.5 <= lowest and highest < _INT16.max + 0.5):
+        stored = np.dtype(np.float32)
+        notices = (Notice("FILE-FLOAT", f"values reach from {lowest:g} to {highest:g} HU: written as float32"),)
+    if _ending(path) in (".nii", ".nii.gz"):
+        from thinslice.files import nifti
+
+        with whole_file(path, overwrite=overwrite) as temporary:
+            nifti.write(volume, temporary, dtype=stored)
+    else:
+        from thinslice.files import itk
+
+        itk.write(volume, path, dtype=stored, overwrite=overwrite)
+    return notices
+
+
+def check_target(path: str | PathLike[str], *, affine: np.ndarray, overwrite: bool = False) -> None:
+    """Refuse, before any work, an output file that could not be written afterwards.
+
+    Raises:
+        OutputError: OUT-FORMAT, OUT-EXISTS, OUT-WRITE.
+        GeometryError: GEO-SHEAR.
+    """
+    path = Path(path)
+    ending = _ending(path)
+    if ending is None:
+        raise OutputError("OUT-FORMAT", f"output {path.name} must end in {', '.join(ENDINGS)}")
+    refuse_existing(path, overwrite=overwrite)
+    if ending == ".mhd":
+        refuse_existing(path.with_suffix(".raw"), overwrite=overwrite)
+    if not ending.startswith(".nii"):
+        from thinslice.files.itk import refuse_shear
+
+        refuse_shear(affine)
+
+
+def check_there(path: Path) -> None:
+    """Refuse a path that leads nowhere.
+
+    Raises:
+        InputError: FILE-MISSING, FILE-UNREADABLE (no permission, a loop of links).
+    """
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        raise InputError("FILE-MISSING", f"input {path.name} does not exist; check the path") from error
+    except OSError as error:
+        raise InputError("FILE-UNREADABLE", f"input {path.name} cannot be read: {error.strerror}") from error
+
+
+def _ending(path: Path) -> str | None:
+    name = path.name.lower()
+    return next((ending for ending in ENDINGS if name.endswith(ending)), None)

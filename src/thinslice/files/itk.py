@@ -1,0 +1,170 @@
+"""NRRD and MetaImage in and out, through SimpleITK; its images to Volumes and back.
+
+ITK counts in LPS: x and y have the opposite sense of RAS. An ITK image is direction * spacing *
+index + origin; for an image that is upright (axes at right angles) this is any affine.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from thinslice.errors import GeometryError, InputError
+from thinslice.files.assemble import assemble, check_dtype, check_rescale, check_shape, refuse_other_than_hu, slabs_of
+from thinslice.files.axes import in_file_order
+from thinslice.files.metaimage import check_complete
+from thinslice.output import whole_file
+from thinslice.volume import Volume
+
+_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_SQUARE = 1e-5  # radian: below, axes count as at right angles (5 micrometres over a body)
+
+
+def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, float] | None = None) -> Volume:
+    """Read an NRRD or MetaImage file.
+
+    Args:
+        path: .nrrd, .mha or .mhd.
+        axis: slice axis ("x", "y", "z" of the file), else the one with the largest spacing.
+        rescale: slope and intercept from stored values to HU.
+
+    Raises:
+        InputError: FILE-FORMAT, FILE-BROKEN, FILE-DIMS, FILE-DTYPE, FILE-NAN, FILE-NOTHU.
+        GeometryError: GEO-SPACING, GEO-AFFINE, GEO-TIE.
+    """
+    kind = "nrrd" if path.suffix.lower() == ".nrrd" else "metaimage"
+    scale = check_rescale(rescale) if rescale else (1.0, 0.0)
+    try:
+        if kind == "nrrd":
+            with path.open("rb") as file:
+                if file.read(4) != b"NRRD":
+                    raise InputError("FILE-FORMAT", f"{path.name} is not NRRD, though its name says so; rename it")
+        else:
+            check_complete(path)
+        image = sitk.ReadImage(str(path))
+    except OSError as error:
+        raise InputError("FILE-UNREADABLE", f"{path.name} cannot be read: {error.strerror or error}") from error
+    except RuntimeError as error:
+        raise _in_our_words(str(error), path.name) from error
+    volume = from_image(image, name=path.name, kind=kind, axis=axis, scale=scale)
+    return volume if rescale else refuse_other_than_hu(volume, path.name)
+
+
+def write(volume: Volume, path: Path, *, dtype: np.dtype, overwrite: bool = False) -> None:
+    """Write an NRRD or MetaImage file; .mhd is a header with a .raw file beside it.
+
+    Args:
+        volume: what to write, in the axis order of the file it was read from.
+        path: .nrrd, .mha or .mhd.
+        dtype: int16 (rounded) or float32.
+        overwrite: replace files that exist.
+
+    Raises:
+        GeometryError: GEO-SHEAR.
+    """
+    image = to_image(volume, dtype=dtype)
+    with whole_file(path, overwrite=overwrite) as temporary:
+        if path.suffix.lower() == ".mhd":
+            with whole_file(path.with_suffix(".raw"), overwrite=overwrite) as data:
+                _write_pair(image, temporary, data, data_name=path.with_suffix(".raw").name)
+        else:
+            sitk.WriteImage(image, str(temporary), useCompression=True, compressionLevel=1)
+
+
+def from_image(
+    image: sitk.Image,
+    *,
+    name: str,
+    kind: str,
+    axis: str | int | None = None,
+    scale: tuple[float, float] = (1.0, 0.0),
+    thickness: float | None = None,
+) -> Volume:
+    """A SimpleITK image as a Volume; arguments as in `assemble`."""
+    values = sitk.GetArrayViewFromImage(image)
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        count = image.GetNumberOfComponentsPerPixel()
+        raise InputError("FILE-DTYPE", f"{name} holds {count} values per voxel (RGB or a vector); CT has one")
+    check_dtype(values.dtype, name)
+    shape = check_shape(image.GetSize(), name)
+    dimension = image.GetDimension()
+    direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]
+    lps = np.eye(4)
+    lps[:3, :3] = direction * np.array(image.GetSpacing()[:3])
+    lps[:3, 3] = image.GetOrigin()[:3]
+    return assemble(
+        slabs_of(values.reshape(shape[::-1])),
+        shape[::-1],
+        affine=_TO_RAS @ lps,
+        axis=axis,
+        scale=scale,
+        name=name,
+        kind=kind,
+        facts={"format": {"nrrd": "NRRD", "metaimage": "MetaImage"}.get(kind, kind), "stored": str(values.dtype)},
+        thickness=thickness,
+    )
+
+
+def to_image(volume: Volume, *, dtype: np.dtype) -> sitk.Image:
+    """A Volume as a SimpleITK image, int16 (rounded) or float32, filled slab by slab.
+
+    Raises:
+        GeometryError: GEO-SHEAR.
+    """
+    kji, affine = in_file_order(volume)
+    refuse_shear(affine)
+    lps = _TO_RAS @ affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    image = sitk.Image(kji.shape[::-1], sitk.sitkInt16 if dtype.kind == "i" else sitk.sitkFloat32)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    start = 0
+    for slab in slabs_of(kji):
+        rounded = np.rint(slab) if dtype.kind == "i" else slab
+        image[:, :, start : start + len(slab)] = sitk.GetImageFromArray(np.ascontiguousarray(rounded, dtype=dtype))
+        start += len(slab)
+    return image
+
+
+def refuse_shear(affine: np.ndarray) -> None:
+    """Refuse a grid whose axes are not at right angles: readers of these formats take it for upright.
+
+    Raises:
+        GeometryError: GEO-SHEAR.
+    """
+    unit = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    lean = float(np.abs(unit.T @ unit - np.eye(3)).max())
+    if lean > _SQUARE:
+        raise GeometryError(
+            "GEO-SHEAR",
+            f"the grid is sheared by {np.degrees(np.arcsin(min(1.0, lean))):.3g} degrees (gantry tilt), which .nrrd, "
+            f".mha and .mhd cannot hold safely; write .nii.gz",
+        )
+
+
+def _write_pair(image: Any, header: Path, data: Path, *, data_name: str) -> None:
+    companion = header.with_suffix(".raw")  # the name that the writer chooses
+    try:
+        sitk.WriteImage(image, str(header), useCompression=False)
+        os.replace(companion, data)
+        header.write_text(header.read_text().replace(companion.name, data_name))
+    finally:
+        companion.unlink(missing_ok=True)
+
+
+def _in_our_words(text: str, name: str) -> InputError | GeometryError:
+    """ITK's exceptions are several lines with its own source paths."""
+    if "spacing is not supported" in text:
+        return GeometryError("GEO-SPACING", f"{name} has a voxel size of 0 or NaN mm; every size must be over 0")
+    if "determinant is 0" in text:
+        return GeometryError(
+            "GEO-AFFINE", f"{name} has an orientation that cannot be inverted (determinant 0); repair it"
+        )
+    return InputError(
+        "FILE-BROKEN", f"{name} is cut short, damaged or of a kind that SimpleITK cannot read; write it again"
+    )

@@ -1,0 +1,201 @@
+"""NIfTI in and out, slab by slab.
+
+nibabel knows the header; the voxels are streamed here, so that a large scan is never held twice
+and the checksum of a .nii.gz is always verified.
+
+What the header says about values (NIfTI-1 standard, scl_slope): HU = slope * stored + intercept,
+and a slope of 0 means "not set", so stored values are HU. NaN is taken the same way, as nibabel
+writes it. If HU do not come out of that (no value below 0), the file is refused, not guessed at.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import nibabel as nib
+import numpy as np
+
+from thinslice.errors import GeometryError, InputError, Notice
+from thinslice.files.assemble import (
+    SLAB_BYTES,
+    assemble,
+    check_dtype,
+    check_rescale,
+    check_shape,
+    refuse_other_than_hu,
+    slabs_of,
+)
+from thinslice.files.axes import in_file_order
+from thinslice.files.gzip_blocks import gzip_blocks
+from thinslice.volume import Volume
+
+_MM_PER_UNIT = {"meter": 1000.0, "micron": 1e-3}
+
+
+def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, float] | None = None) -> Volume:
+    """Read a NIfTI-1 or NIfTI-2 file, compressed or not.
+
+    Args:
+        path: .nii or .nii.gz; whether it is compressed is seen from its bytes.
+        axis: slice axis ("x", "y", "z" of the file), else the one with the largest spacing.
+        rescale: slope and intercept from stored values to HU, in place of the header's.
+
+    Raises:
+        InputError: FILE-FORMAT, FILE-BROKEN, FILE-DIMS, FILE-DTYPE, FILE-SCALE, FILE-NAN, FILE-NOTHU.
+        GeometryError: GEO-SPACING, GEO-AFFINE, GEO-TIE.
+    """
+    name = path.name
+    scale = check_rescale(rescale) if rescale else None
+    with _opened(path) as stream:
+        header = _header(stream, name)
+        check_dtype(header.get_data_dtype(), name)
+        i, j, k = check_shape(header.get_data_shape(), name)
+        affine, origin, warnings = _affine(header, name)
+        volume = assemble(
+            _slabs(stream, header, (k, j, i), name),
+            (k, j, i),
+            affine=affine,
+            axis=axis,
+            scale=scale or _scale(header, name),
+            name=name,
+            kind="nifti",
+            facts={"format": "NIfTI", "stored": str(header.get_data_dtype()), "affine_from": origin},
+            warnings=warnings,
+        )
+    return volume if rescale else refuse_other_than_hu(volume, name)
+
+
+def write(volume: Volume, path: Path, *, dtype: np.dtype) -> None:
+    """Write a NIfTI-1 file: sform exact, qform where a quaternion can hold it, slope 1, mm.
+
+    Args:
+        volume: what to write, in the axis order of the file it was read from.
+        path: .nii or .nii.gz.
+        dtype: int16 (rounded) or float32.
+    """
+    kji, affine = in_file_order(volume)
+    header = _new_header(kji.shape, affine, dtype)
+    with _created(path) as put:
+        put(header.binaryblock + bytes(4))  # the four bytes say: no extensions
+        for slab in slabs_of(kji):
+            rounded = np.rint(slab) if dtype.kind == "i" else slab
+            put(np.ascontiguousarray(rounded, dtype=dtype).data.cast("B"))
+
+
+def spatial_mm(header: nib.Nifti1Header, affine: np.ndarray) -> np.ndarray:
+    """The affine in mm, whatever length unit the header names."""
+    factor = _MM_PER_UNIT.get(header.get_xyzt_units()[0], 1.0)
+    return affine * np.array([[factor], [factor], [factor], [1.0]])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with path.open("rb") as plain:
+            packed = plain.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if packed else path.open("rb") as stream:
+            yield cast(BinaryIO, stream)
+            while stream.read(1 << 20):  # to the end: only there does gzip compare its checksum
+                pass
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError("FILE-BROKEN", f"{path.name} is cut short or damaged ({error}); copy it again") from error
+    except OSError as error:
+        raise InputError("FILE-UNREADABLE", f"{path.name} cannot be read: {error.strerror or error}") from error
+
+
+def _header(stream: BinaryIO, name: str) -> nib.Nifti1Header:
+    block = stream.read(540)
+    for kind, size in ((nib.Nifti1Header, 348), (nib.Nifti2Header, 540)):
+        if len(block) >= size and kind.may_contain_header(block[:size]):
+            header = kind(block[:size], check=False)
+            if bytes(header["magic"])[:2] == b"ni":
+                raise InputError(
+                    "FILE-FORMAT", f"{name} is the header of a .hdr/.img pair; convert it to one .nii.gz file"
+                )
+            return header
+    raise InputError("FILE-FORMAT", f"{name} is not NIfTI, though its name says so; give a NIfTI file or rename it")
+
+
+def _affine(header: nib.Nifti1Header, name: str) -> tuple[np.ndarray, str, tuple[Notice, ...]]:
+    """The affine in mm, the header field it comes from, and what is odd about it."""
+    spacing = np.asarray(header["pixdim"][1:4], float)
+    if not np.isfinite(spacing).all() or spacing.min() <= 0:
+        found = " x ".join(f"{value:g}" for value in spacing)
+        raise GeometryError("GEO-SPACING", f"{name} has a voxel size (pixdim) of {found} mm; every size must be over 0")
+    if header["sform_code"] > 0:
+        affine, origin = header.get_sform(), "sform"
+    elif header["qform_code"] > 0:
+        try:
+            affine, origin = header.get_qform(), "qform"
+        except ValueError as error:
+            raise GeometryError("GEO-AFFINE", f"{name} has a qform that is no rotation ({error}); repair it") from error
+    else:
+        affine, origin = header.get_base_affine(), "pixdim"
+        notice = Notice("FILE-NOORIENT", "the file gives no orientation; left and right of the result are not known")
+        return spatial_mm(header, affine), origin, (notice,)
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if np.isfinite(lengths).all() and not np.allclose(lengths, spacing, rtol=0.01):
+        told = " x ".join(f"{v:.4g}" for v in spacing), " x ".join(f"{v:.4g}" for v in lengths)
+        notice = Notice("FILE-PIXDIM", f"pixdim says {told[0]} mm, {origin} says {told[1]} mm; {origin} is used")
+        return spatial_mm(header, affine), origin, (notice,)
+    return spatial_mm(header, affine), origin, ()
+
+
+def _scale(header: nib.Nifti1Header, name: str) -> tuple[float, float]:
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if slope == 0 or np.isnan(slope):
+        return 1.0, 0.0
+    if not np.isfinite([slope, intercept]).all():
+        raise InputError(
+            "FILE-SCALE", f"{name} has scl_slope {slope:g} and scl_inter {intercept:g}; give --rescale SLOPE,INTERCEPT"
+        )
+    return slope, intercept
+
+
+def _slabs(stream: BinaryIO, header: nib.Nifti1Header, shape: tuple[int, int, int], name: str) -> Iterator[np.ndarray]:
+    """Blocks of stored values (n, j, i)."""
+    dtype = header.get_data_dtype()
+    offset, least = float(header["vox_offset"]), int(header["sizeof_hdr"]) + 4
+    stream.seek(int(offset) if np.isfinite(offset) and offset > least else least)
+    k, j, i = shape
+    slice_bytes = j * i * dtype.itemsize
+    step = max(1, SLAB_BYTES // slice_bytes)
+    for start in range(0, k, step):
+        count = min(step, k - start)
+        data = stream.read(count * slice_bytes)
+        if len(data) < count * slice_bytes:
+            found = start + len(data) // slice_bytes
+            raise InputError("FILE-BROKEN", f"{name} is cut short: {found} of {k} slices are there; copy it again")
+        yield np.frombuffer(data, dtype).reshape(count, j, i)
+
+
+def _new_header(shape: tuple[int, ...], affine: np.ndarray, dtype: np.dtype) -> nib.Nifti1Header:
+    header = nib.Nifti1Header(endianness="<")
+    header.set_data_shape(shape[::-1])
+    header.set_data_dtype(dtype)
+    header.set_sform(affine, code=1)
+    try:
+        header.set_qform(affine, code=1, strip_shears=False)
+    except nib.spatialimages.HeaderDataError:  # a quaternion holds no shear
+        header["qform_code"] = 0
+        header["pixdim"][1:4] = np.linalg.norm(affine[:3, :3], axis=0)
+    header.set_xyzt_units("mm")
+    header["scl_slope"], header["scl_inter"] = 1, 0
+    header["vox_offset"] = 352
+    header["magic"] = b"n+1"
+    return header
+
+
+@contextmanager
+def _created(path: Path) -> Iterator[Callable[[bytes | memoryview], object]]:
+    if path.name.lower().endswith(".gz"):
+        with gzip_blocks(path) as packed:
+            yield packed.write
+    else:
+        with path.open("wb") as plain:
+            yield plain.write

@@ -1,0 +1,176 @@
+"""Library objects in and out: nibabel, SimpleITK, torchio, MONAI, numpy with an affine.
+
+An object is recognised by the module that its type comes from, so that nothing is imported that
+the caller has not imported. Each library has an axis order and sense of its own:
+
+    nibabel, torchio, MONAI   index (i, j, k), voxel to RAS; torchio and MONAI put channels first
+    SimpleITK                 array (k, j, i), LPS
+    numpy with affine         array (z, y, x), affine of (x, y, z) to RAS: that of a Volume
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from thinslice.errors import UsageError
+from thinslice.files.assemble import assemble, check_dtype, check_shape, slabs_of
+from thinslice.files.axes import choose_axes, in_file_order
+from thinslice.volume import Volume
+
+if TYPE_CHECKING:
+    import nibabel
+    import SimpleITK
+    import torchio
+
+_RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def from_object(
+    obj: Any, *, affine: Any = None, thickness: float | None = None, axis: str | int | None = None
+) -> Volume:
+    """A Volume from whatever holds a CT.
+
+    Args:
+        obj: Volume, path of a file, nibabel image, SimpleITK image, torchio ScalarImage or Subject
+            with one, MONAI MetaTensor, or an array (z, y, x) in HU together with `affine`.
+        affine: (4, 4), voxel (x, y, z) to RAS mm, for an array.
+        thickness: slice thickness in mm; replaces what the object says.
+        axis: slice axis: "x", "y" or "z" of the object's index order. By default the axis with the
+            largest spacing, and z for a Volume or an array.
+
+    Raises:
+        UsageError: USE-INPUT, USE-AFFINE, USE-AXIS.
+        InputError, GeometryError: as in `thinslice.files.read`.
+    """
+    library = _library(obj)
+    if affine is not None and library not in ("numpy", "torch"):
+        raise UsageError("USE-AFFINE", f"affine goes with an array; a {type(obj).__name__} has its own")
+    if isinstance(obj, Volume):
+        return _from_volume(obj, thickness, axis)
+    if isinstance(obj, str | PathLike):
+        from thinslice import files
+
+        return _from_volume(files.read(obj, axis=axis), thickness, None)
+    if library == "nibabel":
+        return _from_nibabel(obj, thickness, axis)
+    if library == "SimpleITK":
+        from thinslice.files.itk import from_image
+
+        return from_image(obj, name="the SimpleITK image", kind=library, axis=axis, thickness=thickness)
+    if library == "torchio":
+        image = _ct_of_subject(obj) if hasattr(obj, "get_images_dict") else obj
+        return _from_channels(image.data, image.affine, library, thickness, axis)
+    if library == "monai":
+        lps = str(obj.meta.get("space", "RAS")).upper().endswith("LPS")
+        own = np.asarray(obj.affine, float)
+        return _from_channels(obj.as_tensor(), _RAS_FROM_LPS @ own if lps else own, library, thickness, axis)
+    if library in ("numpy", "torch"):
+        return _from_array(obj, affine, thickness, axis)
+    raise UsageError(
+        "USE-INPUT",
+        f"cannot read a {type(obj).__name__}; give a path, a Volume, an array with affine=, or an image of "
+        "nibabel, SimpleITK, torchio or MONAI",
+    )
+
+
+def to_nibabel(volume: Volume) -> nibabel.Nifti1Image:
+    """The volume as a nibabel image: float32, RAS, in the axis order of its source."""
+    import nibabel
+
+    kji, affine = in_file_order(volume)
+    image = nibabel.Nifti1Image(kji.T, affine)
+    image.header.set_xyzt_units("mm")
+    return image
+
+
+def to_sitk(volume: Volume) -> SimpleITK.Image:
+    """The volume as a SimpleITK image: float32, LPS, in the axis order of its source.
+
+    Raises:
+        GeometryError: GEO-SHEAR.
+    """
+    from thinslice.files.itk import to_image
+
+    return to_image(volume, dtype=np.dtype(np.float32))
+
+
+def to_torchio(volume: Volume) -> torchio.ScalarImage:
+    """The volume as a torchio ScalarImage: float32 (1, i, j, k), RAS, in the axis order of its source."""
+    import torch
+    import torchio
+
+    kji, affine = in_file_order(volume)
+    return torchio.ScalarImage(tensor=torch.tensor(np.ascontiguousarray(kji.T)[None]), affine=affine)
+
+
+def _library(obj: Any) -> str:
+    """The known library that the type, or a type that it descends from, comes from; or ""."""
+    known = ("nibabel", "SimpleITK", "torchio", "monai", "torch", "numpy")
+    roots = [kind.__module__.partition(".")[0] for kind in type(obj).__mro__]
+    return next((root for root in roots if root in known), "")
+
+
+def _from_volume(volume: Volume, thickness: float | None, axis: str | int | None) -> Volume:
+    if axis is not None and choose_axes(volume.affine, axis).order != (0, 1, 2):
+        return _from_array(volume.hu, volume.affine, thickness or volume.thickness, axis)
+    return volume if thickness is None else replace(volume, thickness=thickness)
+
+
+def _from_nibabel(image: Any, thickness: float | None, axis: str | int | None) -> Volume:
+    from thinslice.files.nifti import spatial_mm
+
+    name = "the nibabel image"
+    check_dtype(image.get_data_dtype(), name)
+    shape = check_shape(image.shape, name)
+    if image.affine is None:
+        raise UsageError("USE-AFFINE", f"{name} has no affine; give it one")
+    affine = spatial_mm(image.header, image.affine) if hasattr(image.header, "get_xyzt_units") else image.affine
+    values = np.asanyarray(image.dataobj).reshape(shape, order="F")
+    return _assemble(values.T, affine, "nibabel", name, thickness, axis)
+
+
+def _from_channels(tensor: Any, affine: Any, library: str, thickness: float | None, axis: str | int | None) -> Volume:
+    """From (channels, i, j, k), or MONAI's (i, j, k)."""
+    name = f"the {library} image"
+    values = np.asarray(tensor.detach().cpu())
+    while values.ndim > 3 and values.shape[0] == 1:
+        values = values[0]
+    check_dtype(values.dtype, name)
+    check_shape(values.shape, name)
+    return _assemble(values.T, affine, library, name, thickness, axis)
+
+
+def _from_array(array: Any, affine: Any, thickness: float | None, axis: str | int | None) -> Volume:
+    if affine is None:
+        raise UsageError("USE-AFFINE", "an array needs affine=, 4 x 4, voxel (x, y, z) to RAS mm")
+    values = np.asarray(array.detach().cpu() if hasattr(array, "detach") else array)
+    check_dtype(values.dtype, "the array")
+    check_shape(values.shape[::-1], "the array")
+    return _assemble(values, affine, "array", "the array", thickness, "z" if axis is None else axis)
+
+
+def _assemble(
+    kji: np.ndarray, affine: Any, kind: str, name: str, thickness: float | None, axis: str | int | None
+) -> Volume:
+    return assemble(
+        slabs_of(kji),
+        kji.shape,
+        affine=np.asarray(affine, float),
+        axis=axis,
+        name=name,
+        kind=kind,
+        facts={"format": kind, "stored": str(kji.dtype)},
+        thickness=thickness,
+    )
+
+
+def _ct_of_subject(subject: Any) -> Any:
+    images = subject.get_images_dict(intensity_only=True)
+    if len(images) != 1:
+        names = ", ".join(images) or "none"
+        raise UsageError("USE-INPUT", f"the subject holds {len(images)} intensity images ({names}); give one of them")
+    return next(iter(images.values()))

@@ -1,0 +1,175 @@
+"""One door for scans: a file, a DICOM series, or a library's object in; a file or a series out.
+
+Which format it is follows from the path: a folder, a zip and anything that looks like DICOM go to
+`thinslice.dicom`, the rest to `thinslice.files`.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thinslice import files
+from thinslice.errors import GeometryError, InputError, Notice, OutputError, UsageError
+from thinslice.output import refuse_existing
+from thinslice.volume import Volume
+
+if TYPE_CHECKING:
+    from thinslice.dicom import Provenance
+
+_NO_FOLDER_NAMES = (".dcm", ".zip", ".gz", ".img", ".hdr", ".nhdr")  # a slip of the pen, no folder for a series
+
+
+def read(
+    source: Any,
+    *,
+    affine: Any = None,
+    thickness: float | None = None,
+    axis: str | int | None = None,
+    rescale: tuple[float, float] | None = None,
+    series: str | None = None,
+    phase: int | None = None,
+    on_gap: str = "error",
+    allow_derived: bool = False,
+    strict: bool = False,
+    limits: Mapping[str, int] | None = None,
+) -> Volume:
+    """Read a CT volume.
+
+    Args:
+        source: path of a file or of a DICOM folder, zip or image; or an object that
+            `thinslice.files.objects.from_object` knows.
+        affine: (4, 4) voxel (x, y, z) to RAS mm, for an array.
+        thickness: slice thickness in mm, in place of what the source says.
+        axis: slice axis of a file or object, "x", "y" or "z" of its index order.
+        rescale: slope and intercept from stored values to HU, in place of the source's.
+        series: which DICOM series.
+        phase: which volume of a DICOM series that holds several.
+        on_gap: "error", "split" or "fill", for a DICOM series with slices missing.
+        allow_derived: read a series that is synthesised itself.
+        strict: make every warning an error.
+        limits: limits for DICOM input, by name.
+
+    Raises:
+        InputError, GeometryError, UsageError: see `thinslice.files.read` and `thinslice.dicom`.
+    """
+    if not isinstance(source, str | PathLike):
+        from thinslice.files.objects import from_object
+
+        if rescale is not None:
+            raise UsageError("USE-RESCALE", f"rescale goes with a path; a {type(source).__name__} must hold HU")
+        return from_object(source, affine=affine, thickness=thickness, axis=axis)
+    path = Path(source)
+    files.check_there(path)
+    if _is_dicom(path):
+        from thinslice import dicom
+
+        if axis is not None:
+            raise UsageError("USE-AXIS", "axis goes with files such as NIfTI; DICOM says itself how its slices lie")
+        volume = dicom.read_series(
+            path, series=series, phase=phase, rescale=rescale, on_gap=on_gap, allow_derived=allow_derived,
+            strict=strict, limits=limits,
+        )  # fmt: skip
+    else:
+        if series is not None or phase is not None:
+            raise UsageError("USE-SERIES", f"series and phase go with DICOM; {path.name} holds one volume")
+        volume = files.read(path, axis=axis, rescale=rescale)
+        if strict and volume.source.warnings:
+            notice = volume.source.warnings[0]
+            raise (GeometryError if notice.code in _GEOMETRIC else InputError)(notice.code, notice.message)
+    return volume if thickness is None else replace(volume, thickness=thickness)
+
+
+def write(
+    volume: Volume,
+    path: str | PathLike[str],
+    *,
+    source: Volume | None = None,
+    provenance: Provenance | None = None,
+    dtype: str = "int16",
+    compress: str = "none",
+    series_number: int | None = None,
+    overwrite: bool = False,
+) -> tuple[Notice, ...]:
+    """Write a volume: to a file where the name ends as one, else to a folder as a DICOM series.
+
+    Args:
+        volume: what to write.
+        path: .nii, .nii.gz, .nrrd, .mha, .mhd, or a folder.
+        source: the DICOM scan that the volume was made from (DICOM output only).
+        provenance: how it was made (DICOM output only).
+        dtype: "int16" or "float32" (files only).
+        compress: "none", "jpegls", "j2k" or "rle" (DICOM output only).
+        series_number: of the new series (DICOM output only).
+        overwrite: replace what is there.
+
+    Returns:
+        What the user should know about the output.
+
+    Raises:
+        OutputError: OUT-FORMAT, OUT-EXISTS, OUT-WRITE, OUT-FULL.
+        GeometryError: GEO-SHEAR.
+        UsageError: USE-DTYPE.
+    """
+    path = Path(path)
+    check_target(path, source=source or volume, overwrite=overwrite)
+    if files.has_known_ending(path):
+        return files.write(volume, path, dtype=dtype, overwrite=overwrite)
+    from thinslice import dicom
+
+    if source is None or provenance is None:
+        raise OutputError(
+            "OUT-FORMAT", "a DICOM series needs the series it was made from; name a file, such as out.nii.gz"
+        )
+    dicom.write_series(
+        volume, path, source=source, provenance=provenance, compress=compress, series_number=series_number,
+        overwrite=overwrite,
+    )  # fmt: skip
+    return ()
+
+
+def check_target(path: str | PathLike[str], *, source: Volume, overwrite: bool = False) -> None:
+    """Refuse, before any work, an output that could not be written afterwards.
+
+    Args:
+        path: the output.
+        source: the scan it is to be made from: DICOM output needs DICOM input, and a sheared grid
+            goes into NIfTI or DICOM only.
+        overwrite: an existing output may be replaced.
+
+    Raises:
+        OutputError: OUT-FORMAT, OUT-EXISTS, OUT-WRITE.
+        GeometryError: GEO-SHEAR.
+    """
+    path = Path(path)
+    if files.has_known_ending(path):
+        files.check_target(path, affine=source.affine, overwrite=overwrite)
+        return
+    if path.suffix.lower() in _NO_FOLDER_NAMES:
+        raise OutputError(
+            "OUT-FORMAT", f"output {path.name} must be a folder (DICOM) or end in {', '.join(files.ENDINGS)}"
+        )
+    if source.source.kind != "dicom":
+        raise OutputError(
+            "OUT-FORMAT",
+            f"output {path.name} names a folder, for DICOM, but the input is no DICOM; end it in "
+            f"{', '.join(files.ENDINGS)}",
+        )
+    refuse_existing(path, overwrite=overwrite)
+
+
+_GEOMETRIC = ("FILE-NOORIENT", "FILE-PIXDIM")
+
+
+def _is_dicom(path: Path) -> bool:
+    if path.is_dir():
+        return True
+    if files.has_known_ending(path):
+        return False
+    from thinslice import dicom
+
+    return zipfile.is_zipfile(path) or dicom.looks_like_dicom(path)

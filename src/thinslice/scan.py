@@ -65,7 +65,7 @@ def read(
         return from_object(source, affine=affine, thickness=thickness, axis=axis)
     path = Path(source)
     files.check_there(path)
-    if _is_dicom(path):
+    if is_dicom(path):
         from thinslice import dicom
 
         if axis is not None:
@@ -165,7 +165,8 @@ def check_target(path: str | PathLike[str], *, source: Volume, overwrite: bool =
 _GEOMETRIC = ("FILE-NOORIENT", "FILE-PIXDIM")
 
 
-def _is_dicom(path: Path) -> bool:
+def is_dicom(path: Path) -> bool:
+    """Whether an existing path is read as DICOM: a folder, a zip archive, or a file that looks like it."""
     if path.is_dir():
         return True
     if files.has_known_ending(path):

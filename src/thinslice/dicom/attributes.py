@@ -1,0 +1,136 @@
+"""Look up attributes of one image, bounded and without interpretation by a library.
+
+Values are parsed from their bytes: a decimal string is at most 64 characters of digits, sign, point
+and exponent, so that "nan", "0x10", "1_000" or "-1024,0" never become a number by accident. In a
+multi-frame object the frame's own functional groups come first, then the shared ones, then the
+object itself, so that the same code reads both kinds.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from typing import Any
+
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
+_UID = re.compile(r"[0-9.]{1,64}")
+_BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
+
+
+def parse_number(text: str) -> float:
+    """A finite float from a decimal or integer string, or NaN."""
+    text = text.strip(" \0")
+    if len(text) > 64 or not _NUMBER.fullmatch(text):
+        return math.nan
+    value = float(text)
+    return value if math.isfinite(value) else math.nan
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text may be used as a DICOM UID."""
+    return bool(_UID.fullmatch(text)) and not text.startswith(".") and not text.endswith(".") and ".." not in text
+
+
+class Attributes:
+    """Attributes of one image: a chain of data sets, the most specific first."""
+
+    def __init__(self, *datasets: Dataset) -> None:
+        self.datasets = datasets
+
+    def raw(self, keyword: str) -> Any:
+        """The element as stored, or None."""
+        tag = tag_for_keyword(keyword)
+        for dataset in self.datasets:
+            if tag in dataset:
+                return dataset.get_item(tag)
+        return None
+
+    def has(self, keyword: str) -> bool:
+        """Whether the attribute is present, empty or not."""
+        return self.raw(keyword) is not None
+
+    def text(self, keyword: str) -> str:
+        """The value as text (several joined by backslashes), without padding; "" where absent or empty."""
+        element = self.raw(keyword)
+        if element is None:
+            return ""
+        if not isinstance(element, RawDataElement):
+            value = element.value
+            if value is None:
+                return ""
+            several = isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue"
+            return "\\".join(map(str, value)) if several else str(value)
+        vr = element.VR or dictionary_VR(element.tag)
+        code = _BINARY.get(vr[:2])
+        data = element.value or b""
+        if code:
+            order = "<" if element.is_little_endian else ">"
+            size = struct.calcsize(code)
+            return "\\".join(
+                str(v) for v in struct.unpack(f"{order}{len(data) // size}{code}", data[: len(data) // size * size])
+            )
+        return "\\".join(part.strip(" \0") for part in data.decode("latin-1").split("\\"))
+
+    def values(self, keyword: str) -> tuple[str, ...]:
+        """The values as texts; () where absent or empty."""
+        text = self.text(keyword)
+        return tuple(text.split("\\")) if text else ()
+
+    def numbers(self, keyword: str) -> tuple[float, ...]:
+        """The values as numbers, NaN for what is none; () where absent or empty."""
+        return tuple(parse_number(value) for value in self.values(keyword))
+
+    def number(self, keyword: str) -> float | None:
+        """The first value as a number (NaN where it is none), or None where absent or empty."""
+        numbers = self.numbers(keyword)
+        return numbers[0] if numbers else None
+
+    def integer(self, keyword: str) -> int | None:
+        """The first value as an integer, or None where absent, empty or no integer."""
+        number = self.number(keyword)
+        return int(number) if number is not None and number == number and number == int(number) else None
+
+    def word(self, keyword: str, *, signed: bool, bits: int) -> int | None:
+        """A stored pixel value kept in a header: its bits are read as the pixels' bits are.
+
+        Writers disagree on the VR (US or SS) of such values, and some write 63536 for -2000.
+        """
+        number = self.integer(keyword)
+        if number is None:
+            return None
+        number &= (1 << bits) - 1
+        return number - (1 << bits) if signed and number >> (bits - 1) else number
+
+
+def frame_attributes(dataset: Dataset, index: int) -> Attributes:
+    """Attributes of frame `index` (from 0) of a multi-frame object."""
+    groups: list[Dataset] = []
+    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    shared = dataset.get("SharedFunctionalGroupsSequence") or []
+    for item in [*per_frame[index : index + 1], *shared[:1]]:
+        for keyword in _MACROS:
+            sequence = item.get(keyword)
+            if sequence:
+                groups.append(sequence[0])
+    return Attributes(*groups, dataset)
+
+
+_MACROS = (
+    "PlanePositionSequence",
+    "PlaneOrientationSequence",
+    "PixelMeasuresSequence",
+    "PixelValueTransformationSequence",
+    "FrameContentSequence",
+    "CTImageFrameTypeSequence",
+    "CTReconstructionSequence",
+    "CTXRayDetailsSequence",
+    "FrameVOILUTSequence",
+    "CardiacSynchronizationSequence",
+    "UnassignedPerFrameConvertedAttributesSequence",
+    "UnassignedSharedConvertedAttributesSequence",
+)

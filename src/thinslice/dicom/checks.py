@@ -1,0 +1,190 @@
+"""What one image must say about itself before its pixels are read as Hounsfield units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from thinslice.dicom.codes import Findings
+from thinslice.dicom.limits import Limits
+from thinslice.dicom.slices import Slice
+
+LOSSY_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in ("50", "51", "53", "55", "81", "91", "203"))
+"""Syntaxes that may lose data. J2K and HTJ2K proper (91, 203) allow both, so LossyImageCompression decides there."""
+_EITHER = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in ("91", "203"))
+
+
+def check_values(
+    slices: Sequence[Slice], limits: Limits, findings: Findings, *, rescale: tuple[float, float] | None
+) -> None:
+    """Note what forbids reading the pixels as Hounsfield units; raise nothing but DCM-LIMIT."""
+    for image in slices:
+        _check_pixels(image, limits, findings)
+        if rescale is None:
+            _check_rescale(image, findings)
+    limits.check("slices", len(slices), "slices of the series")
+    rows, columns = slices[0].shape
+    limits.check("voxels", len(slices) * rows * columns, "voxels of the series")
+
+
+def rescale_of(image: Slice) -> tuple[float, float]:
+    """(slope, intercept) of a checked image."""
+    slope, intercept = image.attributes.number("RescaleSlope"), image.attributes.number("RescaleIntercept")
+    assert slope is not None and intercept is not None
+    return slope, intercept
+
+
+def is_lossy(image: Slice) -> bool:
+    """Whether the pixels went through lossy compression at any time."""
+    if image.attributes.text("LossyImageCompression") == "01":
+        return True
+    return image.file.syntax in LOSSY_SYNTAXES - _EITHER
+
+
+def is_synthetic(image: Slice) -> bool:
+    """Whether the image says that its content was made artificially, or is a result of this program."""
+    return (
+        image.attributes.text("SyntheticData").upper() == "YES"
+        or image.attributes.text("Manufacturer").lower() == "thinslice"
+    )
+
+
+def check_origin(slices: Sequence[Slice], findings: Findings, *, allow_derived: bool) -> None:
+    """Note synthetic, derived and lossy sources, missing UIDs and missing file headers."""
+    if any(map(is_synthetic, slices)):
+        message = "the source is itself synthesised"
+        if allow_derived:
+            findings.warn("DCM-SYNTH", f"{message}; errors of both passes add up")
+        else:
+            findings.refuse("DCM-SYNTH", f"{message}; give the acquired series, or go on with --allow-derived")
+    elif any(image.image_type[:1] == ("DERIVED",) for image in slices):
+        kinds = "\\".join(slices[0].image_type)[:64]
+        findings.warn("DCM-DERIVED", f"the source is already derived ({kinds}): its slice profile is not the scanner's")
+    if any(map(is_lossy, slices)):
+        findings.warn("DCM-LOSSY", "the source went through lossy compression; the output carries the flag")
+    uids = [(image.attributes.text("SOPInstanceUID"), image.frame) for image in slices]
+    if len(set(uids)) < len(uids) or not all(uid for uid, _ in uids):
+        findings.warn(
+            "DCM-UID", "SOPInstanceUIDs are missing or repeated: references to source images cannot be trusted"
+        )
+    if any(image.file.headerless for image in slices):
+        findings.warn("DCM-NOMETA", "files without DICOM header; implicit little endian assumed")
+
+
+def check_series(slices: Sequence[Slice], findings: Findings) -> None:
+    """Note what must be the same in all slices and is not, and positions that are missing."""
+    lost = [image for image in slices if not np.isfinite(image.position).all()]
+    if lost:
+        findings.refuse(
+            "DCM-IPP", f"ImagePositionPatient is missing or malformed in {len(lost)} slices; export the series again"
+        )
+    spacings = np.array([image.pixel_spacing for image in slices])
+    if not (np.isfinite(spacings).all() and spacings.min() > 0):
+        findings.refuse("DCM-SPACING", "PixelSpacing is missing, malformed or not over 0; export the series again")
+    elif (np.abs(spacings / spacings[0] - 1) > 1e-4).any():
+        findings.refuse(
+            "DCM-MIXED",
+            f"PixelSpacing changes inside the series ({spacings.min():g} to {spacings.max():g} mm); give one scan",
+        )
+    shapes = sorted({image.shape for image in slices})
+    if len(shapes) > 1:
+        listing = ", ".join(f"{rows}x{columns}" for rows, columns in shapes[:4])
+        findings.refuse("DCM-MIXED", f"the matrix changes inside the series ({listing}); give one scan")
+    frames = {image.attributes.text("FrameOfReferenceUID") for image in slices}
+    if len(frames) > 1:
+        findings.refuse(
+            "DCM-FOR", f"{len(frames)} frames of reference in one series: positions do not compare; give one scan"
+        )
+
+
+def check_concatenation(slices: Sequence[Slice], findings: Findings) -> None:
+    """Note missing parts of a multi-frame object that was sent in parts."""
+    parts: dict[str, set[int]] = {}
+    totals: dict[str, int] = {}
+    for image in slices:
+        uid = image.attributes.text("ConcatenationUID")
+        if uid and image.frame == 0:
+            parts.setdefault(uid, set()).add(image.attributes.integer("InConcatenationNumber") or 0)
+            totals[uid] = max(
+                totals.get(uid, 0), image.attributes.integer("InConcatenationTotalNumber") or 0, *parts[uid]
+            )
+    for uid, numbers in parts.items():
+        missing = sorted(set(range(1, totals[uid] + 1)) - numbers)
+        if missing:
+            listing = ", ".join(map(str, missing[:8]))
+            findings.refuse(
+                "DCM-CONCAT",
+                f"concatenation incomplete: parts {listing} of {totals[uid]} are missing; find them and read all",
+            )
+
+
+def _check_pixels(image: Slice, limits: Limits, findings: Findings) -> None:
+    attributes, name = image.attributes, image.file.name
+    rows, columns = image.shape
+    if rows <= 0 or columns <= 0:
+        findings.refuse("DCM-UNREADABLE", f"{name} states a matrix of {rows}x{columns}; export the series again")
+        return
+    limits.check("rows", max(rows, columns), f"matrix of {name}")
+    photometric = attributes.text("PhotometricInterpretation")
+    samples = attributes.integer("SamplesPerPixel")
+    layout = tuple(attributes.integer(key) for key in ("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"))
+    allocated, stored, high, representation = layout
+    if photometric != "MONOCHROME2":
+        findings.refuse(
+            "DCM-PHOTOMETRIC",
+            f"PhotometricInterpretation is {photometric[:16] or 'missing'}, not MONOCHROME2; export as CT image",
+        )
+    valid = allocated in (8, 16, 32) and stored is not None and 1 <= stored <= allocated and high == stored - 1
+    if not valid or representation not in (0, 1) or samples != 1:
+        findings.refuse(
+            "DCM-BITS",
+            f"pixel layout {allocated} allocated, {stored} stored, high bit {high}, {samples} samples is not supported; export anew",
+        )
+        return
+    if image.file.pixel_offset is None:
+        findings.refuse("DCM-UNREADABLE", f"{name} holds no pixel data; nothing was skipped, copy the series anew")
+    elif image.file.pixel_length is not None:
+        assert allocated is not None
+        _check_native_length(image, rows * columns * allocated // 8, findings)
+
+
+def _check_native_length(image: Slice, frame_bytes: int, findings: Findings) -> None:
+    """Uncompressed pixels must be there in full, before anything is allocated for them."""
+    if image.frame:
+        return
+    file = image.file
+    expected = frame_bytes * (image.attributes.integer("NumberOfFrames") or 1)
+    stated = file.pixel_length or 0
+    present = stated
+    if file.syntax != "1.2.840.10008.1.2.1.99":  # inflated data were measured when inflated
+        present = min(stated, file.entry.size - (file.pixel_offset or 0))
+    if present < expected or stated > expected + 1 + expected % 2:
+        findings.refuse(
+            "DCM-UNREADABLE",
+            f"{file.name} holds {present} bytes of pixels where its header asks for {expected}; nothing was skipped, copy the series anew",
+        )
+
+
+def _check_rescale(image: Slice, findings: Findings) -> None:
+    attributes = image.attributes
+    kind = attributes.text("RescaleType").upper()
+    if kind not in ("", "HU"):
+        findings.refuse(
+            "DCM-NOTHU",
+            f"values are not Hounsfield units (RescaleType {kind[:16]}); give the HU series, or --rescale S,I",
+        )
+    if attributes.has("ModalityLUTSequence"):
+        findings.refuse("DCM-LUT", "a modality look-up table is not supported; export with rescale slope and intercept")
+        return
+    slope, intercept = attributes.number("RescaleSlope"), attributes.number("RescaleIntercept")
+    if slope is None or intercept is None or not np.isfinite([slope, intercept]).all() or slope == 0:
+        findings.refuse(
+            "DCM-RESCALE",
+            f"rescale slope and intercept ({_shown(attributes.text('RescaleSlope'))}, {_shown(attributes.text('RescaleIntercept'))}) "
+            "are missing, zero or no numbers; give them with --rescale S,I",
+        )
+
+
+def _shown(text: str) -> str:
+    return "".join(c for c in text[:24] if c.isprintable()) or "missing"

@@ -1,0 +1,77 @@
+"""The codes that a DICOM input or output can end with, and how each stops or warns.
+
+A problem found in the headers does not raise at once: all of them are collected, so that one line
+can name every reason, and the exit code is the smallest that applies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from thinslice.errors import GeometryError, InputError, ModelError, Notice, ThinsliceError
+
+GEOMETRIC = frozenset(
+    [
+        "DCM-FEW",
+        "DCM-IPP",
+        "DCM-IOP",
+        "DCM-SPACING",
+        "DCM-MIXED",
+        "DCM-FOR",
+        "DCM-GAP",
+        "DCM-UNEVEN",
+        "DCM-DRIFT",
+        "DCM-DUP-DIFF",
+        "DCM-NOTTHICK",
+        "DCM-TILT",
+        "DCM-TILT-TAG",
+        "DCM-JITTER",
+        "DCM-IOP-NOISE",
+        "DCM-THICK",
+        "DCM-DUP",
+        "DCM-REPAIRED",
+    ]
+)
+
+
+def refusal(code: str, message: str) -> ThinsliceError:
+    """The error of this code: exit 4 for geometry, 7 for a synthesised source, 3 for all others."""
+    if code == "DCM-SYNTH":
+        return ModelError(code, message)
+    return GeometryError(code, message) if code in GEOMETRIC else InputError(code, message)
+
+
+@dataclass
+class Findings:
+    """Errors and warnings gathered while a series is looked at.
+
+    Attributes:
+        strict: every warning becomes an error.
+        errors: what refuses the series, in the order found.
+        notices: what is only to be said.
+    """
+
+    strict: bool = False
+    errors: list[ThinsliceError] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+
+    def refuse(self, code: str, message: str) -> None:
+        """Note an error; a code is noted once."""
+        if all(error.code != code for error in self.errors):
+            self.errors.append(refusal(code, message))
+
+    def warn(self, code: str, message: str) -> None:
+        """Note a warning, or an error under `strict`; a code is noted once."""
+        if self.strict:
+            self.refuse(code, f"{message} (an error under --strict)")
+        elif all(notice.code != code for notice in self.notices):
+            self.notices.append(Notice(code, message))
+
+    def settle(self) -> None:
+        """Raise the first error of the smallest exit code; the line names the codes of the others."""
+        if not self.errors:
+            return
+        first = min(self.errors, key=lambda error: error.exit_code)
+        others = [error.code for error in self.errors if error is not first]
+        more = f" (also {', '.join(others)})" if others else ""
+        raise type(first)(first.code, first.message + more)

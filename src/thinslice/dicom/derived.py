@@ -1,0 +1,237 @@
+"""The data set of a derived series: built new from an allow-list, nothing else of the source is carried.
+
+Each attribute's reason is in docs/dicom.md. What describes an acquisition (dose, tube current, table
+motion) is not carried: the derived slices were not acquired, and copies would count dose twice.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+import numpy as np
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as ItemSequence
+from pydicom.tag import Tag
+
+from thinslice.dicom.attributes import is_uid
+from thinslice.dicom.kept import COPIED, EQUIPMENT
+from thinslice.dicom.slices import CT_IMAGE
+from thinslice.dicom.source import Reference, SourceSeries, tag
+from thinslice.dicom.uid import uid_from
+
+_EMPTY_IF_ABSENT = [
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "PositionReferenceIndicator",
+    "AcquisitionNumber",
+    "KVP",
+    "PatientPosition",
+]
+SERIES_NUMBER_OFFSET = 9000
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a derived series was made.
+
+    Attributes:
+        version: version of thinslice.
+        method: one line on the method.
+        settings: digest or text of the settings.
+        model: digest of the model's weights, or "".
+        thickness_mm: nominal thickness of the output slices.
+    """
+
+    version: str
+    method: str
+    settings: str
+    model: str
+    thickness_mm: float
+
+
+def series_dataset(
+    source: SourceSeries,
+    provenance: Provenance,
+    *,
+    series_uid: str,
+    spacing_mm: float,
+    series_number: int | None,
+    padding: int | None,
+) -> Dataset:
+    """What all slices of the derived series have in common.
+
+    Args:
+        source: what was kept of the source.
+        provenance: how the values were made.
+        series_uid: SeriesInstanceUID of the result.
+        spacing_mm: distance of the result's slices.
+        series_number: SeriesNumber, or None for the source's plus 9000.
+        padding: PixelPaddingValue in HU, or None where the volume holds no padding.
+    """
+    dataset = Dataset()
+    if source.charset:
+        dataset.SpecificCharacterSet = list(source.charset)
+    _carry(source, dataset)
+    moment = run_time(source.texts.get("TimezoneOffsetFromUTC", b"").decode("latin-1"))
+    for name in ("Series", "Content", "InstanceCreation"):
+        setattr(dataset, f"{name}Date", moment.strftime("%Y%m%d"))
+        setattr(dataset, f"{name}Time", moment.strftime("%H%M%S"))
+    dataset.SOPClassUID = CT_IMAGE
+    dataset.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
+    dataset.Modality = "CT"
+    dataset.SeriesInstanceUID = series_uid
+    dataset.SeriesNumber = (
+        (source.series_number or 0) + SERIES_NUMBER_OFFSET if series_number is None else series_number
+    )
+    label = f"thinslice {spacing_mm:.3g}mm"
+    dataset.SeriesDescription = (
+        f"{source.series_description[:40].strip()} | {label}" if source.series_description else label
+    )
+    dataset.Manufacturer = dataset.ManufacturerModelName = "thinslice"
+    dataset.SoftwareVersions = provenance.version
+    dataset.ContributingEquipmentSequence = _equipment(source, provenance, moment)
+    dataset.SyntheticData = "YES"
+    model = f"; model {provenance.model[:16]}" if provenance.model else ""
+    dataset.DerivationDescription = (
+        f"Thin slices synthesised from thick slices by thinslice {provenance.version} ({provenance.method}{model}); "
+        "not acquired data; research use"
+    )[:1024]
+    dataset.DerivationCodeSequence = ItemSequence([_code("113085", "Spatial resampling")])
+    dataset.SliceThickness = decimal(provenance.thickness_mm)
+    dataset.SpacingBetweenSlices = decimal(spacing_mm)
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 16, 15, 1
+    dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = "0", "1", "HU"
+    if padding is not None:
+        dataset.add(DataElement(tag("PixelPaddingValue"), "SS", padding))
+    dataset.WindowCenter, dataset.WindowWidth = source.window or ("40", "400")
+    dataset.BurnedInAnnotation = source.burned_in if source.burned_in in ("YES", "NO") else "NO"
+    if source.recognizable:
+        dataset.RecognizableVisualFeatures = "YES"
+    dataset.LossyImageCompression = "01" if source.lossy else "00"
+    if source.lossy and source.lossy_ratio:
+        dataset.LossyImageCompressionRatio = list(source.lossy_ratio)
+    if source.lossy and source.lossy_method:
+        dataset.LossyImageCompressionMethod = list(source.lossy_method)
+    return dataset
+
+
+def slice_references(source: SourceSeries, along_mm: float) -> list[Reference]:
+    """The source slices that bracket a position along the normal; one where the position is a slice's own."""
+    places = np.array([reference.along_mm for reference in source.references])
+    above = int(np.searchsorted(places, along_mm - 1e-3))
+    if above < len(places) and abs(places[above] - along_mm) <= 1e-3:
+        return [source.references[above]]
+    return [source.references[index] for index in sorted({max(above - 1, 0), min(above, len(places) - 1)})]
+
+
+def add_references(dataset: Dataset, source: SourceSeries, references: list[Reference]) -> None:
+    """Name the source images of a slice, those at least whose UIDs are such."""
+    named = [reference for reference in references if is_uid(reference.sop_instance)]
+    if not named:
+        return
+    dataset.SourceImageSequence = ItemSequence([_reference(reference, purpose=True) for reference in named])
+    if is_uid(source.series_uid):
+        series = Dataset()
+        series.SeriesInstanceUID = source.series_uid
+        series.ReferencedInstanceSequence = ItemSequence([_reference(reference, purpose=False) for reference in named])
+        dataset.ReferencedSeriesSequence = ItemSequence([series])
+
+
+def decimal(value: float) -> str:
+    """A decimal string of at most 16 characters, with up to six decimals."""
+    text = f"{value:.6f}".rstrip("0").rstrip(".")
+    if len(text) > 16:
+        text = f"{value:.9g}"
+    return "0" if text in ("-0", "") else text
+
+
+def run_time(offset: str) -> datetime:
+    """Now, or SOURCE_DATE_EPOCH; in the time zone of the source's TimezoneOffsetFromUTC where it has one."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    fixed = epoch.isdigit()
+    seconds = int(epoch) if fixed else time.time()
+    if re.fullmatch(r"[+-]\d{4}", offset):
+        minutes = int(offset[1:3]) * 60 + int(offset[3:])
+        zone = timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
+        return datetime.fromtimestamp(seconds, zone)
+    return datetime.fromtimestamp(seconds, timezone.utc if fixed else None)
+
+
+def _carry(source: SourceSeries, dataset: Dataset) -> None:
+    """Copy what the source's slices agree on; fill what a CT image must have."""
+    for keyword in COPIED:
+        if keyword in source.texts:
+            _set_bytes(dataset, keyword, source.texts[keyword])
+        elif keyword in source.sequences:
+            setattr(dataset, keyword, source.sequences[keyword])
+        elif keyword in _EMPTY_IF_ABSENT:
+            setattr(dataset, keyword, "")
+    identity = [reference.sop_instance for reference in source.references]
+    for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
+        if keyword not in source.texts:  # the source has none, or no valid one
+            setattr(dataset, keyword, uid_from(keyword, source.series_uid, *identity))
+    if "Laterality" not in dataset and "BodyPartExamined" not in dataset:
+        dataset.Laterality = ""
+
+
+def _set_bytes(dataset: Dataset, keyword: str, value: bytes) -> None:
+    """Set a text attribute to bytes in the data set's own character set, unchanged."""
+    vr = dictionary_VR(keyword)
+    padded = value + (b"\0" if vr == "UI" else b" ") * (len(value) % 2)
+    dataset[tag(keyword)] = RawDataElement(Tag(tag(keyword)), vr, len(padded), padded, 0, False, True)
+
+
+def _equipment(source: SourceSeries, provenance: Provenance, moment: datetime) -> ItemSequence:
+    """Existing items, then the scanner, then this program as processor and as synthesiser."""
+    items = list(source.sequences.get("ContributingEquipmentSequence", []))
+    scanner = Dataset()
+    for keyword in EQUIPMENT:
+        if source.texts.get(keyword):
+            _set_bytes(scanner, keyword, source.texts[keyword])
+    if "Manufacturer" not in scanner:
+        scanner.Manufacturer = "unknown"
+    scanner.PurposeOfReferenceCodeSequence = ItemSequence([_code("109101", "Acquisition Equipment")])
+    items.append(scanner)
+    for value, meaning in (("109102", "Processing Equipment"), ("109100", "Synthesizing Equipment")):
+        item = Dataset()
+        item.Manufacturer = item.ManufacturerModelName = "thinslice"
+        item.SoftwareVersions = provenance.version
+        item.ContributionDateTime = moment.strftime("%Y%m%d%H%M%S")
+        item.ContributionDescription = provenance.method[:1024]
+        item.PurposeOfReferenceCodeSequence = ItemSequence([_code(value, meaning)])
+        items.append(item)
+    return ItemSequence(items)
+
+
+def _reference(reference: Reference, *, purpose: bool) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = reference.sop_class
+    item.ReferencedSOPInstanceUID = reference.sop_instance
+    if reference.frame is not None:
+        item.ReferencedFrameNumber = reference.frame
+    if purpose:
+        item.SpatialLocationsPreserved = "NO"
+        item.PurposeOfReferenceCodeSequence = ItemSequence(
+            [_code("121322", "Source image for image processing operation")]
+        )
+    return item
+
+
+def _code(value: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
+    return item

@@ -1,0 +1,147 @@
+"""Find the files of an input: a folder of any depth, a zip archive, or one file.
+
+Nothing is extracted and no name out of an archive is ever used as a path: members are read into
+memory by handle. Symbolic links to folders are not followed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from thinslice.dicom.limits import Limits
+from thinslice.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A file of the input.
+
+    Attributes:
+        name: name to show, relative to the input.
+        size: bytes.
+        path: where it lies, or None for a member of an archive.
+        archive: the open archive, or None.
+        member: its entry in the archive.
+    """
+
+    name: str
+    size: int
+    path: Path | None = None
+    archive: zipfile.ZipFile | None = None
+    member: zipfile.ZipInfo | None = None
+
+    def open(self) -> BinaryIO:
+        """A seekable stream of the file's bytes.
+
+        Raises:
+            InputError: DCM-UNREADABLE; DCM-ZIP where a member is damaged or longer than declared.
+        """
+        if self.path is not None:
+            try:
+                return self.path.open("rb")
+            except OSError as error:
+                raise InputError("DCM-UNREADABLE", f"cannot open {self.name}: {error.strerror}") from error
+        assert self.archive is not None and self.member is not None
+        try:
+            with self.archive.open(self.member) as stream:
+                data = stream.read(self.size + 1)
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, zlib.error) as error:
+            raise InputError("DCM-ZIP", f"archive member {self.name} cannot be read; pack the archive anew") from error
+        if len(data) != self.size:
+            raise InputError("DCM-ZIP", f"archive member {self.name} is not as long as declared; pack the archive anew")
+        return BytesIO(data)
+
+    def start(self, count: int) -> bytes:
+        """The first `count` bytes."""
+        if self.path is not None:
+            with self.open() as stream:
+                return stream.read(count)
+        assert self.archive is not None and self.member is not None
+        try:
+            with self.archive.open(self.member) as stream:
+                return stream.read(count)
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, zlib.error) as error:
+            raise InputError("DCM-ZIP", f"archive member {self.name} cannot be read; pack the archive anew") from error
+
+
+def find(path: Path, limits: Limits) -> list[Entry]:
+    """All regular files of the input, sorted by name.
+
+    Raises:
+        InputError: DCM-NONE where there is no such input, DCM-LIMIT, DCM-ZIP.
+    """
+    if path.is_dir():
+        entries = list(_walk(path, limits))
+    elif path.is_file():
+        entries = list(_members(path, limits)) if is_zip(path) else [Entry(path.name, path.stat().st_size, path)]
+    else:
+        raise InputError("DCM-NONE", f"no file or folder called {path.name}; check the path")
+    for entry in entries:
+        limits.check("file_bytes", entry.size, f"size of {entry.name}")
+    return entries
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file starts as a zip archive does."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+    except OSError:
+        return False
+
+
+def _walk(top: Path, limits: Limits) -> Iterator[Entry]:
+    count = 0
+    for folder, folders, names in os.walk(top):
+        folders.sort()
+        depth = len(Path(folder).relative_to(top).parts)
+        limits.check("depth", depth, f"folder depth under {top.name}")
+        for name in sorted(names):
+            file = Path(folder, name)
+            try:
+                status = file.stat()
+            except OSError:  # a link that leads nowhere or around in a circle
+                continue
+            if stat.S_ISREG(status.st_mode):
+                count += 1
+                limits.check("files", count, f"files under {top.name}")
+                yield Entry(str(file.relative_to(top)), status.st_size, file)
+
+
+def _members(path: Path, limits: Limits) -> Iterator[Entry]:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise InputError("DCM-ZIP", f"archive {path.name} cannot be read; pack it anew") from error
+    members = [member for member in archive.infolist() if not member.is_dir()]
+    limits.check("files", len(members), f"members of {path.name}")
+    limits.check("archive_bytes", sum(member.file_size for member in members), f"unpacked size of {path.name}")
+    for member in sorted(members, key=lambda member: member.filename):
+        _refuse_unsafe(member, path.name, limits)
+        yield Entry(member.filename, member.file_size, archive=archive, member=member)
+
+
+def _refuse_unsafe(member: zipfile.ZipInfo, archive: str, limits: Limits) -> None:
+    """Raise DCM-ZIP for members that no honest export holds."""
+    name = member.filename.replace("\\", "/")
+    reason = None
+    if name.startswith("/") or name[1:2] == ":" or ".." in name.split("/"):
+        reason = "a member's name leads out of the archive"
+    elif stat.S_ISLNK(member.external_attr >> 16):
+        reason = "a member is a link"
+    elif member.flag_bits & 1:
+        reason = "it is encrypted"
+    elif name.lower().endswith(".zip"):
+        reason = "it holds another archive"
+    elif member.file_size > limits.inflate_ratio * max(member.compress_size, 1024):
+        reason = f"a member grows more than {limits.inflate_ratio} times"
+    if reason:
+        raise InputError("DCM-ZIP", f"archive {archive} is refused: {reason}; unpack it and give the folder")

@@ -1,0 +1,209 @@
+"""From images to one stack: CT only, localizers out, one series, one phase, no copies."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from thinslice.dicom.attributes import parse_number
+from thinslice.dicom.codes import Findings, refusal
+from thinslice.dicom.geometry import off_main_normal, same_position_mm
+from thinslice.dicom.slices import CT_CLASSES, Slice
+from thinslice.errors import UsageError
+
+PHASE_KEYS = (
+    "TemporalPositionIdentifier",
+    "NominalPercentageOfCardiacPhase",
+    "TriggerTime",
+    "ConvolutionKernel",
+    "ImageType",
+    "AcquisitionNumber",
+    "AcquisitionTime",
+)
+
+
+def only_ct(slices: Sequence[Slice], files: int) -> list[Slice]:
+    """The CT images.
+
+    Raises:
+        InputError: DCM-NONE where there is no image, DCM-NOTCT where no image is CT.
+    """
+    if not slices:
+        raise refusal("DCM-NONE", f"no DICOM image found in the input ({files} files looked at); check the path")
+    ct = [image for image in slices if is_ct(image)]
+    if not ct:
+        attributes = slices[0].attributes
+        raise refusal(
+            "DCM-NOTCT",
+            f"not a CT image: modality {attributes.text('Modality')[:16] or 'missing'}, "
+            f"SOP class {attributes.text('SOPClassUID')[:64] or 'missing'}; only CT is read",
+        )
+    return ct
+
+
+def is_ct(image: Slice) -> bool:
+    """Whether an image is of a CT class and not of another modality."""
+    sop_class = image.attributes.text("SOPClassUID")
+    modality = image.attributes.text("Modality")
+    if not sop_class and not image.file.headerless:
+        return modality == "CT"
+    return sop_class in CT_CLASSES and modality in ("", "CT")
+
+
+def without_localizers(slices: Sequence[Slice], findings: Findings) -> list[Slice]:
+    """The images that are not localizers by their type; warns DCM-LOCALIZER."""
+    kept = [image for image in slices if "LOCALIZER" not in image.image_type[2:3]]
+    if kept and len(kept) < len(slices):
+        findings.warn("DCM-LOCALIZER", f"{len(slices) - len(kept)} localizer images left out")
+    return kept or list(slices)
+
+
+def without_crossing(slices: Sequence[Slice], findings: Findings) -> list[Slice]:
+    """The images along the main normal: a few that cross it are localizers without the name."""
+    crossing = off_main_normal(np.array([image.orientation for image in slices]))
+    if not crossing.any() or crossing.mean() > 0.2:
+        return list(slices)
+    findings.warn(
+        "DCM-LOCALIZER", f"{int(crossing.sum())} images 10 degrees or more off the others left out as localizers"
+    )
+    return [image for image, off in zip(slices, crossing, strict=True) if not off]
+
+
+def by_series(slices: Sequence[Slice]) -> dict[str, list[Slice]]:
+    """Images by SeriesInstanceUID, in the order of SeriesNumber, then UID."""
+    series: defaultdict[str, list[Slice]] = defaultdict(list)
+    for image in slices:
+        series[image.attributes.text("SeriesInstanceUID")].append(image)
+
+    def number(uid: str) -> tuple[float, str]:
+        return series[uid][0].attributes.number("SeriesNumber") or 0.0, uid
+
+    return {uid: series[uid] for uid in sorted(series, key=number)}
+
+
+def choose_series(series: dict[str, list[Slice]], wanted: str | int | None) -> list[Slice]:
+    """The series asked for, by UID or by series number; the only one where nothing is asked for.
+
+    Raises:
+        InputError: DCM-MULTISERIES.
+    """
+    if wanted is not None:
+        text = str(wanted).strip()
+        found = [uid for uid in series if uid == text] or [uid for uid in series if _number(series[uid]) == text]
+        if len(found) == 1:
+            return series[found[0]]
+        if not found:
+            raise refusal(
+                "DCM-MULTISERIES", f"no series has this UID or number; found {_listing(series)}; choose with --series"
+            )
+        series = {uid: series[uid] for uid in found}
+    if len(series) > 1:
+        raise refusal(
+            "DCM-MULTISERIES",
+            f"{len(series)} series found: {_listing(series)}; choose one with --series NUMBER or UID (inspect shows both)",
+        )
+    return next(iter(series.values()))
+
+
+def choose_phase(slices: list[Slice], normal: np.ndarray, phase: int | None, findings: Findings) -> list[Slice]:
+    """One volume out of a series that holds several at the same positions.
+
+    Returns:
+        The slices of the phase asked for, or all where the series holds one volume.
+
+    Raises:
+        InputError: DCM-PHASES where there are several and `phase` names none.
+        UsageError: DCM-PHASE where there is no such phase.
+    """
+    repeats = positions_of(slices, normal)
+    several = [group for group in repeats if len(group) > 1]
+    found = _phases(slices, repeats) if 3 * len(several) > len(repeats) else None
+    if found is None:
+        if phase not in (None, 1):
+            raise UsageError("DCM-PHASE", f"the series holds one volume, there is no phase {phase}; leave --phase out")
+        return slices
+    key, phases = found
+    if phase is None:
+        sizes = ", ".join(f"{number}: {len(group)} slices" for number, group in enumerate(phases, 1))
+        findings.refuse(
+            "DCM-PHASES",
+            f"the series holds {len(phases)} volumes at the same positions, told apart by {key} ({sizes}); choose with --phase",
+        )
+        findings.settle()
+    if not isinstance(phase, int) or not 1 <= phase <= len(phases):
+        raise UsageError("DCM-PHASE", f"phase {phase} is not among 1 to {len(phases)}")
+    return phases[phase - 1]
+
+
+def without_copies(
+    slices: list[Slice], normal: np.ndarray, same_image: Callable[[Slice, Slice], bool], findings: Findings
+) -> list[Slice]:
+    """The slices sorted along the normal, one per position.
+
+    Args:
+        slices: of one volume.
+        normal: (3,) unit vector.
+        same_image: whether two slices hold the same pixels and rescale.
+        findings: gets DCM-DUP (copies dropped) or DCM-DUP-DIFF.
+    """
+    groups = positions_of(slices, normal)
+    copies = different = 0
+    for first, *others in groups:
+        for other in others:
+            if np.abs(other.position - first.position).max() <= 0.01 and same_image(first, other):
+                copies += 1
+            else:
+                different += 1
+    if different:
+        findings.refuse(
+            "DCM-DUP-DIFF", f"different images at the same position ({different} too many); give one volume"
+        )
+    if copies:
+        findings.warn("DCM-DUP", f"{copies} identical copies dropped")
+    return [group[0] for group in groups]
+
+
+def positions_of(slices: Sequence[Slice], normal: np.ndarray) -> list[list[Slice]]:
+    """Slices in the order of their position along the normal, those at one place together."""
+    along = np.array([image.position @ normal for image in slices])
+    near = same_position_mm(along)
+    groups: list[list[Slice]] = []
+    last = -np.inf
+    for index in np.argsort(along, kind="stable"):
+        if along[index] - last <= near:
+            groups[-1].append(slices[index])
+        else:
+            groups.append([slices[index]])
+            last = along[index]
+    return groups
+
+
+def _phases(slices: Sequence[Slice], repeats: list[list[Slice]]) -> tuple[str, list[list[Slice]]] | None:
+    """The first key that parts the slices into volumes without repeated positions, and the volumes."""
+    place = {id(image): number for number, group in enumerate(repeats) for image in group}
+    most = max(len(group) for group in repeats)
+    for key in PHASE_KEYS:
+        parts: defaultdict[str, list[Slice]] = defaultdict(list)
+        for image in slices:
+            parts[image.attributes.text(key)].append(image)
+        once = all(max(Counter(place[id(image)] for image in part).values()) == 1 for part in parts.values())
+        if len(parts) == most and once and min(map(len, parts.values())) >= 3:
+            return key, [parts[value] for value in sorted(parts, key=_sorting)]
+    return None
+
+
+def _sorting(value: str) -> tuple[float, str]:
+    number = parse_number(value)
+    return (number if number == number else np.inf), value
+
+
+def _number(slices: Sequence[Slice]) -> str:
+    return slices[0].attributes.text("SeriesNumber")
+
+
+def _listing(series: dict[str, list[Slice]]) -> str:
+    return ", ".join(
+        f"number {_number(group) or 'missing'} ({len(group)} images)" for group in list(series.values())[:8]
+    )

@@ -1,0 +1,277 @@
+"""Pass 1: read headers, one `Slice` per image, without touching pixels.
+
+A file that is no DICOM is skipped and counted. A file that is meant to be DICOM (by its mark, its
+name, or being empty) and cannot be read is an error that names it: a lost slice is never taken for
+a gap in the scan.
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from io import BytesIO
+from pathlib import PurePath
+from typing import BinaryIO
+
+import numpy as np
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filereader import read_dataset
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from thinslice.dicom.attributes import Attributes, frame_attributes
+from thinslice.dicom.find import Entry
+from thinslice.dicom.kept import WANTED
+from thinslice.dicom.limits import Limits
+from thinslice.dicom.sniff import START_BYTES, kind_of
+from thinslice.errors import InputError, ThinsliceError
+
+CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
+LEGACY_ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.2"
+CT_CLASSES = frozenset({CT_IMAGE, ENHANCED_CT, LEGACY_ENHANCED_CT})
+_DICOMDIR = "1.2.840.10008.1.3.10"
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+_FOREIGN_ENDINGS = frozenset(
+    [
+        ".txt",
+        ".json",
+        ".xml",
+        ".csv",
+        ".md",
+        ".html",
+        ".htm",
+        ".pdf",
+        ".jpg",
+        ".jpeg",
+        ".png",
+        ".gif",
+        ".log",
+        ".ini",
+        ".inf",
+        ".exe",
+        ".zip",
+        ".nii",
+        ".gz",
+    ]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class DicomFile:
+    """A readable DICOM file.
+
+    Attributes:
+        entry: where it is.
+        header: the attributes that are wanted, without pixels.
+        syntax: UID of the transfer syntax.
+        pixel_offset: where the value of PixelData begins, in the stream that `open` gives; None without PixelData.
+        pixel_length: its length in bytes, or None where it is encapsulated.
+        headerless: whether the file meta information is missing.
+    """
+
+    entry: Entry
+    header: Dataset
+    syntax: str
+    pixel_offset: int | None
+    pixel_length: int | None
+    headerless: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def name(self) -> str:
+        """Name to show."""
+        return self.entry.name
+
+    def open(self) -> BinaryIO:
+        """A stream of the data set, inflated where the syntax is deflated."""
+        stream = self.entry.open()
+        if self.syntax != DeflatedExplicitVRLittleEndian:
+            return stream
+        with stream:
+            return _inflated(stream, self.entry, self.limits)
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One image: a file, or a frame of a multi-frame file.
+
+    Attributes:
+        file: the file that holds it.
+        frame: number of the frame, from 0.
+        attributes: its header.
+    """
+
+    file: DicomFile
+    frame: int
+    attributes: Attributes
+
+    @cached_property
+    def position(self) -> np.ndarray:
+        """ImagePositionPatient, LPS mm (3,); NaN where missing or malformed."""
+        return self._vector("ImagePositionPatient", 3)
+
+    @cached_property
+    def orientation(self) -> np.ndarray:
+        """ImageOrientationPatient (6,): direction of a row, direction of a column; NaN where missing or malformed."""
+        return self._vector("ImageOrientationPatient", 6)
+
+    @cached_property
+    def pixel_spacing(self) -> np.ndarray:
+        """PixelSpacing (2,): between rows (y), between columns (x), mm; NaN where missing or malformed."""
+        return self._vector("PixelSpacing", 2)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns); 0 where missing."""
+        return self.attributes.integer("Rows") or 0, self.attributes.integer("Columns") or 0
+
+    @property
+    def image_type(self) -> tuple[str, ...]:
+        """The frame's type, else the image's, in capitals."""
+        values = self.attributes.values("FrameType") or self.attributes.values("ImageType")
+        return tuple(value.upper() for value in values)
+
+    def _vector(self, keyword: str, length: int) -> np.ndarray:
+        numbers = self.attributes.numbers(keyword)
+        return np.array(numbers if len(numbers) == length else [np.nan] * length)
+
+
+def read_slices(entry: Entry, limits: Limits) -> list[Slice] | None:
+    """Read the header of a file.
+
+    Returns:
+        Its images; [] where it is a DICOM object without image; None where it is no DICOM at all.
+
+    Raises:
+        InputError: DCM-UNREADABLE, DCM-LIMIT.
+    """
+    kind = _kind(entry)
+    if kind == "foreign":
+        return None
+    try:
+        file = _read_file(entry, limits, headerless=kind == "headerless")
+    except ThinsliceError:
+        raise
+    except Exception as error:  # pydicom lets many types escape on broken files
+        raise _unreadable(entry, "its header is damaged") from error
+    if file is None:
+        return []
+    frames = Attributes(file.header).integer("NumberOfFrames") or 1
+    multi_frame = "PerFrameFunctionalGroupsSequence" in file.header or frames > 1
+    if not multi_frame:
+        return [Slice(file, 0, Attributes(file.header))]
+    limits.check("slices", frames, f"frames of {entry.name}")
+    return [Slice(file, frame, frame_attributes(file.header, frame)) for frame in range(frames)]
+
+
+def _kind(entry: Entry) -> str:
+    """ "dicom", "headerless" (no preamble, no file meta) or "foreign"."""
+    name = PurePath(entry.name).name
+    ending = PurePath(name).suffix.lower()
+    meant = ending in (".dcm", ".dicom", ".ima")
+    if not meant and (name.startswith(".") or ending in _FOREIGN_ENDINGS):
+        return "foreign"
+    if entry.size == 0:
+        raise _unreadable(entry, "it is empty")
+    kind = kind_of(entry.start(START_BYTES))
+    if kind != "foreign":
+        return kind
+    if meant:
+        raise _unreadable(entry, "it carries a DICOM name but no DICOM data")
+    return "foreign"
+
+
+def _read_file(entry: Entry, limits: Limits, *, headerless: bool) -> DicomFile | None:
+    """The file's header, or None for objects that hold no image."""
+    with entry.open() as stream, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        source: BinaryIO = stream
+        syntax = ImplicitVRLittleEndian
+        if not headerless:
+            syntax = _syntax(stream, entry)
+            if syntax == DeflatedExplicitVRLittleEndian:
+                source = _inflated(stream, entry, limits)
+        header = dcmread(source, stop_before_pixels=True, force=True, specific_tags=list(WANTED))
+        if header.file_meta.get("MediaStorageSOPClassUID") == _DICOMDIR:
+            return None
+        offset, length = _locate_pixels(source, syntax)
+    attributes = Attributes(header)
+    if offset is None and not (attributes.has("Rows") and attributes.has("Columns")):
+        return None
+    per_frame = max(1, (attributes.integer("NumberOfFrames") or 1) / 64)
+    limits.check("header_bytes", int((offset or 0) / per_frame), f"header of {entry.name}")
+    return DicomFile(entry, header, str(syntax), offset, length, headerless, limits)
+
+
+def _file_meta(stream: BinaryIO) -> FileMetaDataset:
+    """The file meta information, with or without preamble; the stream is left behind it."""
+    stream.seek(0)
+    marked = stream.read(132)[128:] == b"DICM"
+    stream.seek(132 if marked else 0)
+    return FileMetaDataset(read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2))
+
+
+def _syntax(stream: BinaryIO, entry: Entry) -> str:
+    """The transfer syntax; the stream is left at its beginning."""
+    syntax = _file_meta(stream).get("TransferSyntaxUID")
+    stream.seek(0)
+    if not syntax:
+        raise _unreadable(entry, "its transfer syntax is not stated")
+    return str(syntax)
+
+
+def _locate_pixels(stream: BinaryIO, syntax: str) -> tuple[int | None, int | None]:
+    """Offset and length of PixelData's value; the stream stands where pydicom stopped reading."""
+    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    start = stream.read(8)
+    if len(start) < 8 or struct.unpack(f"{order}HH", start[:4]) != (0x7FE0, 0x0010):
+        return None, None
+    if syntax == ImplicitVRLittleEndian:
+        (length,) = struct.unpack(f"{order}I", start[4:])
+    else:
+        (length,) = struct.unpack(f"{order}I", stream.read(4))
+    return stream.tell(), None if length == _UNDEFINED_LENGTH else length
+
+
+def _inflated(stream: BinaryIO, entry: Entry, limits: Limits) -> BinaryIO:
+    """The same file with its data set inflated, in pieces and up to a limit."""
+    meta = _file_meta(stream)
+    engine = zlib.decompressobj(-zlib.MAX_WBITS)
+    body = bytearray()
+    most = min(limits.inflate_bytes, limits.inflate_ratio * max(entry.size, 1024))
+    try:
+        while not engine.eof and (piece := stream.read(1 << 16)):
+            while piece and len(body) <= most:
+                body += engine.decompress(piece, 1 << 20)
+                piece = engine.unconsumed_tail
+            if len(body) > most:
+                limits.check("inflate_ratio", len(body) // max(entry.size, 1024), f"inflating {entry.name}")
+                limits.check("inflate_bytes", len(body), f"inflating {entry.name}")
+    except zlib.error as error:
+        raise _unreadable(entry, "its deflated data are damaged") from error
+    if not engine.eof:
+        raise _unreadable(entry, "its deflated data are cut short")
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    whole = BytesIO()
+    whole.write(b"\0" * 128 + b"DICM")
+    write_file_meta_info(whole, meta, enforce_standard=False)
+    whole.write(body)
+    whole.seek(0)
+    return whole
+
+
+def _unreadable(entry: Entry, reason: str) -> InputError:
+    return InputError(
+        "DCM-UNREADABLE",
+        f"{entry.name} cannot be read: {reason}; nothing was skipped, copy the series anew or take the file away",
+    )

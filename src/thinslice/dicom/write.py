@@ -1,0 +1,188 @@
+"""Write a volume as a derived CT series that joins the study of its source."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
+
+from thinslice.dicom.derived import Provenance, add_references, decimal, series_dataset, slice_references
+from thinslice.dicom.slices import CT_IMAGE
+from thinslice.dicom.source import SourceSeries, tag
+from thinslice.dicom.uid import IMPLEMENTATION_CLASS_UID, uid_from
+from thinslice.errors import UsageError
+from thinslice.output import whole_folder
+from thinslice.volume import Volume
+
+COMPRESSIONS = {
+    "none": (ExplicitVRLittleEndian, ""),
+    "jpegls": (JPEGLSLossless, "pyjpegls"),
+    "j2k": (JPEG2000Lossless, "pylibjpeg"),
+    "rle": (RLELossless, "pylibjpeg"),
+}
+_INT16 = np.iinfo(np.int16)
+
+
+@dataclass(frozen=True)
+class WrittenSeries:
+    """What was written.
+
+    Attributes:
+        files: number of files.
+        clipped: voxels that did not fit 16 bits and were clipped.
+        series_uid: SeriesInstanceUID.
+    """
+
+    files: int
+    clipped: int
+    series_uid: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Plane:
+    """A slice of the output: its index in the volume, its position in LPS mm, and that along the normal."""
+
+    index: int
+    position: np.ndarray
+    along_mm: float
+
+
+def write_series(
+    volume: Volume,
+    folder: str | Path,
+    *,
+    source: Volume,
+    provenance: Provenance,
+    compress: str = "none",
+    series_number: int | None = None,
+    overwrite: bool = False,
+) -> WrittenSeries:
+    """Write a volume as a series of CT images: 16 bits signed, one HU a step, on the volume's own grid.
+
+    Args:
+        volume: the new grid, HU (z, y, x); voxels in `padding` keep their value.
+        folder: the output folder; files are called IM0001.dcm and so on, along the normal.
+        source: the volume that `read_series` gave.
+        provenance: how the values were made.
+        compress: "none", "jpegls", "j2k" or "rle"; all without loss.
+        series_number: SeriesNumber, or None for the source's plus 9000.
+        overwrite: replace a folder of slices.
+
+    Raises:
+        UsageError: DCM-OUT-SOURCE where the source was no DICOM series, DCM-COMPRESS, DCM-SERIES-NUMBER.
+        OutputError: DCM-OUT-EXISTS, OUT-WRITE, OUT-FULL.
+    """
+    kept = source.source.header
+    if not isinstance(kept, SourceSeries):
+        raise UsageError(
+            "DCM-OUT-SOURCE",
+            f"a DICOM output folder needs a DICOM input, found {source.source.kind}; name a .nii.gz, .nrrd or .mha file",
+        )
+    if compress not in COMPRESSIONS:
+        raise UsageError("DCM-COMPRESS", f"compression {compress!r} is unknown; choose from {', '.join(COMPRESSIONS)}")
+    if series_number is not None and not 0 <= series_number < 1 << 31:
+        raise UsageError("DCM-SERIES-NUMBER", f"series number {series_number} is out of range 0 to {(1 << 31) - 1}")
+    planes = _planes(volume)
+    voxels, clipped = _digest(volume, planes)
+    grid = volume.affine.round(6).tobytes() + repr(volume.shape).encode()
+    instances = sorted(f"{reference.sop_instance}#{reference.frame}" for reference in kept.references)
+    identity = (kept.series_uid, *instances, provenance.version, provenance.model, provenance.settings, grid, voxels)
+    series_uid = uid_from("series", *identity)
+    common = series_dataset(
+        kept,
+        provenance,
+        series_uid=series_uid,
+        spacing_mm=volume.slice_spacing_mm,
+        series_number=series_number,
+        padding=_padding_value(volume),
+    )
+    _add_plane_geometry(common, volume, kept)
+    with whole_folder(Path(folder), overwrite=overwrite, code="DCM-OUT-EXISTS") as temporary:
+        for number, plane in enumerate(planes, 1):
+            dataset = Dataset()
+            dataset.update(common)
+            dataset.SOPInstanceUID = uid_from("instance", series_uid, str(number))
+            dataset.InstanceNumber = number
+            dataset.ImagePositionPatient = [decimal(value) for value in plane.position]
+            dataset.SliceLocation = decimal(plane.along_mm)
+            add_references(dataset, kept, slice_references(kept, plane.along_mm))
+            dataset.add_new(tag("PixelData"), "OW", _stored(volume.hu[plane.index])[0].tobytes())
+            _save(dataset, temporary / f"IM{number:04d}.dcm", kept, compress, provenance.version)
+    return WrittenSeries(len(planes), clipped, series_uid)
+
+
+def _planes(volume: Volume) -> list[_Plane]:
+    """The slices in order along the normal (row direction x column direction)."""
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine
+    normal = np.cross(lps[:3, 0], lps[:3, 1])
+    normal /= np.linalg.norm(normal)
+    positions = [lps[:3, 3] + index * lps[:3, 2] for index in range(volume.shape[0])]
+    planes = [_Plane(index, position, float(normal @ position)) for index, position in enumerate(positions)]
+    return sorted(planes, key=lambda plane: plane.along_mm)
+
+
+def _add_plane_geometry(dataset: Dataset, volume: Volume, source: SourceSeries) -> None:
+    """Matrix, spacing and orientation; the source's own strings where they say the same."""
+    _, rows, columns = volume.shape
+    dataset.Rows, dataset.Columns = rows, columns
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine
+    x, y = lps[:3, 0], lps[:3, 1]
+    spacing = [float(np.linalg.norm(y)), float(np.linalg.norm(x))]
+    cosines = [*(x / spacing[1]), *(y / spacing[0])]
+    dataset.PixelSpacing = _as_in(source.pixel_spacing, spacing)
+    dataset.ImageOrientationPatient = _as_in(source.orientation, cosines)
+
+
+def _as_in(texts: tuple[str, ...], values: list[float]) -> list[str]:
+    same = len(texts) == len(values) and np.allclose([float(text) for text in texts], values, rtol=0, atol=1e-6)
+    return list(texts) if same and max(map(len, texts)) <= 16 else [decimal(value) for value in values]
+
+
+def _digest(volume: Volume, planes: list[_Plane]) -> tuple[str, int]:
+    """SHA-256 of the stored voxels in the order of writing, and how many are clipped."""
+    total, clipped = hashlib.sha256(), 0
+    for plane in planes:
+        stored, beyond = _stored(volume.hu[plane.index])
+        total.update(stored.tobytes())
+        clipped += beyond
+    return total.hexdigest(), clipped
+
+
+def _stored(hu: np.ndarray) -> tuple[np.ndarray, int]:
+    """Little-endian int16 of a slice, and the number of values beyond its range."""
+    rounded = np.rint(hu)
+    beyond = int(np.count_nonzero((rounded < _INT16.min) | (rounded > _INT16.max)))
+    return rounded.clip(_INT16.min, _INT16.max).astype("<i2"), beyond
+
+
+def _padding_value(volume: Volume) -> int | None:
+    """The commonest value of the padding voxels, or None."""
+    if volume.padding is None or not volume.padding.any():
+        return None
+    counts = np.zeros(1 << 16, np.int64)
+    for hu, padding in zip(volume.hu, volume.padding, strict=True):
+        counts += np.bincount(_stored(hu[padding])[0].astype(np.int64) - _INT16.min, minlength=1 << 16)
+    return int(counts.argmax()) + int(_INT16.min)
+
+
+def _save(dataset: Dataset, file: Path, source: SourceSeries, compress: str, version: str) -> None:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = UID(CT_IMAGE)
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    meta.ImplementationVersionName = f"THINSLICE_{version}"[:16]
+    dataset.file_meta = meta
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # odd values of the source's patient module are carried as they are
+        # texts are bytes in the source's own character set already: written as they are
+        dataset.set_original_encoding(False, True, dataset._character_set)
+        if compress != "none":
+            syntax, plugin = COMPRESSIONS[compress]
+            dataset.compress(syntax, generate_instance_uid=False, encoding_plugin=plugin)
+        dataset.save_as(file, enforce_file_format=True)

@@ -95,10 +95,14 @@ class Table(list[Row]):
             writer.writeheader()
             writer.writerows(row.as_dict() for row in self)
 
+    def as_records(self) -> list[dict[str, Any]]:
+        """The rows ready for JSON; scores that are no finite number are None."""
+        return [_finite(row.as_dict()) for row in self]
+
     def to_json(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a list of objects; scores that are no finite number are null."""
         with whole_file(Path(path), overwrite=overwrite) as file:
-            file.write_text(json.dumps([_finite(row.as_dict()) for row in self], indent=1) + "\n")
+            file.write_text(json.dumps(self.as_records(), indent=1) + "\n")
 
     def cases(self) -> dict[str, list[tuple[str, dict[str, float], float]]]:
         """Rows by case title: method, mean scores over seeds, and the spread of psnr_new over them."""

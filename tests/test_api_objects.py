@@ -1,0 +1,238 @@
+"""Libraries' objects in and out: axis order and LPS/RAS are judged by each library itself."""
+
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+import torchio
+from monai.data import MetaTensor
+from monai.transforms import LoadImage
+from monai.utils import SpaceKeys
+
+from thinslice import files
+from thinslice.errors import GeometryError, InputError, UsageError
+from thinslice.files.objects import from_object, to_nibabel, to_sitk, to_torchio
+from thinslice.volume import Volume
+
+SHAPE = (4, 5, 6)  # index order (i, j, k)
+TAGS = np.arange(np.prod(SHAPE), dtype=np.float32).reshape(SHAPE) - 30  # every voxel has its own value
+
+
+def grid(kind):
+    """Affines (RAS) with the coarse axis at i, j or k; flipped, permuted, oblique."""
+    turn = np.linalg.qr(np.random.default_rng(7).normal(size=(3, 3)))[0]
+    steps = {
+        "upright": np.diag([-0.7, -0.8, 5.0]),
+        "RAS": np.diag([0.7, 0.8, 5.0]),
+        "feet first": np.diag([-0.7, 0.8, -5.0]),
+        "sagittal": np.array([[0, 0, 5.0], [0.7, 0, 0], [0, -0.8, 0]]),
+        "coarse first": np.array([[5.0, 0, 0], [0, 0, 0.7], [0, -0.8, 0]]),
+        "coarse second": np.array([[0, 0, -0.7], [0.8, 0, 0], [0, 5.0, 0]]),
+        "oblique": turn * [0.7, 0.8, 5.0],
+        "oblique, coarse first": turn * [5.0, 0.8, 0.7],
+    }[kind]
+    affine = np.eye(4)
+    affine[:3, :3] = steps
+    affine[:3, 3] = -90.5, 33.25, -712
+    return affine
+
+
+KINDS = (
+    "upright",
+    "RAS",
+    "feet first",
+    "sagittal",
+    "coarse first",
+    "coarse second",
+    "oblique",
+    "oblique, coarse first",
+)
+
+
+@pytest.fixture(params=KINDS)
+def affine(request):
+    return grid(request.param)
+
+
+def value_at(volume, world):
+    """The volume's value at a place (x, y, z) in RAS mm, which must be a voxel centre."""
+    x, y, z = np.linalg.solve(volume.affine, [*world, 1])[:3]
+    index = np.rint([z, y, x]).astype(int)
+    np.testing.assert_allclose(index, [z, y, x], atol=1e-4)
+    return volume.hu[tuple(index)]
+
+
+def corners():
+    return [(i, j, k) for i in (0, 3) for j in (0, 2, 4) for k in (0, 1, 5)]
+
+
+def test_nibabel(affine):
+    image = nib.Nifti1Image(TAGS, affine)
+    volume = from_object(image)
+    assert volume.voxel_mm[2] == pytest.approx(5)
+    for index in corners():
+        world = nib.affines.apply_affine(image.affine, index)
+        assert value_at(volume, world) == image.dataobj[index]
+    back = to_nibabel(volume)
+    np.testing.assert_array_equal(back.get_fdata(), TAGS)
+    np.testing.assert_array_equal(back.affine, affine)
+
+
+def test_simpleitk(affine):
+    lps = np.diag([-1, -1, 1, 1]) @ affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    image = sitk.GetImageFromArray(TAGS.T)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    volume = from_object(image)
+    for index in corners():
+        left, back, up = image.TransformIndexToPhysicalPoint(index)
+        assert value_at(volume, (-left, -back, up)) == image[index]
+    again = to_sitk(volume)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(again), TAGS.T)
+    for index in corners():
+        expected = image.TransformIndexToPhysicalPoint(index)
+        np.testing.assert_allclose(again.TransformIndexToPhysicalPoint(index), expected, atol=1e-9)
+
+
+def test_torchio(affine):
+    image = torchio.ScalarImage(tensor=torch.from_numpy(TAGS[None]), affine=affine)
+    for source in (image, torchio.Subject(ct=image, age=torch.zeros(1))):
+        volume = from_object(source)
+        for index in corners():
+            assert value_at(volume, nib.affines.apply_affine(image.affine, index)) == image.data[(0, *index)]
+    back = to_torchio(volume)
+    np.testing.assert_array_equal(back.numpy(), TAGS[None])
+    np.testing.assert_allclose(back.affine, affine, atol=1e-12)
+    assert back.orientation == image.orientation
+
+
+def test_torchio_from_a_file_is_the_same_scan(affine, tmp_path):
+    nib.save(nib.Nifti1Image(TAGS.astype(np.int16), affine), tmp_path / "scan.nii.gz")
+    from_file = files.read(tmp_path / "scan.nii.gz")
+    from_library = from_object(torchio.ScalarImage(tmp_path / "scan.nii.gz"))
+    np.testing.assert_array_equal(from_library.hu, from_file.hu)
+    np.testing.assert_allclose(from_library.affine, from_file.affine, atol=1e-5)
+
+
+@pytest.mark.parametrize("channel_first", [True, False])
+def test_monai_from_a_file_is_the_same_scan(affine, tmp_path, channel_first):
+    nib.save(nib.Nifti1Image(TAGS.astype(np.int16), affine), tmp_path / "scan.nii.gz")
+    image = LoadImage(reader="NibabelReader", image_only=True, ensure_channel_first=channel_first)(
+        tmp_path / "scan.nii.gz"
+    )
+    assert image.ndim == 3 + channel_first
+    volume, expected = from_object(image), files.read(tmp_path / "scan.nii.gz")
+    np.testing.assert_array_equal(volume.hu, expected.hu)
+    np.testing.assert_allclose(volume.affine, expected.affine, atol=1e-5)
+
+
+@pytest.mark.parametrize("space", list(SpaceKeys))
+def test_monai_says_its_space(affine, space):
+    flip = np.diag([-1, -1, 1, 1]) if space == SpaceKeys.LPS else np.eye(4)
+    tensor = MetaTensor(torch.from_numpy(TAGS[None]), affine=torch.from_numpy(flip @ affine), meta={"space": space})
+    volume = from_object(tensor)
+    for index in corners():
+        assert value_at(volume, nib.affines.apply_affine(affine, index)) == TAGS[index]
+
+
+def test_array_with_affine():
+    """(z, y, x) and voxel (x, y, z) to RAS: exactly what a Volume is; z is the slice axis as given."""
+    affine = grid("upright")
+    for array in (TAGS.T, TAGS.T.astype(np.int16), np.asfortranarray(TAGS.T), torch.from_numpy(TAGS).permute(2, 1, 0)):
+        volume = from_object(array, affine=affine, thickness=5.0)
+        np.testing.assert_array_equal(volume.hu, TAGS.T)
+        np.testing.assert_array_equal(volume.affine, affine)
+        assert volume.thickness == 5.0
+    assert from_object(TAGS.T, affine=np.eye(4)).shape == (6, 5, 4)  # no tie: the order says which is z
+
+
+def test_array_along_another_axis():
+    volume = from_object(TAGS.T, affine=grid("upright"), axis="x")
+    np.testing.assert_array_equal(volume.hu, TAGS.transpose(0, 2, 1))
+    assert volume.voxel_mm == pytest.approx((0.8, 5, 0.7))
+    np.testing.assert_array_equal(to_nibabel(volume).get_fdata(), TAGS)
+
+
+def test_the_caller_s_array_stays_writable():
+    array = TAGS.T.copy()
+    volume = from_object(array, affine=grid("upright"))
+    array[:] = 0
+    assert not volume.hu.flags.writeable
+
+
+def test_volume_and_path_pass_through(tmp_path):
+    volume = from_object(TAGS.T, affine=grid("upright"))
+    assert from_object(volume) is volume
+    assert from_object(volume, thickness=3.0).thickness == 3.0
+    files.write(volume, tmp_path / "scan.nii.gz")
+    for path in (tmp_path / "scan.nii.gz", str(tmp_path / "scan.nii.gz")):
+        np.testing.assert_array_equal(from_object(path).hu, TAGS.T)
+
+
+def test_conversions_agree_with_each_other(affine):
+    """nibabel to Volume to SimpleITK to Volume to torchio to Volume: nothing moved."""
+    first = from_object(nib.Nifti1Image(TAGS, affine))
+    last = from_object(to_torchio(from_object(to_sitk(first))))
+    np.testing.assert_array_equal(last.hu, first.hu)
+    np.testing.assert_allclose(last.affine, first.affine, atol=1e-9)
+
+
+def test_a_sheared_volume_has_no_upright_image():
+    affine = grid("upright")
+    affine[1, 2] = 1.5
+    with pytest.raises(GeometryError, match="sheared"):
+        to_sitk(Volume(TAGS.T, affine))
+    np.testing.assert_array_equal(to_nibabel(Volume(TAGS.T, affine)).affine, affine)
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        (lambda: nib.Nifti1Image(TAGS[..., 0], np.eye(4)), "FILE-DIMS"),
+        (lambda: nib.Nifti1Image(np.stack([TAGS, TAGS], -1), np.eye(4)), "FILE-DIMS"),
+        (lambda: nib.Nifti1Image(TAGS.astype(np.complex64), np.eye(4)), "FILE-DTYPE"),
+        (lambda: nib.Nifti1Image(np.where(TAGS == 3, np.nan, TAGS), grid("upright")), "FILE-NAN"),
+        (lambda: sitk.Image([4, 5], sitk.sitkInt16), "FILE-DIMS"),
+        (lambda: sitk.Image([4, 5, 6], sitk.sitkVectorUInt8), "FILE-DTYPE"),
+        (lambda: torchio.ScalarImage(tensor=torch.zeros(3, 4, 5, 6)), "FILE-DIMS"),
+    ],
+)
+def test_objects_that_are_no_ct_volume_are_refused(source, code):
+    with pytest.raises(InputError) as refused:
+        from_object(source())
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({"obj": TAGS.T}, "USE-AFFINE"),
+        ({"obj": nib.Nifti1Image(TAGS, grid("upright")), "affine": np.eye(4)}, "USE-AFFINE"),
+        ({"obj": [[1, 2], [3, 4]]}, "USE-INPUT"),
+        ({"obj": None}, "USE-INPUT"),
+        ({"obj": torchio.Subject(a=torchio.ScalarImage(tensor=torch.zeros(1, 2, 2, 2)),
+                                 b=torchio.ScalarImage(tensor=torch.zeros(1, 2, 2, 2)))}, "USE-INPUT"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_said(arguments, code):
+    with pytest.raises(UsageError) as refused:
+        from_object(**arguments)
+    assert refused.value.code == code
+
+
+def test_only_the_library_in_use_is_imported():
+    program = (
+        "import sys, numpy as np\n"
+        "from thinslice.files.objects import from_object\n"
+        "from_object(np.zeros((3, 4, 5)), affine=np.eye(4))\n"
+        "loaded = {'nibabel', 'SimpleITK', 'torch', 'torchio', 'monai', 'pydicom'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(loaded)) or 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

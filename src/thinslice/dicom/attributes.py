@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from typing import Any
+from typing import Any, cast
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
@@ -44,7 +44,7 @@ class Attributes:
 
     def raw(self, keyword: str) -> Any:
         """The element as stored, or None."""
-        tag = tag_for_keyword(keyword)
+        tag = cast(int, tag_for_keyword(keyword))
         for dataset in self.datasets:
             if tag in dataset:
                 return dataset.get_item(tag)

@@ -31,7 +31,8 @@ def check_values(
 def rescale_of(image: Slice) -> tuple[float, float]:
     """(slope, intercept) of a checked image."""
     slope, intercept = image.attributes.number("RescaleSlope"), image.attributes.number("RescaleIntercept")
-    assert slope is not None and intercept is not None
+    assert slope is not None
+    assert intercept is not None
     return slope, intercept
 
 
@@ -139,7 +140,8 @@ def _check_pixels(image: Slice, limits: Limits, findings: Findings) -> None:
     if not valid or representation not in (0, 1) or samples != 1:
         findings.refuse(
             "DCM-BITS",
-            f"pixel layout {allocated} allocated, {stored} stored, high bit {high}, {samples} samples is not supported; export anew",
+            f"pixel layout {allocated} allocated, {stored} stored, high bit {high}, {samples} samples is not supported; "
+            "export the series anew",
         )
         return
     if image.file.pixel_offset is None:
@@ -162,7 +164,8 @@ def _check_native_length(image: Slice, frame_bytes: int, findings: Findings) -> 
     if present < expected or stated > expected + 1 + expected % 2:
         findings.refuse(
             "DCM-UNREADABLE",
-            f"{file.name} holds {present} bytes of pixels where its header asks for {expected}; nothing was skipped, copy the series anew",
+            f"{file.name} holds {present} bytes of pixels where its header asks for {expected}; nothing was skipped, "
+            "copy the series anew",
         )
 
 
@@ -179,10 +182,10 @@ def _check_rescale(image: Slice, findings: Findings) -> None:
         return
     slope, intercept = attributes.number("RescaleSlope"), attributes.number("RescaleIntercept")
     if slope is None or intercept is None or not np.isfinite([slope, intercept]).all() or slope == 0:
+        shown = ", ".join(_shown(attributes.text(keyword)) for keyword in ("RescaleSlope", "RescaleIntercept"))
         findings.refuse(
             "DCM-RESCALE",
-            f"rescale slope and intercept ({_shown(attributes.text('RescaleSlope'))}, {_shown(attributes.text('RescaleIntercept'))}) "
-            "are missing, zero or no numbers; give them with --rescale S,I",
+            f"rescale slope and intercept ({shown}) are missing, zero or no numbers; give them with --rescale S,I",
         )
 
 

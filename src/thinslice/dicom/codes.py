@@ -11,27 +11,10 @@ from dataclasses import dataclass, field
 from thinslice.errors import GeometryError, InputError, ModelError, Notice, ThinsliceError
 
 GEOMETRIC = frozenset(
-    [
-        "DCM-FEW",
-        "DCM-IPP",
-        "DCM-IOP",
-        "DCM-SPACING",
-        "DCM-MIXED",
-        "DCM-FOR",
-        "DCM-GAP",
-        "DCM-UNEVEN",
-        "DCM-DRIFT",
-        "DCM-DUP-DIFF",
-        "DCM-NOTTHICK",
-        "DCM-TILT",
-        "DCM-TILT-TAG",
-        "DCM-JITTER",
-        "DCM-IOP-NOISE",
-        "DCM-THICK",
-        "DCM-DUP",
-        "DCM-REPAIRED",
-    ]
+    {"DCM-FEW", "DCM-IPP", "DCM-IOP", "DCM-SPACING", "DCM-MIXED", "DCM-FOR", "DCM-GAP", "DCM-UNEVEN", "DCM-DRIFT"}
+    | {"DCM-DUP-DIFF", "DCM-TILT", "DCM-TILT-TAG", "DCM-JITTER", "DCM-IOP-NOISE", "DCM-THICK", "DCM-DUP"}
 )
+"""Codes of geometry, also those of warnings that become errors under --strict."""
 
 
 def refusal(code: str, message: str) -> ThinsliceError:

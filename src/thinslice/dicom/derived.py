@@ -20,26 +20,29 @@ from pydicom.sequence import Sequence as ItemSequence
 from pydicom.tag import Tag
 
 from thinslice.dicom.attributes import is_uid
-from thinslice.dicom.kept import COPIED, EQUIPMENT
+from thinslice.dicom.kept import CLINICAL_TRIAL_SUBJECT, COPIED, EQUIPMENT
 from thinslice.dicom.slices import CT_IMAGE
-from thinslice.dicom.source import Reference, SourceSeries, tag
+from thinslice.dicom.source import NUMERIC, Reference, SourceSeries, tag
 from thinslice.dicom.uid import uid_from
 
-_EMPTY_IF_ABSENT = [
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "StudyID",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-    "PositionReferenceIndicator",
-    "AcquisitionNumber",
-    "KVP",
-    "PatientPosition",
-]
+_EMPTY_IF_ABSENT = frozenset(
+    {
+        "PatientName",
+        "PatientID",
+        "PatientBirthDate",
+        "PatientSex",
+        "StudyDate",
+        "StudyTime",
+        "StudyID",
+        "AccessionNumber",
+    }
+    | {"ReferringPhysicianName", "PositionReferenceIndicator", "AcquisitionNumber", "KVP", "PatientPosition"}
+)
+_UNPAIRED = frozenset(
+    {b"ABDOMEN", b"BRAIN", b"CHEST", b"COLON", b"CSPINE", b"HEAD", b"HEART", b"LIVER", b"LSPINE", b"NECK", b"PELVIS"}
+    | {b"SKULL", b"SPINE", b"TSPINE"}
+)
+"""Body parts that need no laterality; other or missing ones get an empty one, as the standard asks (type 2C)."""
 SERIES_NUMBER_OFFSET = 9000
 
 
@@ -173,7 +176,11 @@ def run_time(offset: str) -> datetime:
 
 def _carry(source: SourceSeries, dataset: Dataset) -> None:
     """Copy what the source's slices agree on; fill what a CT image must have."""
+    subject = source.texts.get("ClinicalTrialSubjectID") or source.texts.get("ClinicalTrialSubjectReadingID")
+    trial = subject and source.texts.get("ClinicalTrialSponsorName")
     for keyword in COPIED:
+        if keyword in CLINICAL_TRIAL_SUBJECT and not trial:
+            continue
         if keyword in source.texts:
             _set_bytes(dataset, keyword, source.texts[keyword])
         elif keyword in source.sequences:
@@ -184,13 +191,17 @@ def _carry(source: SourceSeries, dataset: Dataset) -> None:
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
         if keyword not in source.texts:  # the source has none, or no valid one
             setattr(dataset, keyword, uid_from(keyword, source.series_uid, *identity))
-    if "Laterality" not in dataset and "BodyPartExamined" not in dataset:
+    if "Laterality" not in dataset and source.texts.get("BodyPartExamined") not in _UNPAIRED:
         dataset.Laterality = ""
 
 
 def _set_bytes(dataset: Dataset, keyword: str, value: bytes) -> None:
     """Set a text attribute to bytes in the data set's own character set, unchanged."""
     vr = dictionary_VR(keyword)
+    if vr in NUMERIC:
+        if value:
+            setattr(dataset, keyword, int(value) if vr == "US" else float(value))
+        return
     padded = value + (b"\0" if vr == "UI" else b" ") * (len(value) % 2)
     dataset[tag(keyword)] = RawDataElement(Tag(tag(keyword)), vr, len(padded), padded, 0, False, True)
 

@@ -49,7 +49,8 @@ class Entry:
                 return self.path.open("rb")
             except OSError as error:
                 raise InputError("DCM-UNREADABLE", f"cannot open {self.name}: {error.strerror}") from error
-        assert self.archive is not None and self.member is not None
+        assert self.archive is not None
+        assert self.member is not None
         try:
             with self.archive.open(self.member) as stream:
                 data = stream.read(self.size + 1)
@@ -64,7 +65,8 @@ class Entry:
         if self.path is not None:
             with self.open() as stream:
                 return stream.read(count)
-        assert self.archive is not None and self.member is not None
+        assert self.archive is not None
+        assert self.member is not None
         try:
             with self.archive.open(self.member) as stream:
                 return stream.read(count)

@@ -201,8 +201,8 @@ def _refuse_uneven(along: np.ndarray, spacing: float, residual: float, findings:
     gaps = np.diff(along)
     findings.refuse(
         "DCM-UNEVEN",
-        f"slice spacing varies from {gaps.min():.3f} to {gaps.max():.3f} mm (fit {spacing:.3f} mm, off by {residual:.3f} mm); "
-        "give a part with one spacing",
+        f"slice spacing varies from {gaps.min():.3f} to {gaps.max():.3f} mm "
+        f"(fit {spacing:.3f} mm, off by {residual:.3f} mm); give a part with one spacing",
     )
 
 

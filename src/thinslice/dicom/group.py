@@ -102,7 +102,8 @@ def choose_series(series: dict[str, list[Slice]], wanted: str | int | None) -> l
     if len(series) > 1:
         raise refusal(
             "DCM-MULTISERIES",
-            f"{len(series)} series found: {_listing(series)}; choose one with --series NUMBER or UID (inspect shows both)",
+            f"{len(series)} series found: {_listing(series)}; "
+            "choose one with --series NUMBER or UID (inspect shows both)",
         )
     return next(iter(series.values()))
 
@@ -129,7 +130,8 @@ def choose_phase(slices: list[Slice], normal: np.ndarray, phase: int | None, fin
         sizes = ", ".join(f"{number}: {len(group)} slices" for number, group in enumerate(phases, 1))
         findings.refuse(
             "DCM-PHASES",
-            f"the series holds {len(phases)} volumes at the same positions, told apart by {key} ({sizes}); choose with --phase",
+            f"the series holds {len(phases)} volumes at the same positions, told apart by {key} ({sizes}); "
+            "choose with --phase",
         )
         findings.settle()
     if not isinstance(phase, int) or not 1 <= phase <= len(phases):

@@ -7,78 +7,71 @@ written.
 
 from __future__ import annotations
 
-COPIED = (
-    # patient and study: must match the study that the result joins
-    "PatientName PatientID IssuerOfPatientID PatientBirthDate PatientSex OtherPatientIDsSequence EthnicGroup "
-    "PatientAge PatientSize PatientWeight PatientIdentityRemoved DeidentificationMethod "
-    "DeidentificationMethodCodeSequence LongitudinalTemporalInformationModified "
-    "StudyInstanceUID StudyDate StudyTime StudyID StudyDescription AccessionNumber ReferringPhysicianName "
-    "TimezoneOffsetFromUTC "
-    # series and frame of reference
-    "FrameOfReferenceUID PositionReferenceIndicator Modality PatientPosition Laterality BodyPartExamined "
-    "AnatomicRegionSequence ProtocolName ContrastBolusAgent ContrastBolusRoute "
-    # true of every output voxel
-    "AcquisitionDate AcquisitionTime AcquisitionNumber KVP ConvolutionKernel DataCollectionDiameter "
-    "ReconstructionDiameter FilterType RotationDirection ScanOptions"
-).split()
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+CLINICAL_TRIAL_SUBJECT = _names(
+    """
+    ClinicalTrialSponsorName ClinicalTrialProtocolID ClinicalTrialProtocolName ClinicalTrialSiteID ClinicalTrialSiteName
+    ClinicalTrialSubjectID ClinicalTrialSubjectReadingID ClinicalTrialProtocolEthicsCommitteeName
+    ClinicalTrialProtocolEthicsCommitteeApprovalNumber
+    """
+)
+"""A module of its own: carried whole where the source's is complete, else not at all."""
+
+PATIENT_AND_STUDY = _names(
+    """
+    PatientName PatientID IssuerOfPatientID PatientBirthDate PatientBirthTime PatientSex OtherPatientIDs
+    OtherPatientIDsSequence OtherPatientNames EthnicGroup PatientComments QualityControlSubject
+    PatientSpeciesDescription PatientBreedDescription ResponsiblePerson PatientSexNeutered PatientIdentityRemoved DeidentificationMethod
+    DeidentificationMethodCodeSequence
+    StudyInstanceUID StudyDate StudyTime StudyID StudyDescription AccessionNumber ReferringPhysicianName
+    PhysiciansOfRecord NameOfPhysiciansReadingStudy ConsultingPhysicianName AdmissionID AdmittingDiagnosesDescription
+    AdditionalPatientHistory PatientAge PatientSize PatientWeight Occupation MedicalAlerts Allergies SmokingStatus
+    PregnancyStatus LastMenstrualDate PatientState ServiceEpisodeID ClinicalTrialTimePointID
+    ClinicalTrialTimePointDescription LongitudinalTemporalInformationModified LongitudinalTemporalOffsetFromEvent
+    LongitudinalTemporalEventType TimezoneOffsetFromUTC
+    """
+)
+"""The result joins the study of its source: what is said of patient and study must be the same there."""
+
+SERIES_AND_ACQUISITION = _names(
+    """
+    FrameOfReferenceUID PositionReferenceIndicator Modality PatientPosition Laterality BodyPartExamined
+    AnatomicRegionSequence ProtocolName ContrastBolusAgent ContrastBolusRoute AcquisitionDate AcquisitionTime
+    AcquisitionNumber KVP ConvolutionKernel DataCollectionDiameter ReconstructionDiameter FilterType RotationDirection
+    ScanOptions
+    """
+)
+"""True of every output voxel, or needed to place it."""
+
+COPIED = (*PATIENT_AND_STUDY, *CLINICAL_TRIAL_SUBJECT, *SERIES_AND_ACQUISITION)
 """Copied where present and equal in all source slices."""
 
-EQUIPMENT = ("Manufacturer", "InstitutionName", "StationName", "ManufacturerModelName", "SoftwareVersions")
+EQUIPMENT = _names("Manufacturer InstitutionName StationName ManufacturerModelName SoftwareVersions")
 """Of the scanner: moved into ContributingEquipmentSequence."""
 
-TRANSFORMED = [
-    "SeriesInstanceUID",
-    "SeriesNumber",
-    "SeriesDescription",
-    "WindowCenter",
-    "WindowWidth",
-    "BurnedInAnnotation",
-    "RecognizableVisualFeatures",
-    "LossyImageCompression",
-    "LossyImageCompressionRatio",
-    "LossyImageCompressionMethod",
-    "ContributingEquipmentSequence",
-    "SpecificCharacterSet",
-]
+TRANSFORMED = _names(
+    """
+    SeriesInstanceUID SeriesNumber SeriesDescription WindowCenter WindowWidth BurnedInAnnotation
+    RecognizableVisualFeatures LossyImageCompression LossyImageCompressionRatio LossyImageCompressionMethod
+    ContributingEquipmentSequence SpecificCharacterSet
+    """
+)
 """Read for writing, but not copied as they are."""
 
-_GEOMETRY_AND_PIXELS = [
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "ImageType",
-    "FrameType",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-    "SliceThickness",
-    "GantryDetectorTilt",
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "PixelPaddingValue",
-    "PixelPaddingRangeLimit",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "RescaleType",
-    "ModalityLUTSequence",
-    "SyntheticData",
-    "TemporalPositionIdentifier",
-    "TriggerTime",
-    "NominalPercentageOfCardiacPhase",
-    "InstanceNumber",
-    "ConcatenationUID",
-    "InConcatenationNumber",
-    "InConcatenationTotalNumber",
-    "ConcatenationFrameOffsetNumber",
-    "SOPInstanceUIDOfConcatenationSource",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-]
+_GEOMETRY_AND_PIXELS = _names(
+    """
+    SOPClassUID SOPInstanceUID ImageType FrameType ImagePositionPatient ImageOrientationPatient PixelSpacing
+    SliceThickness GantryDetectorTilt Rows Columns NumberOfFrames SamplesPerPixel PhotometricInterpretation
+    BitsAllocated BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit RescaleSlope
+    RescaleIntercept RescaleType ModalityLUTSequence SyntheticData
+    TemporalPositionIdentifier TriggerTime NominalPercentageOfCardiacPhase InstanceNumber
+    ConcatenationUID InConcatenationNumber InConcatenationTotalNumber ConcatenationFrameOffsetNumber
+    SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
+    """
+)
 
 WANTED = (*COPIED, *EQUIPMENT, *TRANSFORMED, *_GEOMETRY_AND_PIXELS)

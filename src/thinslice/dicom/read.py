@@ -22,7 +22,7 @@ from thinslice.dicom.checks import (
     rescale_of,
 )
 from thinslice.dicom.codes import Findings
-from thinslice.dicom.decode import stored_values
+from thinslice.dicom.decode import PixelReader
 from thinslice.dicom.find import find
 from thinslice.dicom.geometry import Grid, fit, mean_orientation
 from thinslice.dicom.group import (
@@ -106,7 +106,7 @@ def read_series(
     """
     if on_gap != "error":
         raise UsageError("DCM-ON-GAP", f"on_gap is {on_gap!r}; only 'error' is offered: a series with gaps is refused")
-    if rescale is not None and not (len(rescale) == 2 and np.isfinite(rescale).all() and rescale[0] != 0):
+    if rescale is not None and (not np.isfinite(rescale).all() or rescale[0] == 0):
         raise UsageError(
             "DCM-RESCALE-OPTION", f"rescale must be a slope other than 0 and an intercept, found {rescale}"
         )
@@ -198,10 +198,11 @@ def decode(
     shape = (len(slices), *slices[0].shape)
     hu = np.empty(shape, np.float32)
     padding: np.ndarray | None = None
+    reader = PixelReader()
 
     def one(index: int) -> np.ndarray | None:
         image = slices[index]
-        stored = stored_values(image)
+        stored = reader.stored_values(image)
         slope, intercept = rescale or rescale_of(image)
         hu[index] = stored * slope + intercept
         masks = [
@@ -224,7 +225,8 @@ def _same_image(one: Slice, other: Slice) -> bool:
     for keyword in ("RescaleSlope", "RescaleIntercept"):
         if one.attributes.numbers(keyword) != other.attributes.numbers(keyword):
             return False
-    return np.array_equal(stored_values(one), stored_values(other))
+    reader = PixelReader()
+    return np.array_equal(reader.stored_values(one), reader.stored_values(other))
 
 
 def _thickness(slices: Sequence[Slice], grid: Grid, findings: Findings) -> float | None:

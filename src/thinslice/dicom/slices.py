@@ -19,6 +19,7 @@ from typing import BinaryIO
 import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomFileLike
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import (
@@ -175,7 +176,7 @@ def read_slices(entry: Entry, limits: Limits) -> list[Slice] | None:
 
 
 def _kind(entry: Entry) -> str:
-    """ "dicom", "headerless" (no preamble, no file meta) or "foreign"."""
+    """What the entry is: "dicom", "headerless" (no preamble, no file meta) or "foreign"."""
     name = PurePath(entry.name).name
     ending = PurePath(name).suffix.lower()
     meant = ending in (".dcm", ".dicom", ".ima")
@@ -196,7 +197,7 @@ def _read_file(entry: Entry, limits: Limits, *, headerless: bool) -> DicomFile |
     with entry.open() as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         source: BinaryIO = stream
-        syntax = ImplicitVRLittleEndian
+        syntax: str = ImplicitVRLittleEndian
         if not headerless:
             syntax = _syntax(stream, entry)
             if syntax == DeflatedExplicitVRLittleEndian:
@@ -264,7 +265,7 @@ def _inflated(stream: BinaryIO, entry: Entry, limits: Limits) -> BinaryIO:
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     whole = BytesIO()
     whole.write(b"\0" * 128 + b"DICM")
-    write_file_meta_info(whole, meta, enforce_standard=False)
+    write_file_meta_info(DicomFileLike(whole), meta, enforce_standard=False)
     whole.write(body)
     whole.seek(0)
     return whole

@@ -11,7 +11,11 @@ START_BYTES = 140
 
 
 def kind_of(start: bytes) -> str:
-    """ "dicom" (marked, or beginning with file meta information), "headerless" (a bare data set) or "foreign"."""
+    """What a file is by its start.
+
+    Returns:
+        "dicom" (marked, or beginning with file meta information), "headerless" (a bare data set) or "foreign".
+    """
     if start[128:132] == b"DICM" or start[:4] in (b"\x02\x00\x00\x00", b"\x02\x00\x01\x00", b"\x02\x00\x02\x00"):
         return "dicom"
     group, element, length = struct.unpack("<HHI", start[:8]) if len(start) >= 8 else (0, 0, 0)

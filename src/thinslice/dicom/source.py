@@ -18,6 +18,8 @@ from thinslice.dicom.checks import is_lossy
 from thinslice.dicom.kept import COPIED, EQUIPMENT
 from thinslice.dicom.slices import CT_IMAGE, Slice
 
+NUMERIC = ("US", "FD")
+"""VRs whose values are kept as decimal text, since their bytes depend on the transfer syntax."""
 _TEXT_DELIMITERS = {0x0D, 0x0A, 0x09, 0x0C}
 
 
@@ -138,19 +140,20 @@ def _reference(image: Slice, normal: np.ndarray) -> Reference:
 
 def _same_text(slices: Sequence[Slice], keyword: str, mixed: bool) -> bytes | None:
     """The bytes of a text attribute where all slices have the same, in UTF-8 where character sets are mixed."""
-    if dictionary_VR(keyword) == "SQ":
+    vr = dictionary_VR(keyword)
+    if vr == "SQ":
         return None
     found: set[bytes] = set()
     for image in slices:
-        value = _bytes(image, keyword)
-        if value is None:
+        value = image.attributes.text(keyword).encode() if vr in NUMERIC else _bytes(image, keyword)
+        if value is None or not image.attributes.has(keyword):
             return None
         value = value.rstrip(b" \0")
         found.add(_decoded(value, image).encode() if mixed else value)
         if len(found) > 1:
             return None
     value = found.pop()
-    if dictionary_VR(keyword) == "UI" and not is_uid(value.decode("latin-1")):
+    if vr == "UI" and not is_uid(value.decode("latin-1")):
         return None
     return value
 

@@ -81,7 +81,7 @@ def write_series(
     if not isinstance(kept, SourceSeries):
         raise UsageError(
             "DCM-OUT-SOURCE",
-            f"a DICOM output folder needs a DICOM input, found {source.source.kind}; name a .nii.gz, .nrrd or .mha file",
+            f"a DICOM output folder needs a DICOM input, found {source.source.kind}; name a .nii.gz, .nrrd or .mha",
         )
     if compress not in COMPRESSIONS:
         raise UsageError("DCM-COMPRESS", f"compression {compress!r} is unknown; choose from {', '.join(COMPRESSIONS)}")
@@ -90,9 +90,11 @@ def write_series(
     planes = _planes(volume)
     voxels, clipped = _digest(volume, planes)
     grid = volume.affine.round(6).tobytes() + repr(volume.shape).encode()
-    instances = sorted(f"{reference.sop_instance}#{reference.frame}" for reference in kept.references)
-    identity = (kept.series_uid, *instances, provenance.version, provenance.model, provenance.settings, grid, voxels)
-    series_uid = uid_from("series", *identity)
+    instances = "\n".join(sorted(f"{reference.sop_instance}#{reference.frame}" for reference in kept.references))
+    series_uid = uid_from(
+        *("series", kept.series_uid, instances),
+        *(provenance.version, provenance.model, provenance.settings, grid, voxels),
+    )
     common = series_dataset(
         kept,
         provenance,

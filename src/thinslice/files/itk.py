@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from thinslice.errors import GeometryError, InputError
 from thinslice.files.assemble import assemble, check_dtype, check_rescale, check_shape, refuse_other_than_hu, slabs_of
 from thinslice.files.axes import in_file_order
-from thinslice.files.metaimage import check_complete
+from thinslice.files.integrity import check_metaimage, check_nrrd
 from thinslice.output import whole_file
 from thinslice.volume import Volume
 
@@ -39,16 +39,11 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
     kind = "nrrd" if path.suffix.lower() == ".nrrd" else "metaimage"
     scale = check_rescale(rescale) if rescale else (1.0, 0.0)
     try:
-        if kind == "nrrd":
-            with path.open("rb") as file:
-                if file.read(4) != b"NRRD":
-                    raise InputError("FILE-FORMAT", f"{path.name} is not NRRD, though its name says so; rename it")
-        else:
-            check_complete(path)
+        check_nrrd(path) if kind == "nrrd" else check_metaimage(path)
         image = sitk.ReadImage(str(path))
     except OSError as error:
         raise InputError("FILE-UNREADABLE", f"{path.name} cannot be read: {error.strerror or error}") from error
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise _in_our_words(str(error), path.name) from error
     volume = from_image(image, name=path.name, kind=kind, axis=axis, scale=scale)
     return volume if rescale else refuse_other_than_hu(volume, path.name)

@@ -1,8 +1,8 @@
-"""Is a MetaImage file complete? ITK reads a damaged compressed one without a word.
+"""Is an NRRD or MetaImage file complete? ITK reads a damaged compressed one without a word.
 
 Measured with SimpleITK 2.5.7: one byte changed in the compressed part of an .mha, and half of the
-voxels come back wrong without an error; a file cut short prints two lines of its own to stderr.
-So the data are checked here first.
+voxels come back wrong without an error; of such changes in an .nrrd, three in ten go unnoticed. An
+.mha cut short prints two lines of its own to stderr. So the data are checked here first.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _TYPES = {
 }  # fmt: skip
 
 
-def check_complete(path: Path) -> None:
+def check_metaimage(path: Path) -> None:
     """Check that the voxels of an .mha or .mhd are all there and undamaged.
 
     Raises:
         InputError: FILE-FORMAT, FILE-BROKEN.
     """
-    fields, header_bytes = _header(path)
+    fields, header_bytes = _metaimage_header(path)
     where = fields["ElementDataFile"]
     if where.split()[0] == "LIST" or "%" in where:
         return  # one file a slice: ITK opens each and says which is missing
@@ -46,7 +46,26 @@ def check_complete(path: Path) -> None:
         )
 
 
-def _header(path: Path) -> tuple[dict[str, str], int]:
+def check_nrrd(path: Path) -> None:
+    """Check that the compressed voxels of an .nrrd are undamaged; ITK checks the uncompressed ones.
+
+    Raises:
+        InputError: FILE-FORMAT, FILE-BROKEN.
+    """
+    packed = detached = False
+    with path.open("rb") as file:
+        if file.read(4) != b"NRRD":
+            raise InputError("FILE-FORMAT", f"{path.name} is not NRRD, though its name says so; rename it")
+        while (line := file.readline(_HEADER_LIMIT)).strip():
+            text = line.decode("latin-1").lower().replace(" ", "").strip()
+            packed = packed or text in ("encoding:gzip", "encoding:gz")
+            detached = detached or text.startswith(("datafile:", "byteskip:", "lineskip:"))
+        start = file.tell()
+    if packed and not detached and not _inflated_bytes(path, start):
+        raise InputError("FILE-BROKEN", f"{path.name} is cut short or damaged; copy it again")
+
+
+def _metaimage_header(path: Path) -> tuple[dict[str, str], int]:
     """The header's fields, and its length in bytes; it ends with the line ElementDataFile."""
     fields: dict[str, str] = {}
     with path.open("rb") as file:

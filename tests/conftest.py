@@ -44,3 +44,16 @@ def shared_ct() -> Path:
     if os.environ.get("CI"):
         pytest.fail(f"in CI they must run: {absent}", pytrace=False)
     pytest.skip(absent)
+
+
+@pytest.fixture(scope="session")
+def thick_phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small phantom as a NIfTI file: 16 slices of 5 mm, 48 x 48 pixels of 2.5 mm. Not to be changed."""
+    from thinslice import files
+    from thinslice.phantom import make_phantom, thicken
+
+    phantom = make_phantom(shape=(80, 48, 48), spacing_mm=(1.0, 2.5, 2.5))
+    thick, _ = thicken(phantom.volume, 5.0)
+    path = tmp_path_factory.mktemp("phantom") / "thick.nii.gz"
+    files.write(thick, path)
+    return path

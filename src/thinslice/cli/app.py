@@ -1,0 +1,102 @@
+"""The program `thinslice`: its commands, and the one place where errors become lines and exit codes."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import NoReturn
+
+import typer
+
+from thinslice.cli import options
+from thinslice.cli.demo import demo
+from thinslice.cli.enhance import enhance
+from thinslice.cli.evaluate import evaluate
+from thinslice.cli.inspect import inspect
+from thinslice.errors import ResourceError, ThinsliceError, UsageError
+
+INTERRUPTED = 130
+
+# The command line library raises its own usage error, from a package whose name has changed with
+# its versions; what it exports under a stable name is this descendant.
+_ParserError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "UsageError")
+
+app = typer.Typer(
+    name="thinslice",
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback(invoke_without_command=True)
+def thinslice(context: typer.Context, version: options.Version = False) -> None:
+    """Thick CT slices in, synthesised thin CT slices out. For research; not a medical device."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+for command in (demo, inspect, enhance, evaluate):
+    app.command()(command)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with the code of contract section 2."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # leave through the same clean-up as Ctrl-C does
+            signal.signal(getattr(signal, name), lambda number, _frame: sys.exit(128 + number))
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; whatever goes wrong ends as one line on stderr. Returns the exit code."""
+    verbose = any(argument in ("-v", "--verbose") for argument in arguments)
+    _hush_third_parties(verbose=verbose)
+    try:
+        code = app(args=list(arguments), prog_name="thinslice", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted: no output was written", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
+    except Exception as error:
+        if verbose:
+            traceback.print_exc()
+        known = as_thinslice_error(error)
+        print(known.line, file=sys.stderr)  # noqa: T201
+        return known.exit_code
+
+
+def as_thinslice_error(error: Exception) -> ThinsliceError:
+    """The error with a code of ours: usage (2), no memory (5), a bug (1)."""
+    if isinstance(error, ThinsliceError):
+        return error
+    if isinstance(error, _ParserError):
+        return _usage_error(error)
+    if isinstance(error, MemoryError):
+        return ResourceError("RES-MEMORY", "memory ran out; free some, or use a machine with more of it")
+    return ThinsliceError(
+        "BUG", f"{type(error).__name__}: {error}; this is a fault of thinslice: run again with --verbose and report it"
+    )
+
+
+def _usage_error(error: Exception) -> UsageError:
+    """What the parser of the command line says, in our form."""
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "thinslice"
+    return UsageError("USE-OPTION", f"{text.replace('Value error, ', '').rstrip('.')}; see {command} -h")
+
+
+def _hush_third_parties(*, verbose: bool) -> None:
+    """What libraries say to a terminal may hold file names and patients: only on demand."""
+    if verbose:
+        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr)
+        logging.getLogger("thinslice").setLevel(logging.DEBUG)
+        return
+    logging.getLogger().addHandler(logging.NullHandler())
+    warnings.simplefilter("ignore")

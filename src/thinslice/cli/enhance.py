@@ -1,0 +1,158 @@
+"""`thinslice enhance`: thick slices in, thin slices out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from thinslice.cli import options
+from thinslice.cli.options import with_common_options
+from thinslice.cli.summary import summary
+from thinslice.cli.terminal import Terminal
+from thinslice.errors import UsageError
+
+_GRID, _METHOD, _WRITING = "Grid", "Method", "Writing"
+
+
+@with_common_options
+def enhance(
+    terminal: Terminal,
+    source: options.Input,
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="PATH", help="File (.nii.gz .nii .nrrd .mha .mhd) or DICOM folder."),
+    ],
+    spacing: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MM", help="Target slice spacing.", show_default="near the pixels'", rich_help_panel=_GRID
+        ),
+    ] = None,
+    factor: Annotated[
+        float | None,
+        typer.Option(metavar="F", help="Or: how many times finer, 1.2 to 8.", rich_help_panel=_GRID),
+    ] = None,
+    thickness: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MM", help="Slice thickness.", show_default="the file's, else the spacing", rich_help_panel=_GRID
+        ),
+    ] = None,
+    profile: Annotated[
+        Literal["box", "gauss"],
+        typer.Option(metavar="box|gauss", help="Shape of the slice profile.", rich_help_panel=_METHOD),
+    ] = "box",
+    fit: Annotated[
+        Literal["auto", "scan", "none"],
+        typer.Option(metavar="auto|scan|none", help="What to fit to this scan.", rich_help_panel=_METHOD),
+    ] = "auto",
+    budget: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Wall time for fitting.", rich_help_panel=_METHOD)
+    ] = 180.0,
+    iterations: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Steps instead of wall time: repeatable.", rich_help_panel=_METHOD),
+    ] = None,
+    views: Annotated[
+        Any,
+        typer.Option(
+            parser=options.names("axial", "coronal", "sagittal"),
+            metavar="V,V",
+            help="Views that run and are fused.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = "axial,coronal,sagittal",
+    consistency: Annotated[
+        Any,
+        typer.Option(
+            parser=options.damping,
+            metavar="L|off",
+            help="Damping of the projection onto the acquired slices.",
+            show_default="from T/s",
+            rich_help_panel=_METHOD,
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights to use.", rich_help_panel=_METHOD)
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed.", rich_help_panel=_METHOD)] = 0,
+    axis: options.Axis = None,
+    series: options.Series = None,
+    phase: options.Phase = None,
+    rescale: options.Rescale = None,
+    allow_derived: options.AllowDerived = False,
+    strict: options.Strict = False,
+    limit: options.Limit = None,
+    dtype: Annotated[
+        Literal["int16", "float32"],
+        typer.Option(metavar="int16|float32", help="Values of an output file.", rich_help_panel=_WRITING),
+    ] = "int16",
+    compress: Annotated[
+        Literal["none", "jpegls", "j2k", "rle"],
+        typer.Option(metavar="none|jpegls|j2k|rle", help="Of DICOM output.", rich_help_panel=_WRITING),
+    ] = "none",
+    save_weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep the fitted weights.", rich_help_panel=_WRITING)
+    ] = None,
+    preview: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Picture: thick, cubic and result.", rich_help_panel=_WRITING),
+    ] = None,
+) -> None:
+    """Synthesise thin slices from a thick-slice CT scan, learned from that scan.
+
+    [dim]Examples:[/dim]
+
+      thinslice enhance -i thick.nii.gz -o thin.nii.gz --spacing 1
+
+      thinslice enhance -i dicom_folder -o thin_folder
+    """
+    if spacing is not None and factor is not None:
+        raise UsageError("USE-TARGET", f"both --spacing {spacing:g} and --factor {factor:g} are given; give one")
+    if preview is not None and preview.suffix.lower() != ".png":
+        raise UsageError("USE-PREVIEW", f"--preview {preview.name} does not end in .png")
+    terminal.refuse_existing(output, save_weights, preview)
+
+    import thinslice
+    from thinslice import scan
+
+    volume = scan.read(
+        source,
+        axis=axis,
+        rescale=rescale,
+        series=series,
+        phase=phase,
+        allow_derived=allow_derived,
+        strict=strict,
+        limits=dict(limit) if limit else None,
+    )
+    scan.check_target(output, source=volume, overwrite=terminal.overwrite)
+    terminal.warn(volume.source.warnings)
+    with terminal.progress() as on_progress:
+        result = thinslice.enhance(
+            volume,
+            spacing=spacing,
+            factor=factor,
+            thickness=thickness,
+            profile=profile,
+            fit=fit,
+            budget=budget,
+            iterations=iterations,
+            views=views,
+            consistency=consistency,
+            model=None if weights is None else thinslice.Model.load(weights),
+            seed=seed,
+            threads=terminal.threads,
+            device=terminal.device,
+            on_progress=on_progress,
+        )
+    result.save(output, overwrite=terminal.overwrite, dtype=dtype, compress=compress)
+    if save_weights is not None:
+        result.model.save(save_weights, overwrite=terminal.overwrite)
+    if preview is not None:
+        draw_preview(volume, result, preview)
+    terminal.write_record(result.record)
+    terminal.warn(result.record["warnings"])
+    terminal.say(*summary(result.record, output.name))

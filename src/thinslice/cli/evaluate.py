@@ -1,0 +1,130 @@
+"""`thinslice evaluate`: methods against known truth, as a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from thinslice.cli import options
+from thinslice.cli.options import with_common_options
+from thinslice.cli.terminal import Terminal
+from thinslice.errors import UsageError
+
+_CASES, _METHODS, _EXCHANGE = "Cases", "Methods", "Other tools"
+
+
+@with_common_options
+def evaluate(
+    terminal: Terminal,
+    more: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help="More thin scans.")] = None,
+    source: Annotated[
+        list[Path] | None, typer.Option("-i", "--input", metavar="PATH...", help="Thin scans: files or DICOM folders.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Write table.csv, table.json, index.html there."),
+    ] = None,
+    protocols: Annotated[
+        Any,
+        typer.Option(
+            parser=options.names("gap", "box", "gauss"),
+            metavar="P,P",
+            help="How scans are thickened: gap, box, gauss.",
+            rich_help_panel=_CASES,
+        ),
+    ] = "gap,box",
+    factors: Annotated[
+        Any,
+        typer.Option(
+            parser=options.list_of(int), metavar="F,F", help="Whole numbers from 2 to 8.", rich_help_panel=_CASES
+        ),
+    ] = "2,4",
+    slices: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="The central N slices only.", rich_help_panel=_CASES)
+    ] = None,
+    region: Annotated[
+        int | None, typer.Option(min=1, metavar="P", help="The central P x P pixels only.", rich_help_panel=_CASES)
+    ] = None,
+    tell_thickness: Annotated[
+        float,
+        typer.Option(metavar="K", help="Tell methods K times the true thickness.", rich_help_panel=_CASES),
+    ] = 1.0,
+    tell_profile: Annotated[
+        Literal["box", "gauss"] | None,
+        typer.Option(metavar="box|gauss", help="Tell methods this profile.", rich_help_panel=_CASES),
+    ] = None,
+    methods: Annotated[
+        Any,
+        typer.Option(
+            parser=options.list_of(str),
+            metavar="M,M",
+            help="linear, cubic, bspline, smooth, axial, coronal, sagittal, mean3, paper-1, paper, thinslice-scan; "
+            "or none.",
+            rich_help_panel=_METHODS,
+        ),
+    ] = "linear,cubic,bspline,smooth,thinslice-scan",
+    budget: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Wall time for each fit.", rich_help_panel=_METHODS)
+    ] = 180.0,
+    iterations: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Steps instead of wall time: repeatable.", rich_help_panel=_METHODS),
+    ] = None,
+    seeds: Annotated[
+        Any,
+        typer.Option(
+            parser=options.list_of(int), metavar="S,S", help="Fit once for each seed.", rich_help_panel=_METHODS
+        ),
+    ] = "0",
+    write_inputs: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write the thick volumes there, for other tools.", rich_help_panel=_EXCHANGE),
+    ] = None,
+    score: Annotated[
+        list[Any] | None,
+        typer.Option(
+            parser=options.name_and_folder,
+            metavar="NAME=DIR",
+            help="Put a tool's results into the table.",
+            rich_help_panel=_EXCHANGE,
+        ),
+    ] = None,
+) -> None:
+    """Measure methods against known truth: thin scans are thickened, restored and compared.
+
+    [dim]Example:[/dim]
+
+      thinslice evaluate -i thin.nii.gz --factors 2,4 --methods linear,cubic,thinslice-scan
+    """
+    scans = [*(source or []), *(more or [])]
+    if not scans:
+        raise UsageError("USE-INPUT", "no scan is given; name thin scans with -i")
+    from thinslice.evaluate import evaluate as measure
+    from thinslice.report import Pages
+
+    pages = Pages(output, overwrite=terminal.overwrite) if output is not None else None
+    with terminal.progress() as on_progress:
+        table = measure(
+            scans,
+            protocols=protocols,
+            factors=factors,
+            methods=() if methods == ("none",) else methods,
+            slices=slices,
+            region=region,
+            budget=budget,
+            iterations=iterations,
+            seeds=seeds,
+            thickness_scale=tell_thickness,
+            told_profile=tell_profile,
+            write_inputs=write_inputs,
+            score=dict(score) if score else None,
+            on_progress=on_progress,
+            on_result=pages.add if pages else None,
+        )
+    if pages:
+        pages.write(table)
+    terminal.write_record({"command": "evaluate", "rows": table.as_records()})
+    if table:
+        terminal.say(table.rich())

@@ -1,0 +1,173 @@
+"""`thinslice inspect`: what is in there, as a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from thinslice.cli import options
+from thinslice.cli.options import with_common_options
+from thinslice.cli.terminal import Terminal
+from thinslice.errors import Notice, ThinsliceError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A volume that could be read, or is refused.
+
+    Attributes:
+        name: DICOM series number, or the kind of file.
+        shape: slices, rows, columns.
+        pixel_mm: along x and y; None where missing.
+        spacing_mm: of the slices; None where refused.
+        thickness_mm: None where nothing says.
+        facts: what else is known, for the JSON document.
+        warnings: what reading it warns of.
+        error: what refuses it.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    pixel_mm: tuple[float, float] | None
+    spacing_mm: float | None
+    thickness_mm: float | None
+    facts: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[Notice, ...] = ()
+    error: ThinsliceError | None = None
+
+    def as_record(self) -> dict[str, Any]:
+        """The entry, ready for JSON."""
+        return {
+            "name": self.name,
+            "shape": list(self.shape),
+            "pixel_mm": list(self.pixel_mm) if self.pixel_mm else None,
+            "spacing_mm": self.spacing_mm,
+            "thickness_mm": self.thickness_mm,
+            **self.facts,
+            "warnings": [{"code": notice.code, "message": notice.message} for notice in self.warnings],
+            "error": {"code": self.error.code, "message": self.error.message} if self.error else None,
+        }
+
+
+@with_common_options
+def inspect(
+    terminal: Terminal,
+    source: Annotated[Path, typer.Argument(metavar="PATH", help="File, DICOM folder or zip.")],
+    axis: options.Axis = None,
+    phase: options.Phase = None,
+    rescale: options.Rescale = None,
+    allow_derived: options.AllowDerived = False,
+    limit: options.Limit = None,
+) -> None:
+    """Show what is in there: series, grid, spacing, thickness, and what stands against enhancing it."""
+    from thinslice import __version__, files, scan
+
+    files.check_there(source)
+    if scan.is_dicom(source):
+        reading = {"phase": phase, "rescale": rescale, "allow_derived": allow_derived}
+        entries = _series(source, limits=dict(limit) if limit else None, **reading)
+    else:
+        entries = [_file(source, axis=axis, rescale=rescale)]
+    terminal.write_record(
+        {"version": __version__, "command": "inspect", "volumes": [entry.as_record() for entry in entries]}
+    )
+    terminal.say(_table(entries), *_remarks(entries))
+
+
+def _series(source: Path, **reading: Any) -> list[Entry]:
+    from thinslice import dicom
+
+    return [
+        Entry(
+            name=f"series {number if (number := found.number) is not None else '-'}",
+            shape=(found.images, found.rows, found.columns),
+            pixel_mm=found.pixel_spacing_mm[::-1] if found.pixel_spacing_mm else None,
+            spacing_mm=found.spacing_mm,
+            thickness_mm=found.thickness_mm,
+            facts={
+                "uid": found.uid,
+                "tilt_deg": found.tilt_deg,
+                "spacing_fit_residual_mm": found.residual_mm,
+                "kernel": found.kernel or None,
+                "manufacturer": found.manufacturer or None,
+                "kvp": found.kvp,
+                "transfer_syntaxes": list(found.transfer_syntaxes),
+            },
+            warnings=found.warnings,
+            error=found.error,
+        )
+        for found in dicom.list_series(source, **reading)
+    ]
+
+
+def _file(source: Path, **reading: Any) -> Entry:
+    from thinslice import scan
+
+    volume = scan.read(source, **reading)
+    return Entry(
+        name=volume.source.kind,
+        shape=volume.shape,
+        pixel_mm=volume.voxel_mm[:2],
+        spacing_mm=round(volume.slice_spacing_mm, 6),
+        thickness_mm=volume.thickness,
+        facts={
+            "range_hu": [float(volume.hu.min()), float(volume.hu.max())],
+            "padding_voxels": 0 if volume.padding is None else int(volume.padding.sum()),
+            **volume.source.facts,
+        },
+        warnings=volume.source.warnings,
+    )
+
+
+def _table(entries: list[Entry]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("", "slices", "every mm", "thick mm", "pixels", "of mm", ""):
+        table.add_column(heading, justify="left" if not heading else "right", no_wrap=True)
+    for entry in entries:
+        slices, rows, columns = entry.shape
+        table.add_row(
+            entry.name,
+            str(slices),
+            _figure(entry.spacing_mm),
+            _figure(entry.thickness_mm),
+            f"{columns} x {rows}",
+            _pixel(entry.pixel_mm),
+            entry.error.code if entry.error else "readable",
+        )
+    return table
+
+
+def _remarks(entries: list[Entry]) -> list[str]:
+    """Lines under the table: how to choose a series, what is refused, what is warned of."""
+    lines = []
+    for entry in entries:
+        if len(entries) > 1:
+            lines.append(f"{entry.name}: --series {entry.facts['uid']}")
+        lines += [f"{entry.name}: {notice.line}" for notice in entry.warnings]
+        if entry.error:
+            lines.append(f"{entry.name}: {entry.error.line}")
+        elif entry.thickness_mm is None:
+            lines.append(
+                f"{entry.name}: thickness is not stated: the spacing is taken unless --thickness says otherwise"
+            )
+    return lines
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _pixel(spacing: tuple[float, float] | None) -> str:
+    if spacing is None:
+        return "-"
+    x, y = (f"{value:.3g}" for value in spacing)
+    return x if x == y else f"{x} x {y}"

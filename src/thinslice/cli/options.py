@@ -1,0 +1,205 @@
+"""Options that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import typer
+
+from thinslice.cli.terminal import Terminal
+
+T = TypeVar("T")
+Device = Literal["auto", "cpu", "cuda", "mps"]
+_COMMON = "Common to all commands"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from thinslice import __version__
+
+        typer.echo(f"thinslice {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version",
+        metavar="",
+        callback=_print_version,
+        is_eager=True,
+        help="Say the version.",
+        rich_help_panel=_COMMON,
+    ),
+]
+
+
+def _common(
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", metavar="", help="Errors only.", rich_help_panel=_COMMON)
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "-v", "--verbose", metavar="", help="Log lines, and tracebacks of errors.", rich_help_panel=_COMMON
+        ),
+    ] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Threads to compute with.", show_default="all", rich_help_panel=_COMMON),
+    ] = None,
+    device: Annotated[
+        Device, typer.Option(metavar="auto|cpu|cuda|mps", help="Where networks run.", rich_help_panel=_COMMON)
+    ] = "auto",
+    json: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|-", help="Write the record; with - to stdout, and nothing else.", rich_help_panel=_COMMON
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", metavar="", help="Replace outputs that exist.", rich_help_panel=_COMMON)
+    ] = False,
+    version: Version = False,
+) -> Terminal:
+    if threads is not None:  # numerical libraries read these when they are first imported
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[name] = str(threads)
+        os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = str(threads)
+    return Terminal(
+        quiet=quiet, verbose=verbose, threads=threads, device=device, json=json, overwrite=overwrite
+    ).checked()
+
+
+def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Offer the options that all commands share; the command gets them as a `Terminal`, first."""
+    shared = inspect.signature(_common, eval_str=True).parameters
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+
+    @functools.wraps(command)
+    def run(**arguments: Any) -> None:
+        terminal = _common(**{name: arguments.pop(name) for name in shared})
+        command(terminal, **arguments)
+
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in [*own, *shared.values()]]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    del run.__wrapped__  # type: ignore[attr-defined]
+    return run
+
+
+def list_of(kind: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
+    """A reader of comma-separated values: ``"2,4"`` -> ``(2, 4)``."""
+
+    def read(text: str | tuple[T, ...]) -> tuple[T, ...]:
+        if isinstance(text, tuple):  # a default
+            return text
+        try:
+            values = tuple(kind(part.strip()) for part in text.split(","))
+        except ValueError:
+            raise typer.BadParameter(f"{text!r} is no comma-separated list of {kind.__name__}") from None
+        if len(set(values)) < len(values):
+            raise typer.BadParameter(f"{text!r} names something twice")
+        return values
+
+    return read
+
+
+def names(*choices: str) -> Callable[[str], tuple[str, ...]]:
+    """A reader of comma-separated names, each one of `choices`."""
+
+    def read(text: str | tuple[str, ...]) -> tuple[str, ...]:
+        values = list_of(str)(text)  # type: ignore[arg-type]
+        for value in values:
+            if value not in choices:
+                raise typer.BadParameter(f"{value!r} is none of {', '.join(choices)}")
+        return values
+
+    return read
+
+
+def slope_and_intercept(text: str) -> tuple[float, float]:
+    """``"1,-1024"`` -> ``(1.0, -1024.0)``, the slope not 0."""
+    try:
+        slope, intercept = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not S,I: two numbers such as 1,-1024") from None
+    if not (math.isfinite(slope) and math.isfinite(intercept)) or slope == 0:
+        raise typer.BadParameter(f"{text!r}: the slope must not be 0, and both must be finite")
+    return slope, intercept
+
+
+def name_and_value(text: str) -> tuple[str, int]:
+    """``"slices=30000"`` -> ``("slices", 30000)``."""
+    name, equals, value = text.partition("=")
+    if not equals or not value.strip().isdecimal():
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE with a whole number")
+    return name.strip(), int(value)
+
+
+def name_and_folder(text: str) -> tuple[str, Path]:
+    """``"other=results"`` -> ``("other", Path("results"))``."""
+    name, equals, folder = text.partition("=")
+    if not (name.strip() and equals and folder):
+        raise typer.BadParameter(f"{text!r} is not NAME=DIR")
+    return name.strip(), Path(folder)
+
+
+def damping(text: str) -> float | Literal["off"]:
+    """``"off"`` or a number from 0 up."""
+    if text == "off":
+        return "off"
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not (math.isfinite(value) and value >= 0):
+        raise typer.BadParameter(f"{text!r} is neither off nor a number from 0 up")
+    return value
+
+
+_READING = "Reading"
+
+Input = Annotated[Path, typer.Option("-i", "--input", metavar="PATH", help="File, DICOM folder or zip.")]
+Axis = Annotated[
+    Literal["x", "y", "z"] | None,
+    typer.Option(metavar="x|y|z", help="Slice axis of a file.", show_default="the coarsest", rich_help_panel=_READING),
+]
+Series = Annotated[
+    str | None, typer.Option(metavar="UID", help="Which DICOM series: UID or number.", rich_help_panel=_READING)
+]
+Phase = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Which of several volumes at the same place.", rich_help_panel=_READING),
+]
+Rescale = Annotated[
+    Any,
+    typer.Option(
+        parser=slope_and_intercept,
+        metavar="S,I",
+        help="Slope and intercept to HU, in place of the input's.",
+        rich_help_panel=_READING,
+    ),
+]
+AllowDerived = Annotated[
+    bool,
+    typer.Option("--allow-derived", metavar="", help="Go on with synthesised input.", rich_help_panel=_READING),
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", metavar="", help="Turn the reader's warnings into errors.", rich_help_panel=_READING)
+]
+Limit = Annotated[
+    list[Any] | None,
+    typer.Option(
+        parser=name_and_value,
+        metavar="NAME=VALUE",
+        help="A limit against hostile files; may be repeated.",
+        rich_help_panel=_READING,
+    ),
+]

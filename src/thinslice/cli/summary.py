@@ -1,0 +1,55 @@
+"""A record as lines for a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def summary(record: Mapping[str, Any], output_name: str) -> Iterator[str]:
+    """What was done, line by line, none over 80 columns wide for ordinary names."""
+    scan, result = record["input"], record["output"]
+    source = {"option": "as given", "file": "from the file", "spacing": "taken as the spacing"}[scan["thickness_from"]]
+    yield f"scan:       {grid_line(scan['grid'])}"
+    yield f"thickness:  {scan['thickness_mm']:g} mm, {source} ({scan['regime']})"
+    yield f"result:     {grid_line(result['grid'])}"
+    if record["fit"]:
+        yield f"fit:        {record['fit']['steps']} steps in {record['fit']['seconds']:.0f} s"
+    if record["self_check"]:
+        yield self_check_line(record["self_check"])
+    yield f"acquired:   {consistency_line(record)}"
+    noise = record["noise"]
+    if noise["ratio"] is not None:
+        yield f"noise:      {noise['acquired_hu']:.1f} HU acquired, {noise['synthesised_hu']:.1f} HU between them"
+    yield f"cost:       {record['times_s']['total']:.0f} s, {record['peak_memory_bytes'] / 2**30:.1f} GiB at the peak"
+    yield f"written:    {output_name}"
+
+
+def grid_line(grid: Mapping[str, Any]) -> str:
+    """Such as ``512 x 512 pixels of 0.7 mm, 40 slices every 5 mm``."""
+    slices, rows, columns = grid["shape"]
+    x, y, _ = grid["voxel_mm"]
+    pixel = f"{x:.3g}" if abs(x - y) < 1e-3 else f"{x:.3g} x {y:.3g}"
+    return f"{columns} x {rows} pixels of {pixel} mm, {slices} slices every {grid['slice_spacing_mm']:.4g} mm"
+
+
+def self_check_line(check: Mapping[str, Any]) -> str:
+    """Such as ``self-check: 12 held-out slices: 38.9 dB, cubic 36.7 dB: better``."""
+    return (
+        f"self-check: {check['held_out']} held-out slices: {check['psnr_db']:.1f} dB, "
+        f"cubic {check['psnr_cubic_db']:.1f} dB: {check['verdict']}"
+    )
+
+
+def consistency_line(record: Mapping[str, Any]) -> str:
+    """How closely the result, averaged again, gives the acquired slices back."""
+    if record["output"]["copied_slices"]:
+        return f"{record['output']['copied_slices']} slices copied bit for bit"
+    consistency = record["consistency"]
+    if consistency is None:
+        return "not enforced (--consistency off)"
+    residual = consistency["residual_hu_after"]
+    return (
+        f"slices come back within {residual['max']:.2f} HU "
+        f"(rms {residual['rms']:.2f}, damping {consistency['damping']:.3g})"
+    )

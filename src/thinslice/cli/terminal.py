@@ -1,0 +1,92 @@
+"""What a command says, and where: results on stdout, warnings and progress on stderr.
+
+With ``--json -`` stdout holds one JSON document, so results move to stderr.
+"""
+
+from __future__ import annotations
+
+import json as json_text
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thinslice.cli.progress import OnProgress, progress
+from thinslice.errors import Notice
+from thinslice.output import refuse_existing, whole_file
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """The common options of one run.
+
+    Attributes:
+        quiet: errors only.
+        verbose: log lines and tracebacks.
+        threads: threads to compute with, or None for all.
+        device: "auto", "cpu", "cuda" or "mps".
+        json: where the record goes: a file, "-" for stdout, or None.
+        overwrite: existing outputs are replaced.
+        said: warnings that are on the screen already.
+    """
+
+    quiet: bool
+    verbose: bool
+    threads: int | None
+    device: str
+    json: str | None
+    overwrite: bool
+    said: set[str] = field(default_factory=set)
+
+    def checked(self) -> Terminal:
+        """Itself, after the record's file name was found free: before any work starts."""
+        if self.json not in (None, "-"):
+            self.refuse_existing(Path(str(self.json)))
+        return self
+
+    def refuse_existing(self, *outputs: Path | None) -> None:
+        """Raise OutputError where an output exists or cannot be written: before any work starts."""
+        for output in outputs:
+            if output is not None:
+                refuse_existing(output, overwrite=self.overwrite)
+
+    @cached_property
+    def console(self) -> Console:
+        """Where results go."""
+        from rich.console import Console
+
+        return Console(stderr=self.json == "-", quiet=self.quiet, highlight=False, soft_wrap=True)
+
+    def say(self, *lines: RenderableType) -> None:
+        """Results for the reader: plain lines or tables."""
+        for line in lines:
+            self.console.print(line, markup=False)
+
+    def warn(self, notices: Iterable[Notice | Mapping[str, str]]) -> None:
+        """One line on stderr for each warning that was not said yet; nothing under --quiet."""
+        for notice in notices:
+            line = (notice if isinstance(notice, Notice) else Notice(notice["code"], notice["message"])).line
+            if line not in self.said and not self.quiet:
+                print(line, file=sys.stderr)  # noqa: T201
+            self.said.add(line)
+
+    def progress(self) -> AbstractContextManager[OnProgress]:
+        """A callback (stage, done, total): a bar on a terminal, plain lines elsewhere."""
+        return progress(quiet=self.quiet)
+
+    def write_record(self, record: Any) -> None:
+        """Write the JSON document where --json says."""
+        if self.json is None:
+            return
+        text = json_text.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        if self.json == "-":
+            sys.stdout.write(text)
+            return
+        with whole_file(Path(self.json), overwrite=self.overwrite) as file:
+            file.write_text(text, encoding="utf-8")

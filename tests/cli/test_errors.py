@@ -1,0 +1,120 @@
+"""Whatever goes wrong is one line on stderr and the right exit code; stdout stays clean."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from thinslice import errors, scan
+from thinslice.cli.app import run
+
+ONE_LINE = re.compile(r"error\[[A-Z0-9-]+\]: [^\n]+\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["enhance"],
+        ["enhance", "-i", "a.nii.gz"],
+        ["enhance", "-i"],
+        ["enhance", "-i", "a.nii.gz", "-o", "b.nii.gz", "--nonsense"],
+        ["enhance", "-i", "a.nii.gz", "-o", "b.nii.gz", "--profile", "triangle"],
+        ["enhance", "-i", "a.nii.gz", "-o", "b.nii.gz", "--views", "axial,oblique"],
+        ["enhance", "-i", "a.nii.gz", "-o", "b.nii.gz", "--views", "axial,axial"],
+        ["enhance", "-i", "a.nii.gz", "-o", "b.nii.gz", "--consistency", "-1"],
+        ["enhance", "-i", "a.nii.gz", "-o", "b.nii.gz", "--rescale", "0,-1024"],
+        ["enhance", "-i", "a.nii.gz", "-o", "b.nii.gz", "--limit", "slices"],
+        ["enhance", "-i", "a.nii.gz", "-o", "b.nii.gz", "--spacing", "1", "--factor", "2"],
+        ["enhance", "-i", "a.nii.gz", "-o", "b.nii.gz", "--preview", "picture.docx"],
+        ["evaluate"],
+        ["evaluate", "-i", "a.nii.gz", "--factors", "2,two"],
+        ["evaluate", "-i", "a.nii.gz", "--methods", "magic"],
+        ["evaluate", "-i", "a.nii.gz", "--score", "other"],
+        ["inspect", "a.nii.gz", "--threads", "0"],
+        ["improve"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert ONE_LINE.fullmatch(err)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.ThinsliceError("ANY", "x"), 1),
+        (errors.UsageError("USE-X", "x"), 2),
+        (errors.InputError("IN-X", "x"), 3),
+        (errors.GeometryError("GEO-X", "x"), 4),
+        (errors.ResourceError("RES-X", "x"), 5),
+        (MemoryError(), 5),
+        (errors.OutputError("OUT-X", "x"), 6),
+        (errors.ModelError("MOD-X", "x"), 7),
+        (ZeroDivisionError("several\nlines"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
+)
+def test_exit_codes(
+    error: BaseException, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(scan, "read", fail)
+    monkeypatch.chdir(tmp_path)
+    record = tmp_path / "record.json"
+    assert run(["enhance", "-i", "a.nii.gz", "-o", "b.nii.gz", "--json", str(record)]) == code
+    out, err = capfd.readouterr()
+    assert out == ""
+    if code != 130:
+        assert ONE_LINE.fullmatch(err)
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_verbose_shows_where_a_fault_is(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr(scan, "read", fail)
+    assert run(["enhance", "-v", "-i", "a.nii.gz", "-o", "b.nii.gz"]) == 1
+    err = capfd.readouterr().err
+    assert "Traceback" in err
+    assert ONE_LINE.fullmatch(err.splitlines(keepends=True)[-1])
+
+
+@pytest.mark.parametrize("option", ["-o", "--save-weights", "--preview", "--json"])
+def test_an_existing_output_is_refused_before_the_input_is_read(
+    option: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    there = tmp_path / ("there.png" if option == "--preview" else "there.nii.gz")
+    there.write_text("precious")
+    outputs = {"-o": str(tmp_path / "new.nii.gz")} | {option: str(there)}
+    arguments = [word for pair in outputs.items() for word in pair]
+    assert run(["enhance", "-i", str(tmp_path / "absent.nii.gz"), *arguments]) == 6
+    assert ONE_LINE.fullmatch(capfd.readouterr().err)
+    assert there.read_text() == "precious"
+
+
+def test_version_and_bare_command(capfd: pytest.CaptureFixture[str]) -> None:
+    import thinslice
+
+    assert run(["--version"]) == 0
+    assert run(["enhance", "--version"]) == 0
+    assert capfd.readouterr().out == f"thinslice {thinslice.__version__}\n" * 2
+    assert run([]) == 0
+    assert "enhance" in capfd.readouterr().out
+
+
+def test_json_on_stdout_is_one_document(capfd: pytest.CaptureFixture[str], thick_phantom: Path) -> None:
+    assert run(["inspect", str(thick_phantom), "--json", "-"]) == 0
+    assert isinstance(json.loads(capfd.readouterr().out), dict)

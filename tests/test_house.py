@@ -1,0 +1,95 @@
+"""Properties of the product as a whole: what starts fast, what the documents promise, what is documented."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("torch", "nibabel", "SimpleITK", "pydicom", "scipy", "matplotlib", "numpy")
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The heavy packages that a fresh interpreter has loaded after a statement."""
+    code = f"{statement}\nimport sys, json; print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_import_loads_nothing_heavy() -> None:
+    assert loaded_by("import thinslice") == set()
+
+
+@pytest.mark.parametrize("command", ["demo", "inspect", "enhance", "evaluate"])
+def test_help_loads_nothing_heavy_and_names_each_common_option(command: str) -> None:
+    code = (
+        "import contextlib, io\nfrom thinslice.cli.app import run\ntext = io.StringIO()\n"
+        f"with contextlib.redirect_stdout(text): code = run(['{command}', '-h'])\n"
+        "assert code == 0\n"
+        "for option in ('--quiet', '--verbose', '--threads', '--device', '--json', '--overwrite', '--version'):\n"
+        "    assert option in text.getvalue(), option"
+    )
+    assert loaded_by(code) == set()
+
+
+def documents(repository: Path) -> list[Path]:
+    return [repository / "README.md", repository / "CONTRIBUTING.md", *sorted((repository / "docs").glob("*.md"))]
+
+
+def test_every_command_line_in_the_documents_names_options_that_exist(repository: Path) -> None:
+    from typer.main import get_command
+
+    from thinslice.cli.app import app
+
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    checked = 0
+    for document in documents(repository):
+        for command, arguments in re.findall(r"thinslice (\w+)((?: [^\s`|]+)*)", document.read_text(encoding="utf-8")):
+            if command not in commands:
+                continue
+            known = {name for parameter in commands[command].params for name in parameter.opts} | {"-h"}
+            for option in re.findall(r"(?<= )--?[a-z][\w-]*", arguments):
+                assert option in known, f"{document.name}: thinslice {command} {option}"
+                checked += 1
+    assert checked >= 3
+
+
+def test_every_option_and_file_that_the_readme_lists_exists(repository: Path) -> None:
+    from typer.main import get_command
+
+    from thinslice.cli.app import app
+
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    enhance = get_command(app).commands["enhance"]  # type: ignore[attr-defined]
+    known = {name for parameter in enhance.params for name in parameter.opts}
+    listed = re.findall(r"^\| (`--.*?) \|", text, flags=re.MULTILINE)
+    assert listed
+    for option in re.findall(r"--[a-z][\w-]*", " ".join(listed)):
+        assert option in known, option
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+        assert (repository / link).exists(), link
+
+
+def examples(document: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+
+@pytest.mark.parametrize("example", range(len(examples(README))))
+def test_python_examples_of_the_readme_run(
+    example: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thick_phantom: Path
+) -> None:
+    """As printed, on a small phantom, with two steps in place of three minutes of fitting."""
+    import functools
+
+    import thinslice
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "thick.nii.gz").write_bytes(thick_phantom.read_bytes())
+    monkeypatch.setattr(thinslice, "enhance", functools.partial(thinslice.enhance, iterations=2))
+    exec(compile(examples(README)[example], f"README.md, example {example + 1}", "exec"), {})
+    assert (tmp_path / "thin.nii.gz").exists()

@@ -61,7 +61,7 @@ def run(arguments: Sequence[str]) -> int:
         code = app(args=list(arguments), prog_name="thinslice", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted: no output was written", file=sys.stderr)  # noqa: T201
+        print("interrupted: nothing is left half-written", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
     except Exception as error:
         if verbose:

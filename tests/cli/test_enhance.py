@@ -1,0 +1,74 @@
+"""`thinslice enhance` from a shell: outputs, records, interruption, repeatability."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from thinslice.cli.app import run
+
+SHORT = ["--spacing", "2", "--iterations", "2"]
+
+
+def test_a_scan_becomes_thin_and_the_record_says_how(
+    thick_phantom: Path, tmp_path: Path, repository: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    thin, picture, record = tmp_path / "thin.nii.gz", tmp_path / "look.png", tmp_path / "record.json"
+    arguments = ["-i", str(thick_phantom), "-o", str(thin), "--preview", str(picture), "--json", str(record)]
+    assert run(["enhance", *arguments, *SHORT]) == 0
+    out, err = capfd.readouterr()
+    assert "self-check: " in out
+    assert "held-out slices: " in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "fit: " in err
+    assert thin.stat().st_size > 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    document = json.loads(record.read_text())
+    Draft202012Validator(json.loads((repository / "docs/record.schema.json").read_text())).validate(document)
+    assert str(tmp_path) not in record.read_text()
+    assert thick_phantom.name not in record.read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["look.png", "record.json", "thin.nii.gz"]
+
+
+def test_json_to_stdout_is_alone_there(thick_phantom: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["enhance", "-i", str(thick_phantom), "-o", str(tmp_path / "thin.mha"), "--json", "-", *SHORT]) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out)["command"] == "enhance"
+    assert "self-check: " in err
+
+
+def test_quiet_is_quiet(thick_phantom: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["enhance", "-q", "-i", str(thick_phantom), "-o", str(tmp_path / "thin.nrrd"), *SHORT]) == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_saved_weights_give_the_same_voxels(thick_phantom: Path, tmp_path: Path) -> None:
+    first, again, weights = tmp_path / "first.nii", tmp_path / "again.nii", tmp_path / "w.safetensors"
+    common = ["enhance", "-q", "-i", str(thick_phantom), "--spacing", "2"]
+    assert run([*common, "-o", str(first), "--iterations", "2", "--save-weights", str(weights)]) == 0
+    assert run([*common, "-o", str(again), "--fit", "none", "--weights", str(weights)]) == 0
+    assert first.read_bytes() == again.read_bytes()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing_behind(stop: signal.Signals, thick_phantom: Path, tmp_path: Path) -> None:
+    outputs = ["-o", "thin.nii.gz", "--json", "record.json", "--save-weights", "w.safetensors"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "thinslice", "enhance", "-i", str(thick_phantom), *outputs, "--budget", "600"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("fit"):
+            break
+    process.send_signal(stop)
+    rest = process.stderr.read()
+    assert process.wait() == (130 if stop == signal.SIGINT else 128 + stop)
+    assert "Traceback" not in rest
+    assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,6 @@ Which format it is follows from the path: a folder, a zip and anything that look
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinslice import files
-from thinslice.errors import GeometryError, InputError, Notice, OutputError, UsageError
+from thinslice.errors import GeometryError, Notice, OutputError, UsageError
 from thinslice.output import refuse_existing
 from thinslice.volume import Volume
 
@@ -31,12 +30,12 @@ def read(
     thickness: float | None = None,
     axis: str | int | None = None,
     rescale: tuple[float, float] | None = None,
-    series: str | None = None,
+    series: str | int | None = None,
     phase: int | None = None,
     on_gap: str = "error",
     allow_derived: bool = False,
     strict: bool = False,
-    limits: Mapping[str, int] | None = None,
+    limits: Mapping[str, float] | None = None,
 ) -> Volume:
     """Read a CT volume.
 
@@ -80,7 +79,7 @@ def read(
         volume = files.read(path, axis=axis, rescale=rescale)
         if strict and volume.source.warnings:
             notice = volume.source.warnings[0]
-            raise (GeometryError if notice.code in _GEOMETRIC else InputError)(notice.code, notice.message)
+            raise GeometryError(notice.code, notice.message)  # all that files warn of is geometry
     return volume if thickness is None else replace(volume, thickness=thickness)
 
 
@@ -125,10 +124,12 @@ def write(
         raise OutputError(
             "OUT-FORMAT", "a DICOM series needs the series it was made from; name a file, such as out.nii.gz"
         )
-    dicom.write_series(
+    written = dicom.write_series(
         volume, path, source=source, provenance=provenance, compress=compress, series_number=series_number,
         overwrite=overwrite,
     )  # fmt: skip
+    if written.clipped:
+        return (Notice("OUT-CLIP", f"{written.clipped} voxels beyond 16 bits were clipped to the nearest value"),)
     return ()
 
 
@@ -162,9 +163,6 @@ def check_target(path: str | PathLike[str], *, source: Volume, overwrite: bool =
     refuse_existing(path, overwrite=overwrite)
 
 
-_GEOMETRIC = ("FILE-NOORIENT", "FILE-PIXDIM")
-
-
 def is_dicom(path: Path) -> bool:
     """Whether an existing path is read as DICOM: a folder, a zip archive, or a file that looks like it."""
     if path.is_dir():
@@ -173,4 +171,4 @@ def is_dicom(path: Path) -> bool:
         return False
     from thinslice import dicom
 
-    return zipfile.is_zipfile(path) or dicom.looks_like_dicom(path)
+    return dicom.looks_like_dicom(path)

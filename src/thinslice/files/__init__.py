@@ -14,7 +14,7 @@ from thinslice.errors import InputError, Notice, OutputError, UsageError
 from thinslice.output import refuse_existing, whole_file
 from thinslice.volume import Volume
 
-__all__ = ["ENDINGS", "check_target", "has_known_ending", "read", "write"]
+__all__ = ["ENDINGS", "check_target", "check_there", "has_known_ending", "read", "write"]
 
 ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 

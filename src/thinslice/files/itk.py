@@ -67,7 +67,8 @@ def write(volume: Volume, path: Path, *, dtype: np.dtype, overwrite: bool = Fals
             with whole_file(path.with_suffix(".raw"), overwrite=overwrite) as data:
                 _write_pair(image, temporary, data, data_name=path.with_suffix(".raw").name)
         else:
-            sitk.WriteImage(image, str(temporary), useCompression=True, compressionLevel=1)
+            packed = path.suffix.lower() == ".nrrd"  # as each format is usual; packing .mha is slow both ways
+            sitk.WriteImage(image, str(temporary), useCompression=packed, compressionLevel=1)
 
 
 def from_image(

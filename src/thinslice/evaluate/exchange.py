@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from thinslice import files, scan
+from thinslice import files
 from thinslice.errors import GeometryError, InputError
 from thinslice.evaluate.protocols import Case
-
-ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 
 
 def write_input(case: Case, folder: Path) -> Path:
@@ -36,11 +34,11 @@ def read_result(case: Case, folder: Path, name: str) -> np.ndarray:
         InputError: IN-RESULT where there is no such file.
         GeometryError: GEO-SHAPE or GEO-GRID where it lies on another grid than the truth.
     """
-    found = [path for ending in ENDINGS if (path := folder / f"{case.slug}{ending}").is_file()]
+    found = [path for ending in files.ENDINGS if (path := folder / f"{case.slug}{ending}").is_file()]
     if not found:
         raise InputError("IN-RESULT", f"no result {case.slug}.nii.gz of {name} in folder {folder.name}")
-    # The slice axis is that of our own inputs: on isotropic results it could not be told.
-    volume = scan.read(found[0], axis="z")
+    # The slice axis is that of the input that the tool was given: isotropic results do not show it.
+    volume = files.read(found[0], axis=getattr(case.thick.source.header, "slice_axis", "z"))
     truth = case.truth_volume
     if volume.shape != truth.shape:
         raise GeometryError(

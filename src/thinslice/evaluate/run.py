@@ -74,7 +74,7 @@ def evaluate(
         told_profile: methods are told this profile in place of the true one.
         write_inputs: folder for the thick volumes, as ``SCAN_PROTOCOL_xFACTOR.nii.gz``.
         score: folders of results under the same file names, by row name.
-        on_progress: called with (stage, done, total).
+        on_progress: called with (stage, done, total); stage "cases" counts cases, others are of a fit.
         on_result: called with (case, method, result) for every result of the first seed, and once
             for each case with method "truth".
 
@@ -110,11 +110,11 @@ def evaluate(
                 told_profile=told_profile,
             )
             if on_progress:
-                on_progress(case.slug, done, total)
+                on_progress("cases", done, total)
             table += _run_case(case, methods, exchange, effort, seeds, on_progress, on_result)
             done += 1
     if on_progress:
-        on_progress("done", total, total)
+        on_progress("cases", total, total)
     return table
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich import box
+from rich.console import Group
 from rich.table import Table as RichTable
 
 from thinslice.evaluate.metrics import Scores
@@ -100,7 +100,7 @@ class Table(list[Row]):
         return [_finite(row.as_dict()) for row in self]
 
     def to_json(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write a list of objects; scores that are no finite number are null."""
+        """Write a list of objects, as `as_records` has them."""
         with whole_file(Path(path), overwrite=overwrite) as file:
             file.write_text(json.dumps(self.as_records(), indent=1) + "\n")
 
@@ -121,22 +121,27 @@ class Table(list[Row]):
             for title, methods in grouped.items()
         }
 
-    def rich(self) -> RichTable:
+    def rich(self) -> Group:
         """The table for a terminal of 80 columns: means over seeds, the best psnr of a case in bold."""
-        shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-        shown.add_column("method", min_width=14, no_wrap=True)
-        for _, heading, _ in SHOWN:
-            shown.add_column(heading, justify="right", no_wrap=True)
-        for title, methods in self.cases().items():
-            shown.add_row(f"[cyan]{title}[/cyan]")
-            best = max(scores["psnr_new"] for _, scores, _ in methods)
-            for number, (method, scores, spread) in enumerate(methods, 1):
-                cells = [format_score(scores[name], decimals) for name, _, decimals in SHOWN]
-                if spread:
-                    cells[0] += f"±{spread:.2f}"
-                style = "bold" if scores["psnr_new"] == best else ""
-                shown.add_row(f"  {method}", *cells, style=style, end_section=number == len(methods))
-        return shown
+        return Group(*(_rich_case(title, methods) for title, methods in self.cases().items()))
+
+
+def _rich_case(title: str, methods: list[tuple[str, dict[str, float], float]]) -> RichTable:
+    """One case: a line a method."""
+    shown = RichTable(
+        title=title, title_justify="left", title_style="cyan", box=None, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    shown.add_column("method", min_width=14, no_wrap=True)
+    for _, heading, _ in SHOWN:
+        shown.add_column(heading, justify="right", min_width=5, no_wrap=True)
+    best = max(scores["psnr_new"] for _, scores, _ in methods)
+    for method, scores, spread in methods:
+        cells = [format_score(scores[name], decimals) for name, _, decimals in SHOWN]
+        if spread:
+            cells[0] += f"±{spread:.2f}"
+        shown.add_row(method, *cells, style="bold" if scores["psnr_new"] == best else "")
+    shown.add_row()
+    return shown
 
 
 def format_score(value: float, decimals: int) -> str:

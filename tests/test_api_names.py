@@ -1,0 +1,71 @@
+"""The public names: what they are, when they load, and that functions win over modules of their name."""
+
+import subprocess
+import sys
+
+import pytest
+
+import thinslice
+
+
+def run(program):
+    done = subprocess.run(
+        [sys.executable, "-W", "error::ImportWarning", "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_loads_no_library():
+    run(
+        "import sys, thinslice\n"
+        "heavy = {'numpy', 'torch', 'scipy', 'nibabel', 'SimpleITK', 'pydicom', 'typer', 'rich', 'matplotlib'}\n"
+        "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)"
+    )
+
+
+@pytest.mark.parametrize("name", thinslice.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(thinslice, name) is not None
+    assert name in dir(thinslice)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="nonsense"):
+        thinslice.nonsense  # noqa: B018
+
+
+def test_errors_are_thinslice_errors():
+    for name in ("UsageError", "InputError", "GeometryError", "ResourceError", "OutputError", "ModelError"):
+        assert issubclass(getattr(thinslice, name), thinslice.ThinsliceError)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "",
+        "import thinslice.fit, thinslice.evaluate, thinslice.enhance",
+        "from thinslice.enhance import enhance, fit\nfrom thinslice.evaluate import evaluate",
+        "import thinslice.cli",
+    ],
+    ids=["nothing before", "modules before", "functions before", "command line before"],
+)
+def test_functions_and_modules_live_under_one_name(first):
+    """Whoever imported what before: the name can be called, and what is in its module can be reached."""
+    run(
+        f"{first}\n"
+        "import inspect, sys, thinslice\n"
+        "from thinslice import enhance, evaluate, fit\n"
+        "homes = {'enhance': 'enhance', 'fit': 'enhance', 'evaluate': 'evaluate'}\n"
+        "for name, home in homes.items():\n"
+        "    found = getattr(thinslice, name)\n"
+        "    assert found is globals()[name] is sys.modules[f'thinslice.{name}']\n"
+        "    function = vars(sys.modules[f'thinslice.{home}'])[name]\n"
+        "    assert inspect.isfunction(function)\n"
+        "    assert inspect.signature(found) == inspect.signature(function)\n"
+        "for function in (enhance, fit):\n"
+        "    try: function('/nowhere.nii.gz')\n"
+        "    except thinslice.InputError as error: assert error.code == 'FILE-MISSING'\n"
+        "    else: raise AssertionError('a missing file was read')\n"
+        "import thinslice.evaluate.metrics as metrics\n"
+        "assert thinslice.evaluate.metrics is metrics\n"
+    )

@@ -186,7 +186,7 @@ def below_a_file(folder):
     return folder / "file" / "out.nii.gz"
 
 
-SHEARED = AFFINE + np.eye(4, k=2) * [[0], [1.5], [0], [0]]
+SHEARED = np.array([[0.8, 0, 0, 0], [0, 0.8, 1.5, 0], [0, 0, 5, 0], [0, 0, 0, 1]])
 
 # name: (maker of the input, maker of the output's name, exit code, error code)
 IMPOSSIBLE_OUTPUT = {

@@ -6,9 +6,10 @@ index + origin; for an image that is upright (axes at right angles) this is any 
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -67,8 +68,7 @@ def write(volume: Volume, path: Path, *, dtype: np.dtype, overwrite: bool = Fals
             with whole_file(path.with_suffix(".raw"), overwrite=overwrite) as data:
                 _write_pair(image, temporary, data, data_name=path.with_suffix(".raw").name)
         else:
-            packed = path.suffix.lower() == ".nrrd"  # as each format is usual; packing .mha is slow both ways
-            sitk.WriteImage(image, str(temporary), useCompression=packed, compressionLevel=1)
+            _save(image, temporary, packed=path.suffix.lower() == ".nrrd")
 
 
 def from_image(
@@ -143,10 +143,27 @@ def refuse_shear(affine: np.ndarray) -> None:
         )
 
 
-def _write_pair(image: Any, header: Path, data: Path, *, data_name: str) -> None:
+def _save(image: sitk.Image, path: Path, *, packed: bool) -> None:
+    """Have ITK write a file. NRRD is usually packed, MetaImage not (packing it is slow both ways).
+
+    Raises:
+        OSError: with the system's number for a full disk, which ITK does not tell.
+    """
+    needed = image.GetNumberOfPixels() * image.GetSizeOfPixelComponent()
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if not packed and shutil.disk_usage(path.parent).free < needed:
+        raise full
+    try:
+        sitk.WriteImage(image, str(path), useCompression=packed, compressionLevel=1)
+    except RuntimeError as error:
+        short = shutil.disk_usage(path.parent).free < needed
+        raise full if short else OSError(errno.EIO, "SimpleITK could not write it") from error
+
+
+def _write_pair(image: sitk.Image, header: Path, data: Path, *, data_name: str) -> None:
     companion = header.with_suffix(".raw")  # the name that the writer chooses
     try:
-        sitk.WriteImage(image, str(header), useCompression=False)
+        _save(image, header, packed=False)
         os.replace(companion, data)
         header.write_text(header.read_text().replace(companion.name, data_name))
     finally:

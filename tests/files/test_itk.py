@@ -1,0 +1,83 @@
+"""NRRD and MetaImage: values, pairs of files, and nothing left where writing fails."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from thinslice import files
+from thinslice.errors import OutputError
+from thinslice.files import gzip_blocks
+from thinslice.volume import Volume
+
+AFFINE = np.diag([-0.75, 0.75, 5.0, 1.0])
+HU = np.random.default_rng(0).integers(-1000, 2000, (6, 5, 4)).astype(np.float32)
+
+
+@pytest.mark.parametrize("ending", ["nrrd", "mha", "mhd"])
+@pytest.mark.parametrize(("dtype", "stored"), [("int16", sitk.sitkInt16), ("float32", sitk.sitkFloat32)])
+def test_values_are_what_simpleitk_reads(tmp_path, ending, dtype, stored):
+    values = HU + np.float32(0.25)
+    files.write(Volume(values, AFFINE), tmp_path / f"out.{ending}", dtype=dtype)
+    image = sitk.ReadImage(str(tmp_path / f"out.{ending}"))
+    assert image.GetPixelID() == stored
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), HU if dtype == "int16" else values)
+
+
+@pytest.mark.parametrize("pixel", ["int16", "uint16", "int8", "int32", "float32", "float64"])
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("ending", ["nrrd", "mha", "mhd"])
+def test_every_real_pixel_type_is_read(tmp_path, pixel, packed, ending):
+    stored = (HU / 20).astype(np.int8) if pixel == "int8" else np.abs(HU).astype(pixel)
+    image = sitk.GetImageFromArray(stored)
+    image.SetSpacing((0.75, 0.75, 5.0))
+    sitk.WriteImage(image, str(tmp_path / f"in.{ending}"), useCompression=packed)
+    np.testing.assert_array_equal(files.read(tmp_path / f"in.{ending}", rescale=(1, 0)).hu, stored)
+
+
+def test_one_volume_in_four_dimensions_is_read(tmp_path):
+    image = sitk.JoinSeries([sitk.GetImageFromArray(HU.astype(np.int16))])
+    image.SetSpacing((0.75, 0.75, 5.0, 1.0))
+    sitk.WriteImage(image, str(tmp_path / "in.mha"))
+    volume = files.read(tmp_path / "in.mha")
+    np.testing.assert_array_equal(volume.hu, HU)
+    np.testing.assert_allclose(volume.affine, np.diag([-0.75, -0.75, 5, 1]))
+
+
+def test_a_pair_is_two_files_that_know_each_other_by_name(tmp_path):
+    files.write(Volume(HU, AFFINE), tmp_path / "first.mhd")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["first.mhd", "first.raw"]
+    assert "ElementDataFile = first.raw" in (tmp_path / "first.mhd").read_text()
+    (tmp_path / "elsewhere").mkdir()
+    for path in sorted(tmp_path.glob("first.*")):
+        path.rename(tmp_path / "elsewhere" / path.name)
+    np.testing.assert_array_equal(files.read(tmp_path / "elsewhere" / "first.mhd").hu, HU)
+
+
+@pytest.mark.parametrize("ending", ["nii", "nii.gz", "nrrd", "mha", "mhd"])
+def test_a_full_disk_leaves_nothing_and_says_so(tmp_path, monkeypatch, ending):
+    def full(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(gzip_blocks, "_deflate", full)
+    monkeypatch.setattr(os, "replace", full)  # the last step of every format
+    with pytest.raises(OutputError, match="no space left") as refused:
+        files.write(Volume(HU, AFFINE), tmp_path / f"out.{ending}")
+    assert refused.value.code == "OUT-FULL"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ending", ["nrrd", "mha", "mhd"])
+def test_what_itk_cannot_write_is_an_output_error(tmp_path, monkeypatch, ending):
+    def fails(image, name, **_options):
+        with open(name, "wb") as file:
+            file.write(b"half")
+        raise RuntimeError("several lines\nof ITK's own")
+
+    monkeypatch.setattr(sitk, "WriteImage", fails)
+    with pytest.raises(OutputError) as refused:
+        files.write(Volume(HU, AFFINE), tmp_path / f"out.{ending}")
+    assert refused.value.code == "OUT-WRITE"
+    assert not list(tmp_path.iterdir())

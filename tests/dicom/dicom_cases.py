@@ -287,7 +287,9 @@ GEOMETRY = [
     read("end missing", lambda: without(11), slices=11),
     refuse("two spacings", "DCM-UNEVEN", two_spacings),
     refuse("alternating spacings", "DCM-UNEVEN", lambda: moved(lambda k: (0, 0, 0.15 * (-1) ** k))),
-    refuse("position NaN", "DCM-IPP", lambda: one_slice(lambda ds: ds.add_new("ImagePositionPatient", "LO", "NaN\\1\\2"))),
+    refuse(
+        "position NaN", "DCM-IPP", lambda: one_slice(lambda ds: ds.add_new("ImagePositionPatient", "LO", "NaN\\1\\2"))
+    ),
     refuse("no positions", "DCM-IPP", without_positions),
     refuse("one slice", "DCM-FEW", lambda: series()[:1]),
     refuse("two slices", "DCM-FEW", lambda: series()[:2]),
@@ -299,7 +301,9 @@ GEOMETRY = [
     read("tilt tag lies", lambda: setting(GantryDetectorTilt="15"), "DCM-TILT-TAG"),
     read("orientation noise 1e-4", lambda: with_orientation_noise(2e-4), "DCM-IOP-NOISE"),
     refuse("orientation noise 3e-3", "DCM-IOP", lambda: with_orientation_noise(3e-3)),
-    refuse("orientation skewed", "DCM-IOP", lambda: setting(ImageOrientationPatient=["1", "0.01", "0", "0", "1.02", "0"])),
+    refuse(
+        "orientation skewed", "DCM-IOP", lambda: setting(ImageOrientationPatient=["1", "0.01", "0", "0", "1.02", "0"])
+    ),
     refuse("orientation zero", "DCM-IOP", lambda: setting(ImageOrientationPatient=["0"] * 6)),
     refuse("no orientation", "DCM-IOP", lambda: setting(ImageOrientationPatient=None)),
     read("oblique", lambda: series(orientation=OBLIQUE)),
@@ -308,8 +312,14 @@ GEOMETRY = [
     read("sagittal", lambda: series(orientation=(0.0, 1.0, 0.0, 0.0, 0.0, -1.0))),
     refuse("no pixel spacing", "DCM-SPACING", lambda: setting(PixelSpacing=None)),
     refuse("zero pixel spacing", "DCM-SPACING", lambda: setting(PixelSpacing=["0", "0"])),
-    refuse("pixel spacing changes", "DCM-MIXED", lambda: one_slice(lambda ds: setattr(ds, "PixelSpacing", ["0.8", "0.8"]))),
-    refuse("two frames of reference", "DCM-FOR", lambda: one_slice(lambda ds: setattr(ds, "FrameOfReferenceUID", f"{ROOT}.44"))),
+    refuse(
+        "pixel spacing changes", "DCM-MIXED", lambda: one_slice(lambda ds: setattr(ds, "PixelSpacing", ["0.8", "0.8"]))
+    ),
+    refuse(
+        "two frames of reference",
+        "DCM-FOR",
+        lambda: one_slice(lambda ds: setattr(ds, "FrameOfReferenceUID", f"{ROOT}.44")),
+    ),
     read("thickness lies", lambda: setting(SliceThickness="1"), "DCM-THICK"),
     read("no thickness", lambda: setting(SliceThickness=None)),
     read("spacing tag negative", lambda: setting(SpacingBetweenSlices="-5")),
@@ -355,13 +365,21 @@ VALUES = [
     refuse("high bit 15 of 12", "DCM-BITS", lambda: setting(BitsStored=12, PixelRepresentation=0)),
     read("rescale by slice", own_rescale, "DCM-RESCALE-VARIES"),
     refuse("slope 0", "DCM-RESCALE", lambda: raw_text("RescaleSlope", "0")),
-    *[read(f"intercept {text!r}", lambda text=text: raw_text("RescaleIntercept", text))
-      for text in ("-1024.0", "-1.024e3", " -1024 ", "-1024.00000000000000")],
+    *[
+        read(f"intercept {text!r}", lambda text=text: raw_text("RescaleIntercept", text))
+        for text in ("-1024.0", "-1.024e3", " -1024 ", "-1024.00000000000000")
+    ],
     read("slope 0.37", lambda: rescaled("0.37", "-1000.5")),
-    *[refuse(f"intercept {text!r}", "DCM-RESCALE", lambda text=text: raw_text("RescaleIntercept", text))
-      for text in ("-1024,0", "nan", "inf", "0x400", "-1_024", "1" * 70)],
+    *[
+        refuse(f"intercept {text!r}", "DCM-RESCALE", lambda text=text: raw_text("RescaleIntercept", text))
+        for text in ("-1024,0", "nan", "inf", "0x400", "-1_024", "1" * 70)
+    ],
     refuse("no rescale", "DCM-RESCALE", lambda: setting(RescaleSlope=None, RescaleIntercept=None)),
-    read("no rescale, given", lambda: setting(RescaleSlope=None, RescaleIntercept=None), options={"rescale": (1.0, -1024.0)}),
+    read(
+        "no rescale, given",
+        lambda: setting(RescaleSlope=None, RescaleIntercept=None),
+        options={"rescale": (1.0, -1024.0)},
+    ),
     refuse("rescale type US", "DCM-NOTHU", lambda: setting(RescaleType="US")),
     read("rescale type HU", lambda: setting(RescaleType="HU")),
     refuse("modality LUT", "DCM-LUT", lut),

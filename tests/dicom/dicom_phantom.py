@@ -31,14 +31,20 @@ def hu_at(positions_lps: np.ndarray) -> np.ndarray:
     return positions_lps @ np.array([2.0, 4.0, 5.0])
 
 
-def plane_positions(first: np.ndarray, orientation: np.ndarray, spacing: tuple[float, float], shape: tuple[int, int]) -> np.ndarray:
+def plane_positions(
+    first: np.ndarray, orientation: np.ndarray, spacing: tuple[float, float], shape: tuple[int, int]
+) -> np.ndarray:
     """(rows, columns, 3) LPS positions of an image's pixels."""
     y, x = np.mgrid[: shape[0], : shape[1]].astype(float)
     return first + x[..., None] * spacing[1] * orientation[:3] + y[..., None] * spacing[0] * orientation[3:]
 
 
 def series(
-    *, slices: int = SLICES, orientation: tuple[float, ...] = AXIAL, step: np.ndarray | None = None, spacing: float = SPACING
+    *,
+    slices: int = SLICES,
+    orientation: tuple[float, ...] = AXIAL,
+    step: np.ndarray | None = None,
+    spacing: float = SPACING,
 ) -> Series:
     """A regular, valid series.
 

@@ -140,7 +140,7 @@ def _check_pixels(image: Slice, limits: Limits, findings: Findings) -> None:
     if not valid or representation not in (0, 1) or samples != 1:
         findings.refuse(
             "DCM-BITS",
-            f"pixel layout {allocated} allocated, {stored} stored, high bit {high}, {samples} samples is not supported; "
+            f"pixel layout {allocated} allocated, {stored} stored, high bit {high}, {samples} samples is unsupported; "
             "export the series anew",
         )
         return

@@ -6,7 +6,6 @@ are masked away, then the sign is extended, whether the writer extended it or no
 
 from __future__ import annotations
 
-import threading
 from typing import Any, cast
 
 import numpy as np
@@ -14,6 +13,7 @@ from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, ExplicitVRBigEndian
 
+from thinslice.dicom import jpeg
 from thinslice.dicom.codes import refusal
 from thinslice.dicom.codestream import check_codestream
 from thinslice.dicom.slices import DicomFile, Slice
@@ -22,17 +22,15 @@ from thinslice.errors import ThinsliceError
 _JPEG = "1.2.840.10008.1.2.4."
 _PLUGINS = {  # by transfer syntax: the decoder that was tested for it
     "1.2.840.10008.1.2.5": "pylibjpeg",
-    **{_JPEG + last: "gdcm" for last in ("50", "51", "57", "70")},
     **{_JPEG + last: "pyjpegls" for last in ("80", "81")},
     **{_JPEG + last: "pylibjpeg" for last in ("90", "91", "201", "202", "203")},
 }
 
 
 class PixelReader:
-    """Decodes slices; a multi-frame file is read once for all its frames. Safe to share between threads."""
+    """Decodes slices; a multi-frame file is read once for all its frames."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._file: DicomFile | None = None
         self._data = b""
 
@@ -61,10 +59,9 @@ class PixelReader:
         """The value of PixelData."""
         if frames_of(image) == 1:
             return _read_pixels(image.file)
-        with self._lock:
-            if self._file is not image.file:
-                self._file, self._data = image.file, _read_pixels(image.file)
-            return self._data
+        if self._file is not image.file:
+            self._file, self._data = image.file, _read_pixels(image.file)
+        return self._data
 
 
 def frames_of(image: Slice) -> int:
@@ -104,17 +101,21 @@ def _native(image: Slice, data: bytes, allocated: int) -> np.ndarray:
 def _encapsulated(image: Slice, data: bytes, allocated: int) -> np.ndarray:
     attributes, syntax = image.attributes, image.file.syntax
     rows, columns = image.shape
-    decoder, plugin = _decoder(syntax)
     codestream = get_frame(data, image.frame, number_of_frames=frames_of(image))
     check_codestream(codestream, syntax, rows=rows, columns=columns, name=image.file.name)
+    stored, signed = attributes.integer("BitsStored") or 0, attributes.integer("PixelRepresentation") == 1
+    if syntax in jpeg.SYNTAXES:
+        layout = {"rows": rows, "columns": columns, "allocated": allocated, "stored": stored}
+        return jpeg.decode_jpeg(codestream, syntax, signed=signed, **layout)
+    decoder, plugin = _decoder(syntax)
     options: Any = {
         "rows": rows,
         "columns": columns,
         "samples_per_pixel": 1,
         "photometric_interpretation": "MONOCHROME2",
         "bits_allocated": allocated,
-        "bits_stored": attributes.integer("BitsStored"),
-        "pixel_representation": attributes.integer("PixelRepresentation"),
+        "bits_stored": stored,
+        "pixel_representation": int(signed),
         "number_of_frames": 1,
         "pixel_keyword": "PixelData",
     }

@@ -25,8 +25,8 @@ PATIENT_AND_STUDY = _names(
     """
     PatientName PatientID IssuerOfPatientID PatientBirthDate PatientBirthTime PatientSex OtherPatientIDs
     OtherPatientIDsSequence OtherPatientNames EthnicGroup PatientComments QualityControlSubject
-    PatientSpeciesDescription PatientBreedDescription ResponsiblePerson PatientSexNeutered PatientIdentityRemoved DeidentificationMethod
-    DeidentificationMethodCodeSequence
+    PatientSpeciesDescription PatientBreedDescription ResponsiblePerson PatientSexNeutered
+    PatientIdentityRemoved DeidentificationMethod DeidentificationMethodCodeSequence
     StudyInstanceUID StudyDate StudyTime StudyID StudyDescription AccessionNumber ReferringPhysicianName
     PhysiciansOfRecord NameOfPhysiciansReadingStudy ConsultingPhysicianName AdmissionID AdmittingDiagnosesDescription
     AdditionalPatientHistory PatientAge PatientSize PatientWeight Occupation MedicalAlerts Allergies SmokingStatus

@@ -6,7 +6,6 @@ What a series is refused or warned for is decided from headers, before pixels ar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,6 @@ from thinslice.errors import UsageError
 from thinslice.volume import Source, Volume
 
 LEAST_SLICES = 3
-_DECODING_THREADS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,25 +197,16 @@ def decode(
     hu = np.empty(shape, np.float32)
     padding: np.ndarray | None = None
     reader = PixelReader()
-
-    def one(index: int) -> np.ndarray | None:
-        image = slices[index]
+    for index, image in enumerate(slices):
         stored = reader.stored_values(image)
         slope, intercept = rescale or rescale_of(image)
         hu[index] = stored * slope + intercept
-        masks = [
-            mask
-            for mask in (declared_padding(image, stored), border_void(hu[index]))
-            if mask is not None and mask.any()
-        ]
-        return np.logical_or.reduce(masks) if masks else None
-
-    with ThreadPoolExecutor(_DECODING_THREADS) as pool:
-        for index, mask in enumerate(pool.map(one, range(len(slices)))):
-            if mask is not None:
-                if padding is None:
-                    padding = np.zeros(shape, np.bool_)
-                padding[index] = mask
+        for mask in (declared_padding(image, stored), border_void(hu[index])):
+            if mask is None or not mask.any():
+                continue
+            if padding is None:
+                padding = np.zeros(shape, np.bool_)
+            padding[index] |= mask
     return hu, padding
 
 

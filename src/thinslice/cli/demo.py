@@ -44,6 +44,7 @@ def demo(
         from thinslice.evaluate.methods import CLASSICAL
         from thinslice.evaluate.protocols import make_case
         from thinslice.phantom import make_phantom
+        from thinslice.report import save_picture
 
         with terminal.progress() as on_progress:
             on_progress("phantom", 0, 1)
@@ -70,7 +71,7 @@ def demo(
         files.write(case.truth_volume, folder / "truth.nii.gz")
         result.save(folder / "thin.nii.gz")
         table.to_csv(folder / "table.csv")
-        _picture(case, results, folder / "demo.png")
+        save_picture(case, results, folder / "demo.png")
     terminal.write_record(
         {"version": __version__, "command": "demo", "rows": table.as_records(), "enhance": result.record}
     )

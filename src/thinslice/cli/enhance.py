@@ -152,7 +152,9 @@ def enhance(
     if save_weights is not None:
         result.model.save(save_weights, overwrite=terminal.overwrite)
     if preview is not None:
-        draw_preview(volume, result, preview)
+        from thinslice.report.preview import save_preview
+
+        save_preview(volume, result.volume, preview, overwrite=terminal.overwrite)
     terminal.write_record(result.record)
     terminal.warn(result.record["warnings"])
     terminal.say(*summary(result.record, output.name))

@@ -65,7 +65,7 @@ class Judge:
         self._new = np.flatnonzero(case.new)
         x, y, _ = case.thick.voxel_mm
         d = case.grid.output_spacing_mm
-        smooth = ndimage.gaussian_filter(case.truth, (2 / d, 2 / y, 2 / x), mode="nearest")
+        smooth = ndimage.gaussian_filter(case.truth, (2 / d, 2 / y, 2 / x))
         self._masks = {name: self._tissue(smooth, low, high) for name, (low, high) in TISSUES.items()}
         self._lung = smooth < TISSUES["lung"][1]
         self._in_plane = (1.5 / y, 1.5 / x)
@@ -108,7 +108,7 @@ class Judge:
                 sums.add(name, error[mask[k]])
             lung = self._lung[k]
             for name, plane in (("laa_ours", ours), ("laa_truth", truth)):
-                sums.add(name, ndimage.gaussian_filter(plane, self._in_plane, mode="nearest")[lung] < -950)
+                sums.add(name, ndimage.gaussian_filter(plane, self._in_plane)[lung] < -950)
         return Scores(
             psnr_new=psnr(sums.mean("new"), peak=PEAK_HU),
             psnr_all=psnr(sums.mean("all"), peak=PEAK_HU),

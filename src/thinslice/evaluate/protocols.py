@@ -56,12 +56,25 @@ class Case:
         return f"{self.name}_{self.protocol}_x{self.factor}"
 
     @property
+    def title(self) -> str:
+        """The case in words."""
+        return case_title(self.name, self.protocol, self.factor, self.told_thickness, self.grid.profile)
+
+    @property
     def truth_volume(self) -> Volume:
         """The truth with its place in the patient."""
         d, s = self.grid.output_spacing_mm, self.grid.spacing_mm
         return self.thick.with_slices(
             self.truth, first=float(self.grid.output_mm[0] / s), step=d / s, thickness=d, padding=None
         )
+
+
+def case_title(name: str, protocol: str, factor: int, told_thickness: float, told_profile: str) -> str:
+    """A case in words, such as ``chest_lidc0314, gap x4``, and what methods are told of it that is wrong."""
+    told = "" if told_thickness == 1 else f", told {told_thickness:g} of its thickness"
+    if told_profile != ("gauss" if protocol == "gauss" else "box"):
+        told += f", told a {told_profile} profile"
+    return f"{name}, {protocol} x{factor}{told}"
 
 
 def cut(volume: Volume, *, slices: int | None = None, region: int | None = None) -> Volume:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Group
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from thinslice.evaluate.metrics import Scores
+from thinslice.evaluate.protocols import case_title
 from thinslice.output import whole_file
 
 if TYPE_CHECKING:
@@ -65,17 +67,9 @@ class Row(Scores):
         return {name: values[name] for name in [n for n in values if n not in scores] + scores}
 
     @property
-    def case(self) -> tuple[str, str, int, float, str]:
-        """What the method was given."""
-        return self.scan, self.protocol, self.factor, self.told_thickness, self.told_profile
-
-    @property
     def title(self) -> str:
-        """The case in words, such as ``chest_lidc0314, gap x4``."""
-        told = "" if self.told_thickness == 1 else f", told {self.told_thickness:g} of its thickness"
-        own = "gauss" if self.protocol == "gauss" else "box"
-        told += "" if self.told_profile == own else f", told a {self.told_profile} profile"
-        return f"{self.scan}, {self.protocol} x{self.factor}{told}"
+        """The case in words."""
+        return case_title(self.scan, self.protocol, self.factor, self.told_thickness, self.told_profile)
 
 
 class Table(list[Row]):
@@ -129,7 +123,7 @@ class Table(list[Row]):
 def _rich_case(title: str, methods: list[tuple[str, dict[str, float], float]]) -> RichTable:
     """One case: a line a method."""
     shown = RichTable(
-        title=title, title_justify="left", title_style="cyan", box=None, pad_edge=False, padding=(0, 1, 0, 0)
+        title=Text(title), title_justify="left", title_style="cyan", box=None, pad_edge=False, padding=(0, 1, 0, 0)
     )
     shown.add_column("method", min_width=14, no_wrap=True)
     for _, heading, _ in SHOWN:
@@ -139,7 +133,7 @@ def _rich_case(title: str, methods: list[tuple[str, dict[str, float], float]]) -
         cells = [format_score(scores[name], decimals) for name, _, decimals in SHOWN]
         if spread:
             cells[0] += f"±{spread:.2f}"
-        shown.add_row(method, *cells, style="bold" if scores["psnr_new"] == best else "")
+        shown.add_row(Text(method), *cells, style="bold" if scores["psnr_new"] == best else "")
     shown.add_row()
     return shown
 

@@ -1,0 +1,102 @@
+"""One picture of a case: thick, cubic, thinslice and truth, and what the two are wrong by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from thinslice.evaluate.protocols import Case
+from thinslice.output import whole_file
+from thinslice.report.planes import Plane, case_planes, columns_shown
+
+# Window, and the error in HU at which the colours of an error map end.
+WINDOWS = {"lung": ((-1350.0, 150.0), 300.0), "soft tissue": ((-160.0, 240.0), 100.0)}
+
+Planes = tuple[Plane, ...]
+
+_COLUMN_INCHES = 2.5
+_MARGIN_INCHES = 0.55
+
+
+def save_picture(
+    case: Case,
+    results: Mapping[str, np.ndarray],
+    path: str | Path,
+    *,
+    title: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a PNG of a case.
+
+    Args:
+        case: with its thick volume and truth.
+        results: (n, y, x) HU by method; of several, cubic and thinslice are shown.
+        path: of the PNG.
+        title: over the picture; the case in words where None.
+        overwrite: replace an existing file.
+    """
+    planes = {"thick": case_planes(case, case.thick.hu)}
+    planes |= {name: case_planes(case, result) for name, result in results.items()}
+    planes["truth"] = case_planes(case, case.truth)
+    figure = draw(planes, title=title or case.title)
+    with whole_file(Path(path), overwrite=overwrite) as file:
+        write_png(figure, file)
+
+
+def write_png(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, the same bytes every time."""
+    figure.savefig(path, format="png", dpi=100, metadata={"Software": None})
+
+
+def draw(planes: Mapping[str, Planes], *, title: str) -> Figure:
+    """Draw the planes of a case.
+
+    Args:
+        planes: the three planes by name: "thick", "truth" and results.
+        title: over the picture.
+
+    Returns:
+        A figure: rows are planes in two windows, columns thick, results, truth, errors.
+    """
+    shown = columns_shown(planes)
+    columns = ["thick", *shown, "truth"]
+    truth = planes["truth"]
+    heights = [_COLUMN_INCHES * plane.size_mm[0] / plane.size_mm[1] for plane in truth] * len(WINDOWS)
+    names = columns + [f"{name} - truth" for name in shown]
+    width, height = _COLUMN_INCHES * len(names) + _MARGIN_INCHES, sum(heights) + 0.06 * len(heights) + 0.9
+    figure = Figure(figsize=(width, height), facecolor="black")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(
+        len(heights), len(names), height_ratios=heights, left=_MARGIN_INCHES / width, right=1 - 0.02 / width,
+        top=1 - 0.58 / height, bottom=0.3 / height, wspace=0.02, hspace=0.06 / np.mean(heights),
+    )  # fmt: skip
+    for row in range(len(heights)):
+        window, ((low, high), limit) = list(WINDOWS.items())[row // len(truth)]
+        wanted = truth[row % len(truth)]
+        extent = (0.0, wanted.size_mm[1], wanted.size_mm[0], 0.0)
+        for column, name in enumerate(names):
+            axes = figure.add_subplot(grid[row, column])
+            axes.set_axis_off()
+            if column < len(columns):
+                hu = planes[name][row % len(truth)].hu
+                axes.imshow(hu, cmap="gray", vmin=low, vmax=high, extent=extent)
+            else:
+                hu = planes[shown[column - len(columns)]][row % len(truth)].hu
+                error = np.clip(hu, low, high) - np.clip(wanted.hu, low, high)
+                axes.imshow(error, cmap="seismic", vmin=-limit, vmax=limit, extent=extent)
+            if row == 0:
+                axes.set_title(name, color="white", fontsize=11, pad=4)
+            if column == 0:
+                axes.text(
+                    -0.03, 0.5, f"{wanted.name}\n{window}", color="white", fontsize=9, rotation=90,
+                    ha="right", va="center", linespacing=1.4, transform=axes.transAxes,
+                )  # fmt: skip
+    figure.text(0.5, 1 - 0.12 / height, title, color="white", fontsize=12, ha="center", va="top")
+    limits = ", ".join(f"±{limit:g} HU ({name})" for name, (_, limit) in WINDOWS.items())
+    figure.text(0.5, 0.1 / height, f"errors: blue below the truth, red above it, full colour at {limits}",
+                color="0.75", fontsize=9, ha="center", va="bottom")  # fmt: skip
+    return figure

@@ -1,0 +1,112 @@
+"""The page of an evaluation: a folder with tables, pictures and an HTML page that needs no network."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from importlib.resources import files as package_files
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+
+from thinslice import __version__
+from thinslice.evaluate.metrics import Scores
+from thinslice.evaluate.protocols import Case
+from thinslice.evaluate.table import Table, format_score
+from thinslice.output import refuse_existing, whole_folder
+from thinslice.report.figures import Planes, draw, write_png
+from thinslice.report.planes import case_planes
+
+SUFFIXES = (".csv", ".json", ".html", ".png")  # of the files of a page: what may be replaced
+
+_DECIMALS = {"ssim_new": 4, "mae_new": 2, "laa950": 2}
+
+
+class Pages:
+    """Collects the planes of results while methods run, then writes table.csv, table.json, index.html.
+
+    Only planes are kept, so that a long evaluation does not hold volumes.
+
+    Args:
+        folder: where to write; refused at once where something is there.
+        overwrite: replace what an earlier run wrote there.
+
+    Raises:
+        OutputError: OUT-EXISTS, OUT-WRITE.
+    """
+
+    def __init__(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        self.folder = Path(folder)
+        self.overwrite = overwrite
+        self._planes: dict[str, dict[str, Planes]] = {}
+        self._titles: dict[str, str] = {}
+        refuse_existing(self.folder, overwrite=overwrite)
+
+    def add(self, case: Case, name: str, result: np.ndarray) -> None:
+        """Keep the planes of a result; an `on_result` of `evaluate`."""
+        if case.slug not in self._planes:
+            self._planes[case.slug] = {"thick": case_planes(case, case.thick.hu)}
+            self._titles[case.slug] = case.title
+        self._planes[case.slug][name] = case_planes(case, result)
+
+    def write(self, table: Table) -> None:
+        """Write the folder.
+
+        Raises:
+            OutputError: OUT-EXISTS, OUT-WRITE, OUT-FULL.
+        """
+        with whole_folder(self.folder, overwrite=self.overwrite, suffixes=SUFFIXES) as folder:
+            table.to_csv(folder / "table.csv")
+            table.to_json(folder / "table.json")
+            pictures = []
+            for slug, planes in self._planes.items():
+                write_png(draw(planes, title=self._titles[slug]), folder / f"{slug}.png")
+                pictures.append((self._titles[slug], f"{slug}.png"))
+            (folder / "index.html").write_text(render(table, pictures), encoding="utf-8")
+
+
+def render(table: Table, pictures: list[tuple[str, str]]) -> str:
+    """The page as HTML: a summary, one table and one picture for each case, and what the columns mean."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(package_files("thinslice.report").joinpath("page.html.j2").read_text("utf-8"))
+    columns = [*(field.name for field in fields(Scores)), "seconds"]
+    cases = [
+        (
+            title,
+            [
+                (method, [_cell(name, scores[name], spread) for name in columns], scores["psnr_new"] == _best(methods))
+                for method, scores, spread in methods
+            ],
+        )
+        for title, methods in table.cases().items()
+    ]
+    return template.render(
+        version=__version__, columns=columns, cases=cases, summary=_summary(table), pictures=pictures
+    )
+
+
+def _cell(name: str, value: float, spread: float) -> str:
+    text = format_score(value, 1 if name == "seconds" else _DECIMALS.get(name, 2))
+    return f"{text} ± {spread:.2f}" if name == "psnr_new" and spread else text
+
+
+def _best(methods: list[tuple[str, dict[str, float], float]]) -> float:
+    return max(scores["psnr_new"] for _, scores, _ in methods)
+
+
+def _summary(table: Table) -> list[list[str]]:
+    """Means over the cases that every method was run on: psnr, gain over cubic, size of the biases."""
+    cases = [{method: scores for method, scores, _ in methods} for methods in table.cases().values()]
+    common = [name for name in (cases[0] if cases else {}) if all(name in case for case in cases)]
+
+    def mean(values: list[float], decimals: int) -> str:
+        known = [value for value in values if np.isfinite(value)]
+        return format_score(float(np.mean(known)) if known else float("nan"), decimals)
+
+    rows = []
+    for name in common if len(cases) > 1 else []:
+        scores = [case[name] for case in cases]
+        gain = [case[name]["psnr_new"] - case["cubic"]["psnr_new"] for case in cases] if "cubic" in common else []
+        biases = [mean([abs(s[f"bias_{tissue}"]) for s in scores], 1) for tissue in ("lung", "soft", "bone")]
+        rows.append([name, mean([s["psnr_new"] for s in scores], 2), mean(gain, 2), *biases])
+    return rows

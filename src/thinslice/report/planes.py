@@ -1,0 +1,74 @@
+"""Planes through a volume, the way a reader of CT expects to see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from thinslice.evaluate.protocols import Case
+
+_NAMES = ("sagittal", "coronal", "axial")  # by the patient axis that a plane stands on: left-right, front-back, up
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """One plane of a volume, turned for the reader.
+
+    Attributes:
+        name: "axial", "coronal" or "sagittal".
+        hu: (rows, columns); the patient's left to the right, back or feet downwards.
+        size_mm: height and width.
+    """
+
+    name: str
+    hu: np.ndarray
+    size_mm: tuple[float, float]
+
+
+def case_planes(case: Case, hu: np.ndarray) -> tuple[Plane, Plane, Plane]:
+    """The three planes through the middle of a case.
+
+    The plane along the slices is a new one, as far from acquired slices as there is, so that it
+    shows synthesis. Thick slices are shown as blocks: every output slice by the nearest of them.
+
+    Args:
+        case: the case.
+        hu: the truth or a result, (n, y, x), or the thick slices, (m, y, x).
+    """
+    n, rows, columns = case.truth.shape
+    middle = n // 2 // case.factor * case.factor + case.factor // 2
+    lies_at = np.arange(n)
+    if len(hu) != n:
+        lies_at = np.abs(case.grid.output_mm[:, None] - case.grid.acquired_mm[None, :]).argmin(axis=1)
+    affine = case.thick.affine
+    x, y, _ = case.thick.voxel_mm
+    z = case.grid.output_spacing_mm
+    across, down, normal = affine[:3, 0], affine[:3, 1], affine[:3, 2]
+    return (
+        turned(hu[lies_at[min(middle, n - 1)]], (y, x), down, across, normal),
+        turned(hu[lies_at, rows // 2], (z, x), normal, across, down),
+        turned(hu[lies_at, :, columns * 2 // 5], (z, y), normal, down, across),
+    )
+
+
+def turned(
+    hu: np.ndarray, voxel_mm: tuple[float, float], down: np.ndarray, across: np.ndarray, normal: np.ndarray
+) -> Plane:
+    """Turn rows and columns so that both run towards left, back or feet (RAS: towards the negative)."""
+    if down[np.argmax(np.abs(down))] > 0:
+        hu = hu[::-1]
+    if across[np.argmax(np.abs(across))] > 0:
+        hu = hu[:, ::-1]
+    name = _NAMES[int(np.argmax(np.abs(normal)))]
+    return Plane(name, np.ascontiguousarray(hu), (hu.shape[0] * voxel_mm[0], hu.shape[1] * voxel_mm[1]))
+
+
+def columns_shown(results: Mapping[str, object], ours: str | None = None) -> list[str]:
+    """Which results a picture has room for: the plain one to compare with, and ours (or the last one)."""
+    names = [name for name in results if name not in ("thick", "truth")]
+    plain = next((name for name in ("cubic", "bspline", "linear") if name in names), None)
+    candidates = (ours, "thinslice", "thinslice-scan", "mean3", "paper", *reversed(names))
+    best = next((name for name in candidates if name in names and name != plain), None)
+    return [name for name in (plain, best) if name]

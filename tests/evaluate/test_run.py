@@ -1,0 +1,191 @@
+"""The table: one row a case, method and seed; other tools beside our own methods."""
+
+import csv
+import json
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+from rich.console import Console
+
+import thinslice
+from thinslice import files
+from thinslice.errors import GeometryError, InputError, UsageError
+from thinslice.evaluate.methods import CLASSICAL
+from thinslice.evaluate.protocols import make_case
+from thinslice.evaluate.run import scan_names
+from thinslice.evaluate.table import Table, format_score
+from thinslice.volume import Volume
+
+
+def thin(*, axis_affine=None):
+    generator = np.random.default_rng(0)
+    hu = np.cumsum(generator.normal(0, 60, (26, 20, 18)), axis=0)
+    return Volume(hu, np.diag([-0.7, -0.7, 1.5, 1]) if axis_affine is None else axis_affine)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return thinslice.evaluate([thin()], methods=("linear", "cubic"), factors=(2, 3))
+
+
+def test_there_is_a_row_for_every_protocol_factor_and_method(table):
+    assert [(row.protocol, row.factor, row.method) for row in table] == [
+        (protocol, factor, method) for protocol in ("gap", "box") for factor in (2, 3) for method in ("linear", "cubic")
+    ]
+    assert all(np.isfinite(row.psnr_new) and row.seconds > 0 for row in table)
+
+
+def test_a_method_sees_the_cut_scan_only():
+    seen = []
+    thinslice.evaluate(
+        [thin()], methods=("linear",), protocols=("gap",), factors=(2,), slices=11, region=7,
+        on_result=lambda case, name, result: seen.append((name, case.thick.shape, result.shape)),
+    )  # fmt: skip
+    assert seen == [("truth", (6, 7, 7), (11, 7, 7)), ("linear", (6, 7, 7), (11, 7, 7))]
+
+
+def test_methods_without_chance_run_once_whatever_the_seeds():
+    rows = thinslice.evaluate([thin()], methods=("linear",), protocols=("gap",), factors=(2,), seeds=(5, 6))
+    assert [row.seed for row in rows] == [5]
+
+
+def test_the_table_becomes_a_data_frame_csv_and_json(table, tmp_path):
+    frame = table.to_pandas()
+    assert list(frame.columns)[:4] == ["scan", "protocol", "factor", "method"]
+    assert frame.psnr_new.tolist() == [row.psnr_new for row in table]
+    table.to_csv(tmp_path / "a.csv")
+    table.to_json(tmp_path / "a.json")
+    with (tmp_path / "a.csv").open() as handle:
+        lines = list(csv.DictReader(handle))
+    assert [float(line["psnr_new"]) for line in lines] == frame.psnr_new.tolist()
+    records = json.loads((tmp_path / "a.json").read_text())
+    assert [record["method"] for record in records] == frame.method.tolist()
+    assert records[0]["bias_bone"] is None or np.isfinite(records[0]["bias_bone"])
+
+
+def test_what_cannot_be_measured_is_null_in_json(table, tmp_path):
+    Table([replace(table[0], psnr_new=float("inf"), edge_mm=float("nan"))]).to_json(tmp_path / "b.json")
+    record = json.loads((tmp_path / "b.json").read_text(), parse_constant=pytest.fail)
+    assert (record[0]["psnr_new"], record[0]["edge_mm"]) == (None, None)
+
+
+def test_it_fits_a_screen_of_80_columns(table):
+    rows = [
+        replace(row, scan="a_scan_with_a_long_name_[bold]", method="thinslice-scan", seconds=180.4)
+        for row in table
+        if row.method == "linear"
+    ]
+    rows += [replace(row, seed=1, psnr_new=row.psnr_new + 0.1, bias_bone=-123.4) for row in rows]
+    console = Console(width=80, record=True, file=None, force_terminal=False, quiet=False)
+    with console.capture() as capture:
+        console.print(Table(rows).rich())
+    lines = capture.get().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any("…" in line for line in lines)
+    assert any("[bold]" in line for line in lines)
+    assert any("±0.07" in line for line in lines)
+
+
+def test_seeds_are_averaged_and_their_spread_is_said(table):
+    rows = [replace(table[0], seed=seed, psnr_new=psnr) for seed, psnr in enumerate((40.0, 41.0, 42.0))]
+    ((_, scores, spread),) = next(iter(Table(rows).cases().values()))
+    assert (scores["psnr_new"], spread) == (41.0, 1.0)
+
+
+def test_other_tools_get_the_thick_volumes_and_are_scored_beside_ours(tmp_path):
+    inputs, results = tmp_path / "inputs", tmp_path / "results"
+    common = {"protocols": ("gap", "box"), "factors": (2,)}
+    assert thinslice.evaluate([thin()], methods=(), write_inputs=inputs, **common) == []
+    assert sorted(path.name for path in inputs.iterdir()) == ["scan1_box_x2.nii.gz", "scan1_gap_x2.nii.gz"]
+    results.mkdir()
+    for path in inputs.iterdir():
+        thick = files.read(path)
+        protocol = path.name.split("_")[1]
+        case = make_case(thin(), "scan1", protocol=protocol, factor=2)
+        np.testing.assert_array_equal(thick.hu, case.thick.hu)
+        np.testing.assert_allclose(thick.affine, case.thick.affine, atol=1e-5)
+        restored = replace(case.truth_volume, hu=CLASSICAL["linear"](thick, case.grid))
+        files.write(restored, results / path.name, dtype="float32")
+    rows = thinslice.evaluate([thin()], methods=("linear",), score={"other": results}, **common)
+    ours, other = rows[0::2], rows[1::2]
+    assert [row.method for row in other] == ["other", "other"]
+    for a, b in zip(ours, other, strict=True):
+        assert b.psnr_new == pytest.approx(a.psnr_new, abs=1e-6)
+        assert np.isnan(b.seconds)
+
+
+def test_results_of_isotropic_voxels_are_read_along_the_axis_of_the_scan(tmp_path):
+    """Slices along the file's x, as far apart as the pixels: their spacing does not show the axis."""
+    path = tmp_path / "thin.nii.gz"
+    nib.save(nib.Nifti1Image(thin().hu, np.eye(4)), path)
+    volume = files.read(path, axis="x")
+    case = make_case(volume, "scan1", protocol="gap", factor=2)
+    folder = tmp_path / "results"
+    folder.mkdir()
+    files.write(case.truth_volume, folder / "scan1_gap_x2.nii.gz", dtype="float32")
+    (row,) = thinslice.evaluate([volume], methods=(), protocols=("gap",), factors=(2,), score={"truth": folder})
+    assert row.psnr_new == np.inf
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "code"),
+    [
+        (None, InputError, "IN-RESULT"),
+        (lambda v: replace(v, hu=v.hu[:-1]), GeometryError, "GEO-SHAPE"),
+        (lambda v: v.with_slices(v.hu, first=1, step=1), GeometryError, "GEO-GRID"),
+        (lambda v: v.with_slices(v.hu, first=0, step=1.1), GeometryError, "GEO-GRID"),
+    ],
+)
+def test_results_that_are_not_there_or_lie_elsewhere_are_refused(tmp_path, change, error, code):
+    if change:
+        truth = make_case(thin(), "scan1", protocol="gap", factor=2).truth_volume
+        files.write(change(truth), tmp_path / "scan1_gap_x2.nii.gz")
+    with pytest.raises(error) as caught:
+        thinslice.evaluate([thin()], methods=(), protocols=("gap",), factors=(2,), score={"other": tmp_path})
+    assert caught.value.code == code
+    assert "other" in caught.value.message
+
+
+def test_a_wrong_thickness_is_told_and_said():
+    rows = thinslice.evaluate(
+        [thin()],
+        methods=("linear", "bspline"),
+        protocols=("box",),
+        factors=(3,),
+        thickness_scale=0.75,
+        told_profile="gauss",
+    )
+    right = thinslice.evaluate([thin()], methods=("linear", "bspline"), protocols=("box",), factors=(3,))
+    assert {row.told_thickness for row in rows} == {0.75}
+    assert rows[0].title == "scan1, box x3, told 0.75 of its thickness, told a gauss profile"
+    assert rows[0].psnr_new == right[0].psnr_new  # linear does not ask for it
+    assert rows[1].psnr_new != right[1].psnr_new
+
+
+def test_paths_are_named_by_their_files_and_repeated_names_numbered(tmp_path):
+    paths = [tmp_path / "a.nii.gz", tmp_path / "b" / "a.nii.gz", "c.mha", tmp_path / "series", thin()]
+    assert scan_names(paths) == ["a", "a_2", "c", "series", "scan5"]
+
+
+@pytest.mark.parametrize(
+    "options", [{"methods": ("nearest",)}, {"seeds": ()}, {"protocols": ("mean",)}, {"factors": (1,)}]
+)
+def test_nonsense_is_refused(options):
+    with pytest.raises(UsageError):
+        thinslice.evaluate([thin()], **({"methods": ("linear",)} | options))
+
+
+def test_progress_counts_cases():
+    said = []
+    thinslice.evaluate([thin()], methods=("linear",), factors=(2,), on_progress=lambda *line: said.append(line))
+    assert said == [("cases", 0, 2), ("cases", 1, 2), ("cases", 2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [(float("nan"), 2, "-"), (float("inf"), 2, "inf"), (-0.04, 1, "0.0"), (1.256, 2, "1.26")],
+)
+def test_figures_are_written_as_a_reader_expects(value, decimals, text):
+    assert format_score(value, decimals) == text

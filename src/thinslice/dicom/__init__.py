@@ -1,23 +1,44 @@
 """CT series in DICOM: read regular series, write derived ones.
 
 pydicom stops here: nothing of it leaves this package but inside `Source.header`, which only
-`write_series` opens.
+`write_series` opens. Everything is loaded on first use, so that asking whether a file looks like
+DICOM does not cost the import of pydicom.
 """
 
-from thinslice.dicom.derived import Provenance
-from thinslice.dicom.find import is_zip
-from thinslice.dicom.read import read_series
-from thinslice.dicom.sniff import looks_like_dicom
-from thinslice.dicom.summary import SeriesSummary, list_series
-from thinslice.dicom.write import WrittenSeries, write_series
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from thinslice.dicom.derived import Provenance
+    from thinslice.dicom.read import read_series
+    from thinslice.dicom.sniff import looks_like_dicom
+    from thinslice.dicom.summary import SeriesSummary, list_series
+    from thinslice.dicom.write import WrittenSeries, write_series
 
 __all__ = [
     "Provenance",
     "SeriesSummary",
     "WrittenSeries",
-    "is_zip",
     "list_series",
     "looks_like_dicom",
     "read_series",
     "write_series",
 ]
+
+_HOMES = {
+    "Provenance": "derived",
+    "SeriesSummary": "summary",
+    "WrittenSeries": "write",
+    "list_series": "summary",
+    "looks_like_dicom": "sniff",
+    "read_series": "read",
+    "write_series": "write",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

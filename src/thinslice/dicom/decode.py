@@ -101,6 +101,8 @@ def _native(image: Slice, data: bytes, allocated: int) -> np.ndarray:
 def _encapsulated(image: Slice, data: bytes, allocated: int) -> np.ndarray:
     attributes, syntax = image.attributes, image.file.syntax
     rows, columns = image.shape
+    if syntax not in jpeg.SYNTAXES and syntax not in _PLUGINS:
+        raise refusal("DCM-CODEC", f"transfer syntax {syntax} cannot be decoded here; export the series uncompressed")
     codestream = get_frame(data, image.frame, number_of_frames=frames_of(image))
     check_codestream(codestream, syntax, rows=rows, columns=columns, name=image.file.name)
     stored, signed = attributes.integer("BitsStored") or 0, attributes.integer("PixelRepresentation") == 1
@@ -125,9 +127,7 @@ def _encapsulated(image: Slice, data: bytes, allocated: int) -> np.ndarray:
 
 def _decoder(syntax: str) -> tuple[Any, str]:
     """The decoder of a transfer syntax and the plugin it shall use."""
-    plugin = _PLUGINS.get(syntax)
-    if plugin is None:
-        raise refusal("DCM-CODEC", f"transfer syntax {syntax} cannot be decoded here; export the series uncompressed")
+    plugin = _PLUGINS[syntax]
     decoder = cast(Any, get_decoder)(UID(syntax))
     if plugin not in decoder.available_plugins:
         message = f"transfer syntax {syntax} needs the decoder {plugin}, which is missing; install thinslice anew"

@@ -208,6 +208,8 @@ def _read_file(entry: Entry, limits: Limits, *, headerless: bool) -> DicomFile |
         offset, length = _locate_pixels(source, syntax)
     attributes = Attributes(header)
     if offset is None and not (attributes.has("Rows") and attributes.has("Columns")):
+        if {header.file_meta.get("MediaStorageSOPClassUID"), attributes.text("SOPClassUID")} & CT_CLASSES:
+            raise _unreadable(entry, "it is a CT image that ends within its header")
         return None
     per_frame = max(1, (attributes.integer("NumberOfFrames") or 1) / 64)
     limits.check("header_bytes", int((offset or 0) / per_frame), f"header of {entry.name}")

@@ -186,5 +186,9 @@ def _save(dataset: Dataset, file: Path, source: SourceSeries, compress: str, ver
         dataset.set_original_encoding(False, True, dataset._character_set)
         if compress != "none":
             syntax, plugin = COMPRESSIONS[compress]
-            dataset.compress(syntax, generate_instance_uid=False, encoding_plugin=plugin)
+            try:
+                dataset.compress(syntax, generate_instance_uid=False, encoding_plugin=plugin)
+            except RuntimeError as error:  # OpenJPEG declines images below 32 pixels
+                size = f"{dataset.Rows}x{dataset.Columns}"
+                raise UsageError("DCM-COMPRESS", f"{compress} cannot compress images of {size}; choose none") from error
         dataset.save_as(file, enforce_file_format=True)

@@ -1,0 +1,243 @@
+"""Where a series may come from: folders of any depth, archives, files without names or headers, other files between."""
+
+import stat
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from dicom_phantom import ROOT, enhanced, file_bytes, save, series
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from thinslice.dicom import list_series, looks_like_dicom, read_series
+from thinslice.errors import InputError, ThinsliceError, UsageError
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plain")
+    save(series(), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hu(plain) -> np.ndarray:
+    return read_series(plain).hu
+
+
+def codes(volume) -> set[str]:
+    return {notice.code for notice in volume.source.warnings}
+
+
+def test_nested_folders_and_foreign_files(hu, tmp_path):
+    datasets = series()
+    save(datasets[:5], tmp_path / "a" / "b" / "c", ending="")
+    save(datasets[5:], tmp_path / "d", ending=".IMA")
+    for name in ("notes.txt", "meta.json", ".DS_Store", "a/LICENSE"):
+        (tmp_path / name).write_text("no image, but words enough to look like something else" * 5)
+    (tmp_path / "empty.txt").touch()
+    volume = read_series(tmp_path)
+    np.testing.assert_array_equal(volume.hu, hu)
+    assert volume.source.facts["files_skipped"] == 5
+    assert volume.source.facts["files_looked_at"] == 17
+
+
+def test_objects_without_image_are_skipped(hu, tmp_path):
+    save(series(), tmp_path)
+    report = pydicom.Dataset()
+    report.SOPClassUID, report.SOPInstanceUID, report.Modality = "1.2.840.10008.5.1.4.1.1.88.67", f"{ROOT}.99", "SR"
+    (tmp_path / "dose.dcm").write_bytes(file_bytes(report))
+    directory = pydicom.Dataset()
+    directory.SOPClassUID, directory.SOPInstanceUID = "1.2.840.10008.1.3.10", f"{ROOT}.98"
+    (tmp_path / "DICOMDIR").write_bytes(file_bytes(directory))
+    volume = read_series(tmp_path)
+    np.testing.assert_array_equal(volume.hu, hu)
+    assert volume.source.facts["files_skipped"] == 2
+
+
+def test_zip(plain, hu, tmp_path):
+    archive = tmp_path / "scan.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+        for file in plain.iterdir():
+            target.write(file, f"deep/er/{file.name}")
+        target.writestr("readme.txt", "words")
+    np.testing.assert_array_equal(read_series(archive).hu, hu)
+    assert looks_like_dicom(archive)
+
+
+def test_zip_of_deflated_and_multi_frame(hu, tmp_path):
+    archive = tmp_path / "scan.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+        target.writestr("one", file_bytes(enhanced(series()), syntax=DeflatedExplicitVRLittleEndian))
+    np.testing.assert_array_equal(read_series(archive).hu, hu)
+
+
+def test_one_multi_frame_file(hu, tmp_path):
+    save([enhanced(series())], tmp_path)
+    (file,) = tmp_path.iterdir()
+    np.testing.assert_array_equal(read_series(file).hu, hu)
+
+
+@pytest.mark.parametrize("cut", ["preamble", "preamble and meta"])
+def test_files_without_header(cut, hu, tmp_path):
+    for number, ds in enumerate(series()):
+        data = file_bytes(ds, syntax=ImplicitVRLittleEndian)
+        start = 132 if cut == "preamble" else data.index(b"\x08\x00\x08\x00", 132)
+        (tmp_path / f"{number}").write_bytes(data[start:])
+    volume = read_series(tmp_path)
+    np.testing.assert_array_equal(volume.hu, hu)
+    assert codes(volume) == (set() if cut == "preamble" else {"DCM-NOMETA"})
+
+
+@pytest.mark.parametrize("name", ["x.dcm", "000123"])
+def test_empty_file_is_never_a_gap(name, tmp_path):
+    save(series(), tmp_path)
+    (tmp_path / name).touch()
+    with pytest.raises(InputError, match=name) as caught:
+        read_series(tmp_path)
+    assert caught.value.code == "DCM-UNREADABLE"
+
+
+@pytest.mark.parametrize("left", [0.2, 0.6, 0.99])
+def test_truncated_file_is_never_a_gap(left, tmp_path):
+    save(series(), tmp_path)
+    file = sorted(tmp_path.iterdir())[5]
+    data = file.read_bytes()
+    file.write_bytes(data[: int(len(data) * left)])
+    with pytest.raises(InputError) as caught:
+        read_series(tmp_path)
+    assert caught.value.code == "DCM-UNREADABLE"
+
+
+def test_image_without_pixels_is_never_a_gap(tmp_path):
+    datasets = series()
+    del datasets[4].PixelData
+    save(datasets, tmp_path)
+    with pytest.raises(InputError) as caught:
+        read_series(tmp_path)
+    assert caught.value.code == "DCM-UNREADABLE"
+
+
+def test_other_file_under_a_dicom_name(tmp_path):
+    save(series(), tmp_path)
+    (tmp_path / "x.dcm").write_text("words " * 100)
+    with pytest.raises(InputError) as caught:
+        read_series(tmp_path)
+    assert caught.value.code == "DCM-UNREADABLE"
+
+
+def test_empty_folder_and_missing_path(tmp_path):
+    for path in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(InputError) as caught:
+            read_series(path)
+        assert caught.value.code == "DCM-NONE"
+
+
+def test_link_loops_are_not_followed(hu, tmp_path):
+    save(series(), tmp_path / "a")
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    np.testing.assert_array_equal(read_series(tmp_path).hu, hu)
+
+
+class TestSeveralSeries:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        save(series(), tmp_path / "a")
+        other = series(slices=5)
+        for ds in other:
+            ds.SeriesInstanceUID, ds.SeriesNumber = f"{ROOT}.22", 4
+            ds.SOPInstanceUID += ".9"
+        save(other, tmp_path / "b")
+        return tmp_path
+
+    def test_refused_with_a_list(self, folder):
+        with pytest.raises(InputError, match=r"number 3 \(12 images\), number 4 \(5 images\)") as caught:
+            read_series(folder)
+        assert caught.value.code == "DCM-MULTISERIES"
+
+    @pytest.mark.parametrize(("choice", "slices"), [(4, 5), ("4", 5), (f"{ROOT}.22", 5), ("3", 12)])
+    def test_chosen_by_number_or_uid(self, folder, choice, slices):
+        assert read_series(folder, series=choice).shape[0] == slices
+
+    def test_no_such_series(self, folder):
+        with pytest.raises(InputError) as caught:
+            read_series(folder, series="77")
+        assert caught.value.code == "DCM-MULTISERIES"
+
+    def test_listed(self, folder):
+        first, second = list_series(folder)
+        assert (first.number, first.images, first.spacing_mm, first.error) == (3, 12, 5.0, None)
+        assert (second.number, second.images, second.thickness_mm) == (4, 5, 5.0)
+
+    def test_a_broken_series_is_listed_with_its_error(self, folder):
+        next((folder / "b").glob("f014*")).unlink()
+        first, second = list_series(folder)
+        assert first.error is None
+        assert isinstance(second.error, ThinsliceError)
+        assert second.error.code == "DCM-GAP"
+
+
+def test_options_are_checked(plain):
+    for options in ({"on_gap": "fill"}, {"rescale": (0.0, 1.0)}, {"limits": {"nonsense": 3}}, {"phase": 2}):
+        with pytest.raises(UsageError):
+            read_series(plain, **options)
+
+
+class TestZipRefused:
+    def refused(self, path: Path, **options) -> str:
+        with pytest.raises(InputError) as caught:
+            read_series(path, **options)
+        return caught.value.code
+
+    def test_unsafe_names(self, tmp_path):
+        for name in ("../evil.dcm", "/etc/evil.dcm", "a/../../evil.dcm", "C:/evil.dcm", "a\\..\\evil.dcm"):
+            archive = tmp_path / "x.zip"
+            with zipfile.ZipFile(archive, "w") as target:
+                info = zipfile.ZipInfo("placeholder")
+                info.filename = name
+                target.writestr(info, file_bytes(series(slices=1)[0]))
+            assert self.refused(archive) == "DCM-ZIP", name
+
+    def test_links_and_nested_archives(self, tmp_path):
+        archive = tmp_path / "x.zip"
+        link = zipfile.ZipInfo("link.dcm")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        with zipfile.ZipFile(archive, "w") as target:
+            target.writestr(link, "/etc/passwd")
+        assert self.refused(archive) == "DCM-ZIP"
+        with zipfile.ZipFile(archive, "w") as target:
+            target.writestr("inner.zip", b"PK")
+        assert self.refused(archive) == "DCM-ZIP"
+
+    def test_bombs(self, tmp_path):
+        archive = tmp_path / "x.zip"
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+            target.writestr("a.dcm", bytes(30_000_000))
+        assert self.refused(archive) == "DCM-ZIP"
+        with zipfile.ZipFile(archive, "w") as target:
+            target.writestr("a.dcm", bytes(5000))
+        assert self.refused(archive, limits={"archive_bytes": 4000}) == "DCM-LIMIT"
+
+    def test_damaged(self, plain, tmp_path):
+        archive = tmp_path / "x.zip"
+        with zipfile.ZipFile(archive, "w") as target:
+            for file in plain.iterdir():
+                target.write(file, file.name)
+        data = bytearray(archive.read_bytes())
+        data[900:1000] = bytes(100)
+        archive.write_bytes(data)
+        assert self.refused(archive) == "DCM-ZIP"
+        archive.write_bytes(data[: len(data) // 2])
+        assert self.refused(archive) == "DCM-ZIP"
+
+    def test_encrypted(self, plain, tmp_path):
+        archive = tmp_path / "x.zip"
+        with zipfile.ZipFile(archive, "w") as target:
+            target.write(next(plain.iterdir()), "a.dcm")
+        data = bytearray(archive.read_bytes())
+        data[6] |= 1
+        data[data.index(b"PK\x01\x02") + 8] |= 1
+        archive.write_bytes(data)
+        assert self.refused(archive) == "DCM-ZIP"

@@ -1,0 +1,189 @@
+"""Every transfer syntax of CT gives the same values; other ones are refused by name."""
+
+import base64
+import warnings
+from io import BytesIO
+from pathlib import Path
+
+import gdcm
+import numpy as np
+import pydicom
+import pytest
+from dicom_phantom import each, file_bytes, save, series, true_hu
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+from thinslice.dicom import read_series
+from thinslice.errors import InputError
+
+JPEG = "1.2.840.10008.1.2.4."
+
+# A reversible high-throughput JPEG 2000 image of formula_image(), made with OpenJPH 0.26: no encoder is at hand here.
+HTJ2K = base64.b64decode(
+    "/0//UQApQAAAAAAUAAAAGAAAAAAAAAAAAAAAFAAAABgAAAAAAAAAAAABjwEB/1AACAACAAAACv9SAAwAAgABAAUEBEAB/1wAEyCIkJCQ"
+    "kJCQkJCQkJCQiIiI/2QAFwABT3BlbkpQSCBWZXIgMC4yNi4zLv+QAAoAAAAAAkMAAf+TwAAlgQKHdADAABLAABLAABIA/QCHdADnAId0"
+    "AP0ncwDAABNAABNAABGACv4Ag3QA6/wAAjQAJ3MAwAAVUAAFbAABUgpc1Mj9C/hAtQBKU80eI4IAReZJvZcABpQYyAv4AzUAwAAW/AAB"
+    "bcAAFth+aWJMXnJreX9xGMxbHKP0q0X8As9FPf7zEAXqKZwA1grEJmjGoqTjwi2MqWbEAWZIpGToV/F9cNwAJVRBd6ClAcNATDdF0Qfo"
+    "6AQskVDTGs3pWZsAwAAve4AAXtsAAL34evAhQijhY6ZGmAKMQE3DxEmE/jAOJ8cbZSD8QXm8m7lBE6FPiEXJ7ccoDMB7wxNmBiXEvwAL"
+    "0tMRUiCKwiR5iVRDEyBogA+y0w2Se8QBqv0ZGp07buiGzsWc+QDLuL/M+Xow7xfrzteinh/WjnF6vRO9YcQjkQ3JtrACvMl+tDo0QIi7"
+    "lkcAxZCyyby0WzQwhruWx2EupO1I1+fdYoMoNHtbOeYEM9J1eXlpiYCkjGW5pM7M5uXlggFJJKtdRwaWacDyZSPfi9UN24rPQ3vWj2y+"
+    "Xzzus3Dva8jDe5avOLgCUk2akhmQAvSS+TLLpmES5gwnSoMwCrOkN8ysNMDSIBPlhROkQZgAs5EXJlYSIVmUhXnhQ0mYDKAscqK8TiI0"
+    "i/KonCgbZ5NhmEv5QV4mAZbFaZy5cqlpYpRKBh5AZpSVQGb5AKvQQ9KR6+Xrw5e5w6/Xn6/XL9Zfr9cPrLhBuQ0PklmyAv/Z"
+)
+
+
+def formula_image() -> np.ndarray:
+    y, x = np.mgrid[:24, :20]
+    return (40 * np.sin(x / 3) + 30 * np.cos(y / 4) + 7 * ((x * 5 + y * 3) % 11)).astype(np.int16) - 1000
+
+
+def exact_series() -> list[Dataset]:
+    """Stored values with noise, so that a codec has something to code."""
+    noise = np.random.default_rng(0)
+
+    def change(_, ds):
+        values = np.rint(true_hu(ds) + 1024).astype("<i2") + noise.integers(-30, 30, (ds.Rows, ds.Columns), "<i2")
+        ds.PixelData = values.astype("<i2").tobytes()
+
+    return each(change)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> np.ndarray:
+    folder = tmp_path_factory.mktemp("plain")
+    save(exact_series(), folder)
+    return read_series(folder).hu
+
+
+def transcoded(datasets: list[Dataset], folder: Path, kind: int) -> None:
+    """Write a series in a syntax for which GDCM has an encoder."""
+    save(datasets, folder)
+    for file in folder.iterdir():
+        reader = gdcm.ImageReader()
+        reader.SetFileName(str(file))
+        assert reader.Read()
+        change = gdcm.ImageChangeTransferSyntax()
+        change.SetTransferSyntax(gdcm.TransferSyntax(kind))
+        change.SetInput(reader.GetImage())
+        assert change.Change()
+        writer = gdcm.ImageWriter()
+        writer.SetFileName(str(file))
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        assert writer.Write()
+        written = pydicom.dcmread(file)
+        del written.RescaleType  # GDCM adds one of its own
+        written.save_as(file)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+def test_uncompressed_and_deflated(syntax, plain, tmp_path):
+    save(exact_series(), tmp_path, syntax=syntax)
+    np.testing.assert_array_equal(read_series(tmp_path).hu, plain)
+
+
+def test_big_endian(plain, tmp_path):
+    def swap(ds: Dataset) -> Dataset:
+        ds.PixelData = np.frombuffer(ds.PixelData, "<i2").astype(">i2").tobytes()
+        return ds
+
+    save([swap(ds) for ds in exact_series()], tmp_path, syntax=ExplicitVRBigEndian)
+    np.testing.assert_array_equal(read_series(tmp_path).hu, plain)
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless])
+def test_lossless_by_pydicom(syntax, plain, tmp_path):
+    datasets = exact_series()
+    for ds in datasets:
+        pydicom_compressed(ds, syntax)
+    save(datasets, tmp_path, syntax=syntax)
+    np.testing.assert_array_equal(read_series(tmp_path).hu, plain)
+
+
+@pytest.mark.parametrize("name", ["JPEGLosslessProcess14_1", "JPEGLosslessProcess14", "JPEG2000Lossless"])
+def test_lossless_by_gdcm(name, plain, tmp_path):
+    transcoded(exact_series(), tmp_path, getattr(gdcm.TransferSyntax, name))
+    volume = read_series(tmp_path)
+    np.testing.assert_array_equal(volume.hu, plain)
+    assert volume.source.facts["transfer_syntaxes"][0].startswith(JPEG)
+
+
+@pytest.mark.parametrize("last", ["201", "202", "203"])
+def test_high_throughput_jpeg_2000(last, tmp_path):
+    def change(_, ds):
+        ds.add_new("PixelData", "OB", encapsulate([HTJ2K]))
+        ds["PixelData"].is_undefined_length = True
+
+    save(each(change), tmp_path, syntax=JPEG + last)
+    np.testing.assert_array_equal(read_series(tmp_path).hu, np.broadcast_to(formula_image() - 1024.0, (12, 24, 20)))
+
+
+def test_near_lossless_jpeg_ls_is_read_and_said(plain, tmp_path):
+    datasets = exact_series()
+    for ds in datasets:
+        pydicom_compressed(ds, JPEGLSNearLossless, jls_error=2)
+    save(datasets, tmp_path, syntax=JPEGLSNearLossless)
+    volume = read_series(tmp_path)
+    assert "DCM-LOSSY" in {notice.code for notice in volume.source.warnings}
+    assert 0 < np.abs(volume.hu - plain).max() <= 2
+
+
+def test_extended_12_bit_jpeg_is_read_and_said(shared_ct, tmp_path):
+    """Against the lossless files of the same image: within the loss of the codec, in every pixel on average."""
+    folder = shared_ct / "dicom" / "ctimage_transfer_syntaxes"
+    stacks = {}
+    for ending in ("4.51", "2.1"):
+        (source,) = folder.glob(f"*1.2.840.10008.1.{'2.' if ending == '4.51' else ''}{ending}.dcm")
+        stacks[ending] = read_series(repeated(source, tmp_path / ending))
+    lossy, lossless = stacks["4.51"], stacks["2.1"]
+    assert "DCM-LOSSY" in {notice.code for notice in lossy.source.warnings}
+    assert np.abs(lossy.hu - lossless.hu).mean() < 5
+
+
+def test_unknown_syntax_is_refused_by_name(tmp_path):
+    def change(_, ds):
+        ds.add_new("PixelData", "OB", encapsulate([b"\0" * 100]))
+        ds["PixelData"].is_undefined_length = True
+
+    save(each(change), tmp_path, syntax=f"{JPEG}55")
+    with pytest.raises(InputError, match=r"1\.2\.840\.10008\.1\.2\.4\.55") as caught:
+        read_series(tmp_path)
+    assert caught.value.code == "DCM-CODEC"
+
+
+def test_mixed_syntaxes_in_one_series(plain, tmp_path):
+    for number, ds in enumerate(exact_series()):
+        if number % 2:
+            pydicom_compressed(ds, RLELossless)
+        (tmp_path / f"{number}.dcm").write_bytes(
+            file_bytes(ds, syntax=RLELossless if number % 2 else ExplicitVRLittleEndian)
+        )
+    np.testing.assert_array_equal(read_series(tmp_path).hu, plain)
+
+
+def pydicom_compressed(ds: Dataset, syntax: str, **options: object) -> None:
+    ds.file_meta = pydicom.dcmread(BytesIO(file_bytes(series(slices=1)[0]))).file_meta
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ds.compress(syntax, generate_instance_uid=False, **options)
+
+
+def repeated(source: Path, folder: Path) -> Path:
+    """Three slices of the same image: a stack, for files of which there is only one."""
+    folder.mkdir()
+    for number in range(3):
+        ds = pydicom.dcmread(source)
+        x, y, z = ds.ImagePositionPatient
+        ds.ImagePositionPatient = [x, y, float(z) + 5 * number]
+        ds.SOPInstanceUID = f"1.2.3.{number + 1}"
+        ds.save_as(folder / f"{number}.dcm")
+    return folder

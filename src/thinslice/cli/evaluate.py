@@ -47,6 +47,7 @@ def evaluate(
     region: Annotated[
         int | None, typer.Option(min=1, metavar="P", help="The central P x P pixels only.", rich_help_panel=_CASES)
     ] = None,
+    axis: options.Axis = None,
     tell_thickness: Annotated[
         float,
         typer.Option(metavar="K", help="Tell methods K times the true thickness.", rich_help_panel=_CASES),
@@ -101,6 +102,7 @@ def evaluate(
     scans = [*(source or []), *(more or [])]
     if not scans:
         raise UsageError("USE-INPUT", "no scan is given; name thin scans with -i")
+    from thinslice import __version__
     from thinslice.evaluate import evaluate as measure
     from thinslice.report import Pages
 
@@ -113,6 +115,7 @@ def evaluate(
             methods=() if methods == ("none",) else methods,
             slices=slices,
             region=region,
+            axis=axis,
             budget=budget,
             iterations=iterations,
             seeds=seeds,
@@ -125,6 +128,6 @@ def evaluate(
         )
     if pages:
         pages.write(table)
-    terminal.write_record({"command": "evaluate", "rows": table.as_records()})
+    terminal.write_record({"version": __version__, "command": "evaluate", "rows": table.as_records()})
     if table:
         terminal.say(table.rich())

@@ -45,6 +45,7 @@ def evaluate(
     methods: Sequence[str] = DEFAULT_METHODS,
     slices: int | None = None,
     region: int | None = None,
+    axis: str | None = None,
     budget: float = 180.0,
     iterations: int | None = None,
     seeds: Sequence[int] = (0,),
@@ -67,6 +68,7 @@ def evaluate(
         methods: names of rows; may be empty where only files are written or scored.
         slices: keep the central slices only.
         region: keep the central region x region pixels only.
+        axis: slice axis of the files, "x", "y" or "z", where it is not the one with the largest spacing.
         budget: seconds for each fit.
         iterations: steps for each fit instead of seconds.
         seeds: learned methods run once for each.
@@ -99,7 +101,7 @@ def evaluate(
     total = len(names) * len(protocols) * len(factors)
     done = 0
     for path, name in zip(paths, names, strict=True):
-        volume = cut(path if isinstance(path, Volume) else scan.read(path), slices=slices, region=region)
+        volume = cut(path if isinstance(path, Volume) else scan.read(path, axis=axis), slices=slices, region=region)
         for protocol, factor in product(protocols, factors):
             case = make_case(
                 volume,

@@ -1,0 +1,56 @@
+"""`thinslice evaluate` from a shell: several scans, other tools, a page."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from thinslice import files, interpolation, scan
+from thinslice.cli.app import run
+from thinslice.evaluate.protocols import make_case
+from thinslice.phantom import make_phantom
+
+
+@pytest.fixture(scope="module")
+def thin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("thin") / "chest.nii.gz"
+    files.write(make_phantom(shape=(24, 32, 32), spacing_mm=(2.0, 4.0, 4.0), noise_hu=5.0).volume, path)
+    return path
+
+
+def test_another_tools_results_stand_in_the_same_table(
+    thin: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A tool that interpolates linearly must score what our own linear row scores."""
+    inputs, theirs = tmp_path / "inputs", tmp_path / "theirs"
+    case = ["-i", str(thin), "--axis", "z", "--protocols", "box", "--factors", "3"]
+    assert run(["evaluate", "-q", *case, "--methods", "none", "--write-inputs", str(inputs)]) == 0
+    (thick,) = inputs.iterdir()
+    volume = scan.read(thick, axis="z")
+    made = make_case(scan.read(thin, axis="z"), "chest", protocol="box", factor=3)
+    weights = interpolation.linear(made.grid)
+    hu = (weights @ volume.hu.reshape(len(volume.hu), -1)).reshape(-1, *volume.shape[1:])
+    theirs.mkdir()
+    files.write(made.truth_volume.with_slices(hu, first=0, step=1), theirs / thick.name, dtype="float32")
+    assert run(["evaluate", *case, "--methods", "linear", "--score", f"other={theirs}", "--json", "-"]) == 0
+    rows = {row["method"]: row for row in json.loads(capfd.readouterr().out)["rows"]}
+    assert rows["other"]["psnr_new"] == pytest.approx(rows["linear"]["psnr_new"], abs=1e-3)
+    assert rows["other"]["mae_new"] == pytest.approx(rows["linear"]["mae_new"], abs=1e-2)
+    assert rows["other"]["seconds"] is None
+
+
+def test_scans_may_follow_one_option_and_a_page_is_written(
+    thin: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    second = tmp_path / "again.nii.gz"
+    second.write_bytes(thin.read_bytes())
+    page = tmp_path / "page"
+    arguments = ["evaluate", "-i", str(thin), str(second), "--methods", "linear,cubic", "--factors", "2", "--axis", "z"]
+    assert run([*arguments, "--protocols", "gap", "-o", str(page)]) == 0
+    out = capfd.readouterr().out
+    assert "chest, gap x2" in out
+    assert "again, gap x2" in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert {"table.csv", "table.json", "index.html"} <= {path.name for path in page.iterdir()}
+    assert run([*arguments, "-o", str(page)]) == 6
+    assert run([*arguments, "--protocols", "gap", "-q", "-o", str(page), "--overwrite"]) == 0

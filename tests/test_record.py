@@ -1,0 +1,71 @@
+"""The record of a run: complete, by its schema, and without anybody's identity."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator
+
+import thinslice
+from thinslice import scan
+from thinslice.phantom import make_phantom, thicken
+
+
+@pytest.fixture(scope="module")
+def schema(repository: Path) -> Draft202012Validator:
+    return Draft202012Validator(json.loads((repository / "docs/record.schema.json").read_text(encoding="utf-8")))
+
+
+@pytest.fixture(scope="module")
+def thin() -> thinslice.Volume:
+    return make_phantom(shape=(60, 32, 32), spacing_mm=(1.0, 4.0, 4.0)).volume
+
+
+@pytest.mark.parametrize(
+    ("thickness_mm", "regime", "options"),
+    [
+        (1.0, "gap", {"spacing": 1.0}),
+        (3.0, "gap", {"spacing": 1.3, "consistency": "off"}),
+        (4.0, "contiguous", {"factor": 2, "views": ("coronal",)}),
+        (8.0, "overlap", {"spacing": 2.0, "profile": "gauss"}),
+    ],
+)
+def test_records_follow_the_schema(
+    thickness_mm: float, regime: str, options: dict[str, Any], thin: thinslice.Volume, schema: Draft202012Validator
+) -> None:
+    thick, _ = thicken(thin, 4.0, thickness_mm=thickness_mm)
+    result = thinslice.enhance(thick, iterations=1, **options)
+    schema.validate(result.record)
+    record = json.loads(json.dumps(result.record, allow_nan=False))
+    assert record == result.record, "the record must be plain JSON already"
+    assert record["input"]["regime"] == regime
+    assert record["output"]["grid"]["shape"] == list(result.volume.shape)
+    np.testing.assert_allclose(record["output"]["grid"]["affine"], result.volume.affine)
+    assert (record["consistency"] is None) == (options.get("consistency") == "off")
+    assert record["method"]["views"] == list(options.get("views", ("axial", "coronal", "sagittal")))
+    assert record["times_s"]["total"] >= max(v for k, v in record["times_s"].items() if k != "total")
+
+
+def test_a_dicom_record_names_nobody(shared_ct: Path) -> None:
+    """No UID, path or patient attribute of the source reaches the record."""
+    import pydicom
+
+    folder = shared_ct / "dicom" / "acrinflt001_two_series_one_folder"
+    headers = [pydicom.dcmread(file, stop_before_pixels=True) for file in sorted(folder.rglob("*.dcm"))]
+    uid = str(headers[0].SeriesInstanceUID)
+    volume = scan.read(folder, series=uid)
+    record = json.dumps(thinslice.enhance(volume, factor=2, iterations=1).record)
+    assert str(shared_ct) not in record
+    for header in headers:
+        for keyword in (
+            "PatientID",
+            "PatientName",
+            "StudyInstanceUID",
+            "SeriesInstanceUID",
+            "SOPInstanceUID",
+            "StudyDate",
+        ):
+            value = str(header.get(keyword, ""))
+            assert len(value) < 4 or value not in record, keyword

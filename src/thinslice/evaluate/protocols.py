@@ -165,4 +165,4 @@ def _thick_padding(volume: Volume, slices: int, factor: int, protocol: Protocol)
     padding = volume.padding[:slices]
     if protocol == "gap":
         return padding[::factor]
-    return padding.reshape(-1, factor, *padding.shape[1:]).all(axis=1)
+    return np.logical_and.reduce(padding.reshape(-1, factor, *padding.shape[1:]), axis=1)

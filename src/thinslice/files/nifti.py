@@ -34,7 +34,9 @@ from thinslice.files.axes import in_file_order
 from thinslice.files.gzip_blocks import gzip_blocks
 from thinslice.volume import Volume
 
-_MM_PER_UNIT = {"meter": 1000.0, "micron": 1e-3}
+_MM_PER_UNIT = {1: 1000.0, 3: 1e-3}  # metre, micrometre; 2 is mm, 0 says nothing
+_FURTHEST_VOXEL = 1 << 30  # header extensions are not longer; a voxel offset beyond is no offset
+_DEFLATE_AT_MOST = 1032  # no deflate stream holds more than so many times its length
 
 
 def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, float] | None = None) -> Volume:
@@ -53,8 +55,9 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
     scale = check_rescale(rescale) if rescale else None
     with _opened(path) as stream:
         header = _header(stream, name)
-        check_dtype(header.get_data_dtype(), name)
         i, j, k = check_shape(header.get_data_shape(), name)
+        check_dtype(_dtype(header, name), name)
+        _check_length(path, i * j * k * header.get_data_dtype().itemsize)
         affine, origin, warnings = _affine(header, name)
         volume = assemble(
             _slabs(stream, header, (k, j, i), name),
@@ -89,7 +92,7 @@ def write(volume: Volume, path: Path, *, dtype: np.dtype) -> None:
 
 def spatial_mm(header: nib.Nifti1Header, affine: np.ndarray) -> np.ndarray:
     """The affine in mm, whatever length unit the header names."""
-    factor = _MM_PER_UNIT.get(header.get_xyzt_units()[0], 1.0)
+    factor = _MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
     return affine * np.array([[factor], [factor], [factor], [1.0]])
 
 
@@ -117,8 +120,30 @@ def _header(stream: BinaryIO, name: str) -> nib.Nifti1Header:
                 raise InputError(
                     "FILE-FORMAT", f"{name} is the header of a .hdr/.img pair; convert it to one .nii.gz file"
                 )
+            if header["pixdim"][0] not in (-1, 1):
+                header["pixdim"][0] = 1  # the standard: 0 is taken as 1
             return header
     raise InputError("FILE-FORMAT", f"{name} is not NIfTI, though its name says so; give a NIfTI file or rename it")
+
+
+def _dtype(header: nib.Nifti1Header, name: str) -> np.dtype:
+    try:
+        return header.get_data_dtype()
+    except (KeyError, nib.spatialimages.HeaderDataError) as error:
+        raise InputError(
+            "FILE-DTYPE", f"{name} has data of unknown type {int(header['datatype'])}; convert it"
+        ) from error
+
+
+def _check_length(path: Path, needed: int) -> None:
+    """Refuse a file that cannot hold its voxels, before memory is asked for them."""
+    length = path.stat().st_size
+    with path.open("rb") as file:
+        holds = length * _DEFLATE_AT_MOST if file.read(2) == b"\x1f\x8b" else length
+    if holds < needed:
+        raise InputError(
+            "FILE-BROKEN", f"{path.name} is cut short: {length} bytes for {needed} bytes of voxels; copy it again"
+        )
 
 
 def _affine(header: nib.Nifti1Header, name: str) -> tuple[np.ndarray, str, tuple[Notice, ...]]:
@@ -160,8 +185,9 @@ def _scale(header: nib.Nifti1Header, name: str) -> tuple[float, float]:
 def _slabs(stream: BinaryIO, header: nib.Nifti1Header, shape: tuple[int, int, int], name: str) -> Iterator[np.ndarray]:
     """Blocks of stored values (n, j, i)."""
     dtype = header.get_data_dtype()
-    offset, least = float(header["vox_offset"]), int(header["sizeof_hdr"]) + 4
-    stream.seek(int(offset) if np.isfinite(offset) and offset > least else least)
+    least = int(header["sizeof_hdr"]) + 4
+    offset = float(header["vox_offset"])
+    stream.seek(int(offset) if least < offset < _FURTHEST_VOXEL else least)
     k, j, i = shape
     slice_bytes = j * i * dtype.itemsize
     step = max(1, SLAB_BYTES // slice_bytes)

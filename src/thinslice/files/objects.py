@@ -128,7 +128,7 @@ def _from_nibabel(image: Any, thickness: float | None, axis: str | int | None) -
     shape = check_shape(image.shape, name)
     if image.affine is None:
         raise UsageError("USE-AFFINE", f"{name} has no affine; give it one")
-    affine = spatial_mm(image.header, image.affine) if hasattr(image.header, "get_xyzt_units") else image.affine
+    affine = spatial_mm(image.header, image.affine) if "xyzt_units" in image.header else image.affine
     values = np.asanyarray(image.dataobj).reshape(shape, order="F")
     return _assemble(values.T, affine, "nibabel", name, thickness, axis)
 

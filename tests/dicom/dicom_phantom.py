@@ -65,8 +65,8 @@ def _slice(number: int, position: np.ndarray, orientation: tuple[float, ...]) ->
     ds.SOPClassUID, ds.SOPInstanceUID = CT_IMAGE, f"{ROOT}.3.{number + 1}"
     ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.FrameOfReferenceUID = f"{ROOT}.1", f"{ROOT}.2", f"{ROOT}.4"
     ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
-    ds.Modality, ds.Manufacturer, ds.ManufacturerModelName = "CT", "Phantom Works", "P1"
-    ds.PatientName, ds.PatientID, ds.PatientBirthDate, ds.PatientSex = "Phantom^Linear", "P1", "19700101", "O"
+    ds.Modality, ds.Manufacturer, ds.ManufacturerModelName = "CT", "Phantom Works", "M1"
+    ds.PatientName, ds.PatientID, ds.PatientBirthDate, ds.PatientSex = "Phantom^Linear", "PID-77", "19700101", "O"
     ds.StudyDate, ds.StudyTime, ds.StudyID, ds.AccessionNumber = "20200102", "030405", "1", "A1"
     ds.ReferringPhysicianName, ds.PositionReferenceIndicator, ds.PatientPosition = "", "", "HFS"
     ds.SeriesNumber, ds.InstanceNumber, ds.AcquisitionNumber = 3, number + 1, 1

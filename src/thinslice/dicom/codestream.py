@@ -18,7 +18,8 @@ def check_codestream(data: bytes, syntax: str, *, rows: int, columns: int, name:
     """Compare a compressed image with the header of its file.
 
     Raises:
-        InputError: DCM-CODESTREAM where matrix or number of components differ, or no image is found.
+        InputError: DCM-CODESTREAM where matrix or number of components differ, or no image is found;
+            DCM-UNREADABLE where the end of image is missing.
     """
     if not syntax.startswith(_JPEG_FAMILY):
         return
@@ -29,6 +30,9 @@ def check_codestream(data: bytes, syntax: str, *, rows: int, columns: int, name:
             "DCM-CODESTREAM",
             f"{name} holds a compressed image ({shown}) other than its header's {rows}x{columns}; copy it anew",
         )
+    if not syntax.startswith(_JPEG2000) and data.rstrip(b"\0")[-2:] != b"\xff\xd9":
+        # a decoder may take ten seconds to find this out
+        raise refusal("DCM-UNREADABLE", f"the compressed image of {name} is cut short; copy it anew")
 
 
 def jpeg_size(data: bytes) -> tuple[int, int, int] | None:

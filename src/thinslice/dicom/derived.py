@@ -20,7 +20,7 @@ from pydicom.sequence import Sequence as ItemSequence
 from pydicom.tag import Tag
 
 from thinslice.dicom.attributes import is_uid
-from thinslice.dicom.kept import CLINICAL_TRIAL_SUBJECT, COPIED, EQUIPMENT
+from thinslice.dicom.kept import CLINICAL_TRIAL_SUBJECT, COPIED, EQUIPMENT, UNPAIRED_BODY_PARTS
 from thinslice.dicom.slices import CT_IMAGE
 from thinslice.dicom.source import NUMERIC, Reference, SourceSeries, tag
 from thinslice.dicom.uid import uid_from
@@ -38,11 +38,6 @@ _EMPTY_IF_ABSENT = frozenset(
     }
     | {"ReferringPhysicianName", "PositionReferenceIndicator", "AcquisitionNumber", "KVP", "PatientPosition"}
 )
-_UNPAIRED = frozenset(
-    {b"ABDOMEN", b"BRAIN", b"CHEST", b"COLON", b"CSPINE", b"HEAD", b"HEART", b"LIVER", b"LSPINE", b"NECK", b"PELVIS"}
-    | {b"SKULL", b"SPINE", b"TSPINE"}
-)
-"""Body parts that need no laterality; other or missing ones get an empty one, as the standard asks (type 2C)."""
 SERIES_NUMBER_OFFSET = 9000
 
 
@@ -191,7 +186,15 @@ def _carry(source: SourceSeries, dataset: Dataset) -> None:
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
         if keyword not in source.texts:  # the source has none, or no valid one
             setattr(dataset, keyword, uid_from(keyword, source.series_uid, *identity))
-    if "Laterality" not in dataset and source.texts.get("BodyPartExamined") not in _UNPAIRED:
+    _settle_laterality(dataset, source.texts.get("BodyPartExamined", b"").decode("latin-1"))
+
+
+def _settle_laterality(dataset: Dataset, body_part: str) -> None:
+    """Laterality is required, if only empty, unless the body part is an unpaired one; there it may not be (type 2C)."""
+    if body_part in UNPAIRED_BODY_PARTS:
+        if "Laterality" in dataset:
+            del dataset.Laterality
+    elif "Laterality" not in dataset:
         dataset.Laterality = ""
 
 

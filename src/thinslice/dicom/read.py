@@ -35,6 +35,7 @@ from thinslice.dicom.group import (
 )
 from thinslice.dicom.limits import Limits
 from thinslice.dicom.padding import border_void, declared_padding
+from thinslice.dicom.quiet import quiet
 from thinslice.dicom.slices import Slice, read_slices
 from thinslice.dicom.source import SourceSeries, keep_for_writing
 from thinslice.errors import UsageError
@@ -69,6 +70,7 @@ class Stack:
     thickness: float | None
 
 
+@quiet()
 def read_series(
     path: str | Path,
     *,

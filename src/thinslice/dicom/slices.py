@@ -8,7 +8,6 @@ a gap in the scan.
 from __future__ import annotations
 
 import struct
-import warnings
 import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -161,17 +160,19 @@ def read_slices(entry: Entry, limits: Limits) -> list[Slice] | None:
         return None
     try:
         file = _read_file(entry, limits, headerless=kind == "headerless")
+        return [] if file is None else _images(file, limits)
     except ThinsliceError:
         raise
     except Exception as error:  # pydicom lets many types escape on broken files
         raise _unreadable(entry, "its header is damaged") from error
-    if file is None:
-        return []
+
+
+def _images(file: DicomFile, limits: Limits) -> list[Slice]:
+    """One slice of a single-frame file, or one per frame."""
     frames = Attributes(file.header).integer("NumberOfFrames") or 1
-    multi_frame = "PerFrameFunctionalGroupsSequence" in file.header or frames > 1
-    if not multi_frame:
+    if frames == 1 and "PerFrameFunctionalGroupsSequence" not in file.header:
         return [Slice(file, 0, Attributes(file.header))]
-    limits.check("slices", frames, f"frames of {entry.name}")
+    limits.check("slices", frames, f"frames of {file.name}")
     return [Slice(file, frame, frame_attributes(file.header, frame)) for frame in range(frames)]
 
 
@@ -194,8 +195,7 @@ def _kind(entry: Entry) -> str:
 
 def _read_file(entry: Entry, limits: Limits, *, headerless: bool) -> DicomFile | None:
     """The file's header, or None for objects that hold no image."""
-    with entry.open() as stream, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with entry.open() as stream:
         source: BinaryIO = stream
         syntax: str = ImplicitVRLittleEndian
         if not headerless:

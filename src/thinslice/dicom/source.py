@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -91,19 +90,15 @@ def keep_for_writing(slices: Sequence[Slice], normal: np.ndarray) -> SourceSerie
     first = slices[0].attributes
     charsets = {image.attributes.values("SpecificCharacterSet") for image in slices}
     mixed = len(charsets) > 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        texts = {
-            keyword: text
-            for keyword in (*COPIED, *EQUIPMENT)
-            if (text := _same_text(slices, keyword, mixed)) is not None
-        }
-        sequences = {
-            keyword: sequence
-            for keyword in (*COPIED, "ContributingEquipmentSequence")
-            if dictionary_VR(keyword) == "SQ" and (sequence := _same_sequence(slices, keyword)) is not None
-        }
-        description = _decoded(_bytes(slices[0], "SeriesDescription") or b"", slices[0])
+    texts = {
+        keyword: text for keyword in (*COPIED, *EQUIPMENT) if (text := _same_text(slices, keyword, mixed)) is not None
+    }
+    sequences = {
+        keyword: sequence
+        for keyword in (*COPIED, "ContributingEquipmentSequence")
+        if dictionary_VR(keyword) == "SQ" and (sequence := _same_sequence(slices, keyword)) is not None
+    }
+    description = _decoded(_bytes(slices[0], "SeriesDescription") or b"", slices[0])
     centre, width = first.values("WindowCenter"), first.values("WindowWidth")
     orientations = {image.attributes.values("ImageOrientationPatient") for image in slices}
     worst = next((image.attributes for image in slices if is_lossy(image)), first)

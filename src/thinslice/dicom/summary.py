@@ -10,6 +10,7 @@ import numpy as np
 
 from thinslice.dicom.codes import Findings
 from thinslice.dicom.limits import Limits
+from thinslice.dicom.quiet import quiet
 from thinslice.dicom.read import arrange, find_series
 from thinslice.dicom.slices import Slice
 from thinslice.errors import Notice, ThinsliceError
@@ -56,6 +57,7 @@ class SeriesSummary:
     error: ThinsliceError | None
 
 
+@quiet()
 def list_series(
     path: str | Path,
     *,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from thinslice.dicom.derived import Provenance, add_references, decimal, series_dataset, slice_references
+from thinslice.dicom.quiet import quiet
 from thinslice.dicom.slices import CT_IMAGE
 from thinslice.dicom.source import SourceSeries, tag
 from thinslice.dicom.uid import IMPLEMENTATION_CLASS_UID, uid_from
@@ -52,6 +52,7 @@ class _Plane:
     along_mm: float
 
 
+@quiet()
 def write_series(
     volume: Volume,
     folder: str | Path,
@@ -180,15 +181,13 @@ def _save(dataset: Dataset, file: Path, source: SourceSeries, compress: str, ver
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = f"THINSLICE_{version}"[:16]
     dataset.file_meta = meta
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd values of the source's patient module are carried as they are
-        # texts are bytes in the source's own character set already: written as they are
-        dataset.set_original_encoding(False, True, dataset._character_set)
-        if compress != "none":
-            syntax, plugin = COMPRESSIONS[compress]
-            try:
-                dataset.compress(syntax, generate_instance_uid=False, encoding_plugin=plugin)
-            except RuntimeError as error:  # OpenJPEG declines images below 32 pixels
-                size = f"{dataset.Rows}x{dataset.Columns}"
-                raise UsageError("DCM-COMPRESS", f"{compress} cannot compress images of {size}; choose none") from error
-        dataset.save_as(file, enforce_file_format=True)
+    # texts are bytes in the source's own character set already: written as they are
+    dataset.set_original_encoding(False, True, dataset._character_set)
+    if compress != "none":
+        syntax, plugin = COMPRESSIONS[compress]
+        try:
+            dataset.compress(syntax, generate_instance_uid=False, encoding_plugin=plugin)
+        except RuntimeError as error:  # OpenJPEG declines images below 32 pixels
+            size = f"{dataset.Rows}x{dataset.Columns}"
+            raise UsageError("DCM-COMPRESS", f"{compress} cannot compress images of {size}; choose none") from error
+    dataset.save_as(file, enforce_file_format=True)

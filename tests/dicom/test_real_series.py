@@ -1,0 +1,94 @@
+"""Every folder of real DICOM series is read, or refused, as it should be."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from thinslice.dicom import list_series, read_series
+from thinslice.errors import ThinsliceError
+
+READ = {
+    # name: shape, spacing mm, thickness mm, warnings
+    "c3l00189_negative_spacing": ((8, 512, 512), 5.0, 5.0, {"DCM-PAD"}),
+    "cmbcrc01068_padding_63536": ((8, 512, 512), 2.5, 2.5, {"DCM-PAD"}),
+    "covidctmd_p002_jpeglossless": ((12, 512, 512), 2.0, 2.0, {"DCM-UID"}),
+    "lungdx_a0002_unsigned_8mm": ((16, 512, 512), 8.0, 8.0, set()),
+    "petct_acrin042_jpegls": ((60, 512, 512), 3.27, 3.75, {"DCM-PAD", "DCM-THICK"}),
+    "petct_acrin042_scout_plus_ct": ((10, 512, 512), 3.27, 3.75, {"DCM-PAD", "DCM-THICK", "DCM-LOCALIZER"}),
+    "philips_phantom_tilt_plus16": ((8, 512, 512), 2.5 * np.cos(np.radians(16.5)), 2.5, {"DCM-TILT"}),
+    "totalseg_example_j2k_no_uids": ((20, 512, 512), 2.0, 3.0, {"DCM-UID", "DCM-THICK"}),
+}
+
+REFUSED = {
+    "acrinflt001_two_series_one_folder": "DCM-MULTISERIES",
+    "ctimage_transfer_syntaxes": "DCM-DUP-DIFF",
+    "enhanced_multiframe_2frames": "DCM-NOTHU",
+    "ge_head_tilt_variable_spacing": "DCM-UNEVEN",
+    "geometry_missing_slice_ge": "DCM-GAP",
+    "geometry_same_position_repeated": "DCM-DUP-DIFF",
+    "geometry_tilt_missing_slice_siemens": "DCM-GAP",
+    "wg04_ct1_codecs": "DCM-MULTISERIES",
+    "wg04_ct2_codecs": "DCM-MULTISERIES",
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_read(name, shared_ct):
+    shape, spacing, thickness, warned = READ[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        volume = read_series(shared_ct / "dicom" / name)
+    assert volume.shape == shape
+    assert volume.slice_spacing_mm == pytest.approx(spacing, abs=1e-4)
+    assert volume.thickness == thickness
+    assert {notice.code for notice in volume.source.warnings} == warned
+    measured = volume.hu if volume.padding is None else volume.hu[~volume.padding]
+    assert -1100 < measured.min() < -900
+    assert measured.max() < 4096
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name, shared_ct):
+    with pytest.raises(ThinsliceError) as caught:
+        read_series(shared_ct / "dicom" / name)
+    assert caught.value.code == REFUSED[name]
+
+
+def test_every_folder_has_its_expectation(shared_ct):
+    assert {folder.name for folder in (shared_ct / "dicom").iterdir()} == {*READ, *REFUSED}
+
+
+def test_chosen_series_of_two(shared_ct):
+    folder = shared_ct / "dicom" / "acrinflt001_two_series_one_folder"
+    for summary in list_series(folder):
+        volume = read_series(folder, series=summary.uid)
+        assert volume.shape[0] == summary.images == 6
+        assert volume.slice_spacing_mm == pytest.approx(4.25, abs=1e-4)
+
+
+def test_padding_below_the_declared_value_is_found(shared_ct):
+    """This scanner declares -2000 and fills the surroundings of its round field of view with -3024."""
+    volume = read_series(shared_ct / "dicom" / "petct_acrin042_scout_plus_ct")
+    corners = volume.padding[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+    assert corners.all()
+    assert (volume.hu[volume.padding] == -3024).all()
+    assert 0.1 < volume.padding.mean() < 1 - np.pi / 4 + 0.01
+
+
+def test_same_image_in_several_codecs(shared_ct):
+    """The lossless files of one image agree in every pixel, whatever decoder they went through."""
+    from thinslice.dicom.checks import is_lossy
+    from thinslice.dicom.decode import PixelReader
+    from thinslice.dicom.find import find
+    from thinslice.dicom.limits import Limits
+    from thinslice.dicom.slices import read_slices
+
+    for name, count in (("ctimage_transfer_syntaxes", 10), ("wg04_ct1_codecs", 4), ("wg04_ct2_codecs", 4)):
+        images = [read_slices(entry, Limits())[0] for entry in find(shared_ct / "dicom" / name, Limits())]
+        lossless = [
+            image for image in images if not is_lossy(image) and not image.file.syntax.endswith(("91", "53", "55"))
+        ]
+        values = [PixelReader().stored_values(image) for image in lossless]
+        assert len(values) == count
+        assert all(np.array_equal(values[0], other) for other in values[1:])

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from thinslice.enhance import Model, Result, enhance, fit
+    from thinslice.enhance import Result, enhance, fit
     from thinslice.errors import (
         GeometryError,
         InputError,
@@ -54,11 +54,12 @@ if TYPE_CHECKING:
         UsageError,
     )
     from thinslice.evaluate import evaluate
+    from thinslice.networks.model import Model
     from thinslice.scan import read, write
     from thinslice.volume import Volume
 
 _HOMES = {
-    "Model": "enhance",
+    "Model": "networks.model",
     "Result": "enhance",
     "Volume": "volume",
     "read": "scan",

@@ -11,6 +11,9 @@ from thinslice.dicom import read_series
 from thinslice.errors import GeometryError, ThinsliceError
 from thinslice.volume import Volume
 
+# the generator writes odd values on purpose
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*")
+
 NAMES = [case.name for case in CASES]
 
 

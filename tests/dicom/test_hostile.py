@@ -26,6 +26,9 @@ from thinslice.dicom.limits import Limits
 from thinslice.dicom.slices import read_slices
 from thinslice.errors import InputError, ThinsliceError
 
+# the generator writes odd values on purpose
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*")
+
 
 def refused(folder: Path, **options) -> str:
     with warnings.catch_warnings():

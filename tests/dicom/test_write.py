@@ -17,6 +17,9 @@ from thinslice.dicom import read_series, write_series
 from thinslice.errors import OutputError, UsageError
 from thinslice.volume import Source, Volume
 
+# the generator writes odd values on purpose
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*")
+
 SOURCES = {
     "axial": series,
     "oblique": lambda: series(orientation=OBLIQUE),

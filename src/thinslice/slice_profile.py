@@ -90,12 +90,12 @@ def plan_grid(
         profile: shape of the slice profile.
 
     Raises:
-        GeometryError: GEO-FEW with fewer than 4 slices, GEO-NOTTHICK where d is not below s.
+        GeometryError: GEO-FEW with fewer than 2 slices, GEO-NOTTHICK where d is not below s.
         UsageError: USE-FACTOR outside 1.2 to 8 times.
     """
     s, d = float(spacing_mm), float(output_spacing_mm)
-    if slices < 4:
-        raise GeometryError("GEO-FEW", f"{slices} slices found; at least 4 are needed")
+    if slices < 2:
+        raise GeometryError("GEO-FEW", f"{slices} slices found; at least 2 make a grid")
     if d >= s * (1 - 1e-6):
         raise GeometryError("GEO-NOTTHICK", f"slice spacing {s:g} mm is already at or below the requested {d:g} mm")
     if not 1.2 - 1e-6 <= s / d <= 8 + 1e-6:

@@ -77,7 +77,7 @@ def run_methods(
             result = CLASSICAL[name](thick, grid)
             yield name, result, time.perf_counter() - start
     if learned := [name for name in names if name in LEARNED]:
-        from thinslice.synthesis.rows import learned_rows  # torch is imported on first use
+        from thinslice.evaluate.learned import learned_rows  # torch is imported on first use
 
         rows = learned_rows(
             thick,

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 FOLD = 8  # pixels of a plane that become channels, in y and in x
-_RESIDUAL_SCALE = 0.1  # residuals are some percent of the intensity range; keeps first steps small
+_WATER = 0.25  # intensity of water
+_CONTRAST = 8.0  # features see intensities about water, stretched; residuals are shrunk as much
 _SEPARATION = 1.0  # margin between the nearest and the second nearest prototype, as squared distance
 
 
@@ -104,10 +105,10 @@ class SliceWise(nn.Module):
         """(m, y, x) scaled intensities to the slices between."""
         pairs = torch.stack([slices[:-1], slices[1:]], 1)
         height, width = slices.shape[1:]
-        folded = functional.pixel_unshuffle(_pad_to_fold(pairs), FOLD).contiguous(memory_format=torch.channels_last)
-        x, compactness, separateness = self.memory(self.groups(_exactly(self.enter, folded)))
+        folded = functional.pixel_unshuffle(_pad_to_fold(pairs), FOLD)
+        x, compactness, separateness = self.memory(self.groups(_features(self.enter, folded)))
         residual = functional.pixel_shuffle(self.leave(x).float(), FOLD)[:, :, :height, :width]
-        return AxialView(between(slices, self.ratio) + _RESIDUAL_SCALE * residual, compactness, separateness)
+        return AxialView(between(slices, self.ratio) + residual / _CONTRAST, compactness, separateness)
 
 
 class PixelWise(nn.Module):
@@ -133,14 +134,14 @@ class PixelWise(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(b, m, w) to (b, ratio - 1, m - 1, w): the rows between k and k + 1 as channels at k."""
-        enter = _exactly(self.enter, images[:, None].contiguous(memory_format=torch.channels_last))
+        enter = _features(self.enter, images[:, None])
         x, kept = enter, []
         for group in self.groups:
             x = group(x)
             kept.append(x)
         x = enter + self.layer_attention(kept) + self.pixel_attention(x)
         residual = self.leave(x).float()
-        return between(images.transpose(0, 1), self.ratio).permute(2, 1, 0, 3) + _RESIDUAL_SCALE * residual
+        return between(images.transpose(0, 1), self.ratio).permute(2, 1, 0, 3) + residual / _CONTRAST
 
 
 class LayerAttention(nn.Module):
@@ -196,10 +197,10 @@ def _pad_to_fold(images: Tensor) -> Tensor:
     return functional.pad(images, (0, missing_x, 0, missing_y), mode="reflect" if fits else "replicate")
 
 
-def _exactly(convolution: nn.Conv2d, x: Tensor) -> Tensor:
-    """In fp32 whatever the arithmetic around it: bf16 would round lung by some HU."""
-    with torch.autocast(x.device.type, enabled=False):
-        return convolution(x)
+def _features(enter: nn.Conv2d, images: Tensor) -> Tensor:
+    """First features of scaled intensities; in fp32, since bf16 would round lung by some HU."""
+    with torch.autocast(images.device.type, enabled=False):
+        return enter((_CONTRAST * (images - _WATER)).contiguous(memory_format=torch.channels_last))
 
 
 def _start_at_zero(convolution: nn.Conv2d) -> None:

@@ -1,0 +1,337 @@
+"""The main job on one page: read, plan, fit, synthesise, check, hand over."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from thinslice import __version__ as thinslice_version
+from thinslice import record as records
+from thinslice import scan
+from thinslice.errors import Notice, UsageError
+from thinslice.fit.config import FitConfig
+from thinslice.fit.loop import Budget
+from thinslice.fit.scan import FittedScan, fit_scan
+from thinslice.memory import output_array
+from thinslice.networks.device import arithmetic_name, choose_device
+from thinslice.networks.model import VIEWS, Model
+from thinslice.plan import Job, check_effort, plan_job
+from thinslice.slice_profile import Profile
+from thinslice.synthesis.consistency import noise_of, residual
+from thinslice.synthesis.fuse import synthesise, view_weights
+from thinslice.synthesis.padding import carry_padding, fill_padding
+from thinslice.volume import Volume
+
+Fit = Literal["auto", "scan", "none"]
+Progress = Callable[[str, float, float], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What `enhance` gives.
+
+    Attributes:
+        volume: the thin slices.
+        record: JSON-ready account of the run (docs/record.schema.json).
+        model: the weights used.
+        source: the scan that went in.
+        uncertainty: (n, y, x) HU on the same grid, or None.
+    """
+
+    volume: Volume
+    record: dict[str, Any]
+    model: Model
+    source: Volume
+    uncertainty: np.ndarray | None = None
+
+    def save(
+        self, path: str | PathLike[str], *, overwrite: bool = False, dtype: str = "int16", compress: str = "none"
+    ) -> None:
+        """Write the thin slices: to a file by its ending, or to a folder as a derived DICOM series.
+
+        What the user should know about the output is added to the record's warnings.
+
+        Raises:
+            OutputError: the output exists or cannot be written, or its format does not suit.
+        """
+        settings = json.dumps({"method": self.record["method"], "seed": self.record["seed"]}, sort_keys=True)
+        notices = scan.write(
+            self.volume, path, source=self.source, dtype=dtype, compress=compress, overwrite=overwrite,
+            provenance=_provenance(self, hashlib.sha256(settings.encode()).hexdigest()),
+        )  # fmt: skip
+        self.record["warnings"].extend(asdict(notice) for notice in notices)
+
+    def to_nibabel(self) -> Any:
+        """A `nibabel.Nifti1Image` (x, y, z)."""
+        from thinslice.files.objects import to_nibabel
+
+        return to_nibabel(self.volume)
+
+    def to_sitk(self) -> Any:
+        """A `SimpleITK.Image`, in LPS as SimpleITK has it."""
+        from thinslice.files.objects import to_sitk
+
+        return to_sitk(self.volume)
+
+    def to_torchio(self) -> Any:
+        """A `torchio.ScalarImage`."""
+        from thinslice.files.objects import to_torchio
+
+        return to_torchio(self.volume)
+
+
+def enhance(
+    source: Any,
+    *,
+    affine: Any = None,
+    spacing: float | None = None,
+    factor: float | None = None,
+    thickness: float | None = None,
+    profile: Profile = "box",
+    fit: Fit = "auto",
+    budget: float = 180.0,
+    iterations: int | None = None,
+    views: Sequence[str] = VIEWS,
+    consistency: float | str | None = None,
+    model: Model | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    device: str = "auto",
+    config: FitConfig | None = None,
+    on_progress: Progress = lambda stage, done, total: None,
+    **reading: Any,
+) -> Result:
+    """Synthesise thin slices from a thick-slice CT scan.
+
+    Args:
+        source: path, `Volume`, nibabel, SimpleITK, torchio or MONAI object, or an array (z, y, x) in HU.
+        affine: (4, 4) voxel (x, y, z) to RAS mm, for an array.
+        spacing: target slice spacing in mm; by default the nearest to the pixels', not below 1 mm.
+        factor: how many times finer, instead of `spacing`; 1.2 to 8.
+        thickness: slice thickness T in mm; by default the source's, else the slice spacing.
+        profile: "box" or "gauss".
+        fit: "auto" or "scan" fit to this scan; "none" uses `model` as it is.
+        budget: seconds of fitting.
+        iterations: steps of fitting, in place of `budget`; repeatable.
+        views: which of "axial", "coronal", "sagittal" run.
+        consistency: damping of the projection onto the acquired slices, "off", or None to choose it.
+        model: weights to use as they are.
+        seed: same seed, iterations, machine and threads: same voxels.
+        threads: of the CPU; by default all.
+        device: "auto", "cpu", "cuda" or "mps".
+        config: every choice of the fit.
+        on_progress: called with (stage, done, total).
+        **reading: axis, rescale, series, phase, on_gap, allow_derived, strict, limits: see `thinslice.read`.
+
+    Returns:
+        The thin slices, the record and the weights.
+
+    Raises:
+        ThinsliceError: with a stable code and an exit code; see docs/codes in `thinslice.errors`.
+    """
+    clock = _Clock()
+    volume = source if isinstance(source, Volume) else scan.read(source, affine=affine, **reading)
+    clock.lap("read")
+    job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views)
+    check_effort(fit, budget=budget, iterations=iterations, consistency=consistency, model=model)
+    chosen = choose_device(device)
+    with _threads(threads):
+        acquired = fill_padding(volume)
+        out = output_array(volume.shape, (len(job.grid.output_mm), *volume.shape[1:]))
+        fitted = None
+        if model is None:
+            fitted = fit_scan(
+                acquired, job.grid, pixel_mm=job.pixel_mm, budget=Budget(budget, iterations), config=config, seed=seed,
+                device=chosen, on_progress=on_progress,
+            )  # fmt: skip
+            model = fitted.model
+        else:
+            model.inplane.to(chosen)
+            model.axial.to(chosen)
+        clock.lap("fit")
+        out, damping = synthesise(
+            acquired, job.grid, model=model, weights=view_weights(model, views), pixel_mm=job.pixel_mm, device=chosen,
+            damping=consistency, out=out, on_progress=on_progress,
+        )  # fmt: skip
+        clock.lap("synthesis")
+    padding = carry_padding(out, volume, grid=job.grid)
+    step = job.grid.output_spacing_mm / job.grid.spacing_mm
+    result = volume.with_slices(
+        out, first=job.grid.output_mm[0] / job.grid.spacing_mm, step=step, padding=padding,
+        thickness=job.output_thickness_mm,
+    )  # fmt: skip
+    warnings = [*volume.source.warnings, *job.warnings, *_fit_warnings(fitted)]
+    record = _record(
+        volume, result, job, fitted=fitted, model=model, acquired=acquired, damping=damping, consistency=consistency,
+        warnings=warnings, seed=seed, device=chosen, clock=clock,
+        method={
+            "fit": "none" if fitted is None else "scan",
+            "profile": profile,
+            "views": list(views),
+            "budget_s": budget if fitted is not None and iterations is None else None,
+            "iterations": iterations,
+            "settings": {} if fitted is None else {"fit": model.facts["config"]},
+        },
+    )  # fmt: skip
+    return Result(result, record, model, volume)
+
+
+def fit(source: Any, *, affine: Any = None, **options: Any) -> Model:
+    """Fit a model to a scan, without synthesising.
+
+    Args:
+        source: as for `enhance`.
+        affine: as for `enhance`.
+        **options: spacing, factor, thickness, profile, budget, iterations, seed, threads, device, config,
+            on_progress and those of reading, as for `enhance`.
+
+    Returns:
+        The model; `save` it, or give it to `enhance`.
+    """
+    ours = {"spacing", "factor", "thickness", "profile"}
+    run = {"seed", "config", "on_progress"}
+    rest = {"budget", "iterations", "threads", "device"}
+    reading = {k: v for k, v in options.items() if k not in ours | run | rest}
+    volume = source if isinstance(source, Volume) else scan.read(source, affine=affine, **reading)
+    job = plan_job(volume, views=VIEWS, **{k: v for k, v in options.items() if k in ours})
+    budget = Budget(options.get("budget", 180.0), options.get("iterations"))
+    with _threads(options.get("threads")):
+        return fit_scan(
+            fill_padding(volume), job.grid, pixel_mm=job.pixel_mm, budget=budget,
+            device=choose_device(options.get("device", "auto")), **{k: v for k, v in options.items() if k in run},
+        ).model  # fmt: skip
+
+
+def _fit_warnings(fitted: FittedScan | None) -> list[Notice]:
+    if fitted is None:
+        return []
+    if fitted.check is None:
+        return [
+            Notice(
+                "FIT-UNCHECKED", "too few slices to set some aside: nobody has checked this result on the scan itself"
+            )
+        ]
+    if fitted.check.verdict == "worse":
+        ours, cubic = fitted.check.psnr_db, fitted.check.psnr_cubic_db
+        return [
+            Notice(
+                "FIT-WORSE",
+                f"on held-out slices cubic is better ({cubic:.1f} against {ours:.1f} dB): give it more time",
+            )
+        ]
+    return []
+
+
+def _record(
+    volume: Volume, result: Volume, job: Job, *, fitted: FittedScan | None, model: Model, acquired: np.ndarray,
+    damping: float | None, consistency: float | str | None, warnings: list[Notice], seed: int, device: torch.device,
+    clock: _Clock, method: dict[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """The record; it reads the result once more, for noise and residuals."""
+    grid = job.grid
+    copied = len(grid.on_grid()[0]) if grid.copies and consistency != "off" else 0
+    noise = noise_of(result.hu, acquired, grid=grid)
+    residuals = None
+    if consistency != "off":
+        before = residual(result.hu, acquired, grid=grid, ignore=volume.padding)
+        after = residual(result.hu, acquired, grid=grid, ignore=volume.padding, rounded=True)
+        residuals = {
+            "damping": damping or 0.0,
+            "residual_hu_before": {"rms": before[0], "max": before[1]},
+            "residual_hu_after": {"rms": after[0], "max": after[1]},
+        }
+    clock.lap("check")
+    return {
+        "schema": 1,
+        "version": thinslice_version,
+        "command": "enhance",
+        "note": records.NOTE,
+        "input": {
+            "kind": volume.source.kind,
+            "grid": records.grid_entry(volume),
+            "thickness_mm": grid.thickness_mm,
+            "thickness_from": job.thickness_from,
+            "regime": records.regime(grid.thickness_mm, grid.spacing_mm),
+            "padding_voxels": _count(volume.padding),
+            "facts": dict(volume.source.facts),
+        },
+        "output": {
+            "grid": records.grid_entry(result),
+            "factor": grid.factor,
+            "thickness_mm": job.output_thickness_mm,
+            "copied_slices": copied,
+            "padding_voxels": _count(result.padding),
+        },
+        "method": method,
+        "seed": seed,
+        "fit": fitted and fitted.entry,
+        "self_check": fitted and fitted.check and fitted.check.entry,
+        "consistency": residuals,
+        "noise": noise,
+        "model": {
+            "sha256": model.digest,
+            "source": "file" if fitted is None else "scan",
+            "parameters": sum(value.numel() for value in model.state().values()),
+        },
+        "warnings": [asdict(notice) for notice in warnings],
+        "times_s": clock.times(),
+        "peak_memory_bytes": records.peak_memory_bytes(),
+        "libraries": records.libraries(),
+        "device": {"kind": device.type, "threads": torch.get_num_threads(), "precision": arithmetic_name(device)},
+    }
+
+
+def _count(mask: np.ndarray | None) -> int:
+    return 0 if mask is None else int(mask.sum())
+
+
+def _provenance(result: Result, settings: str) -> Any:
+    from thinslice.dicom import Provenance
+
+    record = result.record
+    views = ", ".join(record["method"]["views"])
+    return Provenance(
+        version=record["version"],
+        method=f"cross-view mutual distillation ({views})",
+        settings=settings,
+        model=record["model"]["sha256"],
+        thickness_mm=record["output"]["thickness_mm"],
+    )
+
+
+class _Clock:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._laps[stage] = now - self._last
+        self._last = now
+
+    def times(self) -> dict[str, float]:
+        return self._laps | {"total": time.perf_counter() - self._start}
+
+
+@contextlib.contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Use so many CPU threads within the block."""
+    before = torch.get_num_threads()
+    if count is not None and count < 1:
+        raise UsageError("USE-THREADS", f"threads must be at least 1, found {count}")
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

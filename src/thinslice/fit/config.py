@@ -1,0 +1,51 @@
+"""Every choice of a fit, one field each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from thinslice.networks.axial import AxialConfig
+from thinslice.networks.inplane import InplaneConfig
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a model is fitted to one scan. A weight of 0 leaves its term out.
+
+    Attributes:
+        inplane, axial: sizes of the networks.
+        batch: in-plane patches a step.
+        patch_slices: acquired rows of an in-plane patch (fewer where the image is too small).
+        patch_width: pixels across a patch.
+        fine_share: share of steps whose label spacing is drawn between the pixel and the output
+            spacing; the others use the output spacing itself.
+        plane_share, context_share: shares of the budget for the in-plane network without and with
+            neighbouring planes; what is left is for the axial network and mutual distillation.
+        teacher: weight of the in-plane teacher.
+        increment_minus1: weight of the increment -1: acquired slices predicted from every second one.
+        increment_0: weight of the increment 0: acquired slices predicted from synthesised ones.
+        increment_plus1: weight of the increment +1: the other views' consensus as label.
+        gamma: share of voxels, those where the teachers agree best, that increments 0 and +1 count.
+        learners: views that learn from the other two at increment +1.
+        gradient: weight of the squared error of the labels' derivative along z.
+        learning_rate: of AdamW at its highest; it warms up and falls to zero linearly.
+        average: time constant, in steps, of the moving average of the weights.
+    """
+
+    inplane: InplaneConfig = field(default_factory=InplaneConfig)
+    axial: AxialConfig = field(default_factory=AxialConfig)
+    batch: int = 16
+    patch_slices: int = 16
+    patch_width: int = 64
+    fine_share: float = 0.5
+    plane_share: float = 0.25
+    context_share: float = 0.5
+    teacher: float = 1.0
+    increment_minus1: float = 0.2
+    increment_0: float = 0.1
+    increment_plus1: float = 1.0
+    gamma: float = 1.0
+    learners: tuple[str, ...] = ("axial",)
+    gradient: float = 0.0
+    learning_rate: float = 2e-3
+    average: int = 200

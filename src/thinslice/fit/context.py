@@ -1,0 +1,95 @@
+"""A first synthesis of parts of the scan, for what learns from synthesised planes.
+
+A whole scan would cost more than it teaches, so blocks of it are taken, spread over its length and
+placed where the body is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from thinslice.fit.teacher import Context
+from thinslice.networks.blocks import HU_RANGE
+from thinslice.networks.model import Model
+from thinslice.networks.task import base_matrix
+from thinslice.slice_profile import SliceGrid, plan_grid, slice_operator
+from thinslice.synthesis.consistency import project
+from thinslice.synthesis.views import add_view, plane_step
+
+_SLICES, _SIDE = 32, 256  # largest block
+_BLOCKS = 2
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of the scan.
+
+    Attributes:
+        acquired: (k, y, x) float32 HU within the networks' range.
+        labels: (k,) bool, False for slices set aside.
+    """
+
+    acquired: np.ndarray
+    labels: np.ndarray
+
+
+def choose_blocks(acquired: np.ndarray, labels: np.ndarray) -> list[Block]:
+    """At most `_BLOCKS` blocks, side by side along z, each centred on the body in x and y."""
+    count = min(_BLOCKS, -(-len(acquired) // _SLICES))
+    starts = np.linspace(0, max(0, len(acquired) - _SLICES), count).astype(int)
+    blocks = []
+    for start in starts:
+        part = acquired[start : start + _SLICES]
+        body = part[len(part) // 2] > -500
+        window = tuple(_centred(body.any(axis=1 - axis), part.shape[axis + 1]) for axis in (0, 1))
+        cut = np.clip(part[(slice(None), *window)], *HU_RANGE)
+        blocks.append(Block(np.ascontiguousarray(cut, np.float32), labels[start : start + _SLICES]))
+    return blocks
+
+
+def _centred(occupied: np.ndarray, length: int) -> slice:
+    where = np.flatnonzero(occupied)
+    middle = int(where.mean()) if len(where) else length // 2
+    start = int(np.clip(middle - _SIDE // 2, 0, max(0, length - _SIDE)))
+    return slice(start, start + _SIDE)
+
+
+def synthesise(
+    block: Block, grid: SliceGrid, *, model: Model, view: str, pixel_mm: tuple[float, float], device: torch.device
+) -> tuple[np.ndarray, SliceGrid]:
+    """A block as one view gives it, consistent with its acquired slices: (n, y, x) and its grid."""
+    own = plan_grid(
+        len(block.acquired),
+        grid.spacing_mm,
+        grid.output_spacing_mm,
+        thickness_mm=grid.thickness_mm,
+        profile=grid.profile,
+    )
+    base = base_matrix(own).astype(np.float32)
+    out = np.tensordot(base, block.acquired, 1)
+    add_view(out, block.acquired, grid=own, model=model, view=view, weight=1.0, pixel_mm=pixel_mm, device=device)
+    project(out, block.acquired, grid=own)
+    return out, own
+
+
+def contexts(
+    blocks: list[Block], grid: SliceGrid, *, model: Model, pixel_mm: tuple[float, float], device: torch.device
+) -> Iterator[Context]:
+    """Each block's labelled slices with synthesised planes on either side, as thick as they are."""
+    reach = model.inplane.config.neighbours
+    for block in blocks:
+        planes = []
+        for view, pixel in (("sagittal", pixel_mm[0]), ("coronal", pixel_mm[1])):
+            thin, own = synthesise(block, grid, model=model, view=view, pixel_mm=pixel_mm, device=device)
+            offsets = np.arange(-reach, reach + 1) * plane_step(grid, pixel) * pixel
+            centres = own.acquired_mm[block.labels][:, None] + offsets[None, :]
+            wanted = SliceGrid(centres.ravel(), own.output_mm, own.thickness_mm, own.profile)
+            flat = slice_operator(wanted).astype(np.float32) @ thin.reshape(len(thin), -1)
+            stack = flat.reshape(*centres.shape, *thin.shape[1:])
+            stack[:, reach] = block.acquired[block.labels]
+            planes.append(stack)
+        yield Context(along_x=planes[0], along_y=planes[1])

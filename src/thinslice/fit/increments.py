@@ -1,0 +1,123 @@
+"""Increments -1, 0 and +1: what the slices along z themselves can teach (Fang et al., section 3).
+
+All three work on blocks of the scan, (m, y, x), and all three views. Where a label is an acquired
+slice, a prediction on the output grid is seen through the slice profile at the label's place and
+then compared, so that thick slices teach as well as thin ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thinslice.fit.loss import agreement, squared
+from thinslice.networks.model import VIEWS, Model
+from thinslice.networks.task import Task, make_task
+from thinslice.slice_profile import Profile, SliceGrid, plan_grid, slice_operator
+from thinslice.synthesis.views import with_neighbours
+
+
+@dataclass(frozen=True, eq=False)
+class Increment:
+    """A task whose result is known at some acquired slices.
+
+    Attributes:
+        task: from the slices given to a grid of output slices.
+        seen: (k, n) how k known slices see the output slices.
+    """
+
+    task: Task
+    seen: Tensor
+
+
+def predict(
+    model: Model, stack: Tensor, task: Task, *, plane_step: int, views: Sequence[str] = VIEWS
+) -> dict[str, Tensor]:
+    """Each view's output slices for a stack: (m, y, x) to (n, y, x) HU."""
+    reach = model.inplane.config.neighbours
+    results = {}
+    for view in views:
+        if view == "axial":
+            results[view] = model.axial.restore(stack, task)
+            continue
+        turn, back = ((1, 0, 2), (1, 0, 2)) if view == "coronal" else ((2, 0, 1), (1, 2, 0))
+        images = with_neighbours(stack.permute(turn), 0, stack.permute(turn).shape[0], reach=reach, step=plane_step)
+        results[view] = model.inplane.restore(images, task).permute(back)
+    return results
+
+
+@lru_cache(maxsize=32)
+def minus_one(slices: int, factor: float, thickness: float, profile: Profile) -> Increment:
+    """From every second of `slices` acquired slices to the ones between. Lengths in output spacings.
+
+    The spacing grows and the thickness stays, as when the scanner had skipped slices. Thin slices
+    are asked for where they are; thick ones are made of up to 8 output slices an interval.
+    """
+    given, spacing = (slices + 1) // 2, 2 * factor
+    acquired = np.arange(given) * spacing
+    known = acquired[:-1] + factor
+    if thickness <= 1:
+        return _increment(SliceGrid(acquired, known, thickness, profile), known)
+    fine = spacing / min(8, 2 * round(factor))
+    return _increment(plan_grid(given, spacing, fine, thickness_mm=thickness, profile=profile), known)
+
+
+@lru_cache(maxsize=32)
+def zero(slices: int, factor: float, thickness: float, profile: Profile) -> tuple[Increment, Increment]:
+    """From `slices` acquired slices to half-way ones, and from these back to the acquired ones between."""
+    acquired = np.arange(slices) * factor
+    half_way = acquired[:-1] + factor / 2
+    if thickness <= 1:
+        forth = SliceGrid(acquired, half_way, thickness, profile)
+        back = SliceGrid(half_way, acquired[1:-1], thickness, profile)
+        return _increment(forth, half_way), _increment(back, acquired[1:-1])
+    forth = plan_grid(slices, factor, 1.0, thickness_mm=thickness, profile=profile)
+    back = plan_grid(slices - 1, factor, 1.0, thickness_mm=thickness, profile=profile)
+    return _increment(forth, half_way), _increment(back, acquired[1:-1] - half_way[0])
+
+
+@lru_cache(maxsize=32)
+def plus_one(slices: int, factor: float, thickness: float, profile: Profile) -> Task:
+    """From `slices` acquired slices to the output grid, where nothing is known."""
+    return make_task(plan_grid(slices, factor, 1.0, thickness_mm=thickness, profile=profile))
+
+
+def _increment(grid: SliceGrid, known: np.ndarray) -> Increment:
+    return Increment(make_task(grid), _seen(grid, known))
+
+
+def _seen(grid: SliceGrid, centres: np.ndarray) -> Tensor:
+    operator = slice_operator(SliceGrid(centres, grid.output_mm, grid.thickness_mm, grid.profile))
+    return torch.from_numpy(operator.toarray().astype(np.float32))
+
+
+def see(rows: Tensor, volume: Tensor) -> Tensor:
+    """(k, n) rows on an (n, y, x) volume."""
+    return torch.einsum("kn,nyx->kyx", rows, volume)
+
+
+def known_loss(views: Mapping[str, Tensor], increment: Increment, truth: Tensor, *, usable: Tensor) -> Tensor:
+    """Sum over the views of the error at known slices, (k, y, x), of which `usable`, (k,), may serve as labels."""
+    keep = usable[:, None, None].expand_as(truth)
+    return torch.stack([squared(see(increment.seen, view), truth, keep=keep) for view in views.values()]).sum()
+
+
+def consensus_loss(student: Mapping[str, Tensor], teacher: Mapping[str, Tensor], *, gamma: float) -> Tensor:
+    """Increment +1: each student view against the mean of the other two views, where these agree.
+
+    Args:
+        student: predictions with gradient, of the views that learn.
+        teacher: predictions of the moving average, without, of all views that teach.
+        gamma: share of voxels kept.
+    """
+    losses = []
+    for view, learned in student.items():
+        first, second = (teacher[other] for other in VIEWS if other != view)
+        keep = agreement(first, second, gamma=gamma) if gamma < 1 else None
+        losses.append(squared(learned, (first + second) / 2, keep=keep))
+    return torch.stack(losses).sum()

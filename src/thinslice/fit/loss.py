@@ -1,0 +1,37 @@
+"""Losses, in units of HU_SCALE squared: the squared error aims at the mean, which HU fidelity wants."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from thinslice.networks.blocks import HU_SCALE
+
+
+def squared(prediction: Tensor, truth: Tensor, *, keep: Tensor | None = None) -> Tensor:
+    """Mean squared error; over the voxels of the mask `keep` where there is one."""
+    error = ((prediction - truth) / HU_SCALE) ** 2
+    return error.mean() if keep is None else (error * keep).sum() / keep.sum().clamp(min=1)
+
+
+def slope_along_z(prediction: Tensor, truth: Tensor, *, axis: int) -> Tensor:
+    """Mean squared error of the difference from one output slice to the next."""
+    return squared(prediction.diff(dim=axis), truth.diff(dim=axis))
+
+
+def agreement(first: Tensor, second: Tensor, *, gamma: float) -> Tensor:
+    """Mask of the share `gamma` of voxels on which two teachers agree best (method.md 2e).
+
+    Args:
+        first: one teacher's prediction.
+        second: another's, of the same shape.
+        gamma: share to keep, over 0 up to 1.
+
+    Returns:
+        bool mask of that shape with ceil(gamma * size) voxels set.
+    """
+    difference = (first - second).abs().flatten()
+    kept = max(1, -int(-gamma * difference.numel() // 1))
+    mask = torch.zeros_like(difference, dtype=torch.bool)
+    mask[difference.topk(kept, largest=False).indices] = True
+    return mask.view_as(first)

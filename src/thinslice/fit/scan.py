@@ -1,0 +1,88 @@
+"""A model for one scan: set slices aside, fit, check, weigh the views."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from thinslice.fit.config import FitConfig
+from thinslice.fit.loop import Budget, ScanFit
+from thinslice.fit.selfcheck import SelfCheck, check, choose_held_out
+from thinslice.networks.model import Model
+from thinslice.slice_profile import SliceGrid
+
+_CHECK_SHARE = 0.05  # of a budget in seconds, left for the self-check
+
+
+@dataclass(frozen=True)
+class FittedScan:
+    """A model and how it came about.
+
+    Attributes:
+        model: on the device it was fitted on.
+        check: the self-check; None where the scan is too short for one.
+        curve: (phase, step, mean loss).
+        steps: made in all.
+        seconds: wall time, self-check included.
+    """
+
+    model: Model
+    check: SelfCheck | None
+    curve: tuple[tuple[str, int, float], ...]
+    steps: int
+    seconds: float
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """For the record."""
+        curve = [{"step": step, "loss": loss} for _, step, loss in self.curve]
+        return {"steps": self.steps, "seconds": self.seconds, "curve": curve}
+
+
+def fit_scan(
+    acquired: np.ndarray,
+    grid: SliceGrid,
+    *,
+    pixel_mm: tuple[float, float],
+    budget: Budget,
+    config: FitConfig | None = None,
+    seed: int = 0,
+    device: torch.device | None = None,
+    on_progress: Callable[[str, float, float], None] = lambda stage, done, total: None,
+) -> FittedScan:
+    """Fit a model to a scan, from nothing.
+
+    Args:
+        acquired: (m, y, x) float32 HU, padding filled with air.
+        grid: acquired and output slices.
+        pixel_mm: (x, y) pixel spacing.
+        budget: seconds or steps; with steps, weights repeat for a seed on one machine.
+        config: every choice of the fit.
+        seed: of weights and draws.
+        device: where to compute; the CPU by default.
+        on_progress: called with ("fit", done, total).
+    """
+    config, device, start = config or FitConfig(), device or torch.device("cpu"), time.monotonic()
+    held_out = choose_held_out(len(acquired))
+    seconds = budget.seconds and budget.seconds * (1 - _CHECK_SHARE)
+    fit = ScanFit(acquired, grid, pixel_mm=pixel_mm, held_out=held_out, config=config, seed=seed, device=device)
+    model = fit.run(Budget(seconds, budget.steps), on_progress=on_progress)
+    checked = check(model, acquired, grid, held_out=held_out, pixel_mm=pixel_mm, device=device)
+    if checked is not None:
+        model.fusion = checked.fusion
+    elapsed = time.monotonic() - start
+    model.facts = {
+        "fitted_to": "one scan",
+        "factor": grid.factor,
+        "thickness_over_spacing": grid.thickness_mm / grid.spacing_mm,
+        "profile": grid.profile,
+        "steps": fit.steps,
+        "seed": seed,
+        "config": asdict(config),
+    }
+    return FittedScan(model, checked, tuple(fit.curve), fit.steps, elapsed)

@@ -1,0 +1,133 @@
+"""Self-check: acquired slices set aside before the fit, predicted from their neighbours afterwards.
+
+The user has no thin truth, so some is made: a held-out slice is predicted from slices at twice the
+spacing around it. That is harder than the real task, so the figure is for comparison with cubic
+interpolation, which does the same; it is no estimate of the error (method.md 3e).
+
+The same slices say how much each view is worth, hence the weights of the fusion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from thinslice import interpolation
+from thinslice.fit import increments
+from thinslice.networks.blocks import HU_RANGE
+from thinslice.networks.device import arithmetic
+from thinslice.networks.model import Model
+from thinslice.slice_profile import SliceGrid
+from thinslice.synthesis.views import plane_step
+
+_SIDE = 128  # pixels of the central window that is checked
+_REACH = 4  # slices used on either side
+_PEAK_HU = 4095.0
+
+
+@dataclass(frozen=True)
+class SelfCheck:
+    """Figures over the held-out slices.
+
+    Attributes:
+        positions: indices of the held-out slices among the acquired ones.
+        psnr_db, psnr_cubic_db: of the fused result and of cubic interpolation, peak 4095 HU.
+        fusion: the weights of the views found on them.
+    """
+
+    positions: tuple[int, ...]
+    psnr_db: float
+    psnr_cubic_db: float
+    fusion: dict[str, float]
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """For the record."""
+        return {
+            "held_out": len(self.positions),
+            "positions": list(self.positions),
+            "psnr_db": self.psnr_db,
+            "psnr_cubic_db": self.psnr_cubic_db,
+            "verdict": self.verdict,
+        }
+
+    @property
+    def verdict(self) -> str:
+        """Against cubic: "better", "equal" (within 0.05 dB) or "worse"."""
+        gain = self.psnr_db - self.psnr_cubic_db
+        return "equal" if abs(gain) < 0.05 else "better" if gain > 0 else "worse"
+
+
+def choose_held_out(slices: int) -> np.ndarray:
+    """A twelfth of the slices, at least 4 and at most 24, spread, never two neighbours, no end slice.
+
+    Fewer where a scan is so short that four would leave too little to learn from; none below 8 slices.
+    """
+    if slices < 8:
+        return np.empty(0, int)
+    wanted = min(int(np.clip(round(slices / 12), 4, 24)), (slices - 2) // 3)
+    return np.unique(np.rint(np.linspace(1, slices - 2, wanted + 2)[1:-1]).astype(int))
+
+
+def check(
+    model: Model,
+    acquired: np.ndarray,
+    grid: SliceGrid,
+    *,
+    held_out: np.ndarray,
+    pixel_mm: tuple[float, float],
+    device: torch.device,
+) -> SelfCheck | None:
+    """Predict the held-out slices by every view and by cubic, and compare. None where there are none."""
+    if not len(held_out):
+        return None
+    window = tuple(_central(length) for length in acquired.shape[1:])
+    truths, bases, residuals, cubics = [], [], [], []
+    for k in held_out:
+        given = np.arange(k - 2 * _REACH + 1, k + 2 * _REACH, 2)
+        given = given[(given >= 0) & (given < len(acquired))]
+        stack = np.clip(acquired[given][(slice(None), *window)], *HU_RANGE).astype(np.float32)
+        row = int(np.searchsorted(given, k)) - 1
+        g = grid
+        scale = (round(g.factor, 6), round(g.thickness_mm / g.output_spacing_mm, 6), g.profile)
+        increment = increments.minus_one(2 * len(given) - 1, *scale)
+        seen = increment.seen[row : row + 1]
+        with torch.inference_mode(), arithmetic(device):
+            views = increments.predict(
+                model, torch.from_numpy(stack).to(device), increment.task, plane_step=plane_step(grid, pixel_mm[0])
+            )
+            predicted = {view: increments.see(seen.to(device), hu)[0].cpu().numpy() for view, hu in views.items()}
+        base = np.tensordot((seen @ increment.task.base).numpy(), stack, 1)[0]
+        cubic = seen.numpy() @ interpolation.cubic(increment.task.grid)
+        cubics.append(np.tensordot(cubic, stack, 1)[0])
+        truths.append(np.clip(acquired[k][window], *HU_RANGE))
+        bases.append(base)
+        residuals.append([predicted["axial"] - base, (predicted["coronal"] + predicted["sagittal"]) / 2 - base])
+    truth, base, cubic = np.stack(truths), np.stack(bases), np.stack(cubics)
+    axial, inplane = np.stack([r[0] for r in residuals]), np.stack([r[1] for r in residuals])
+    share = _axial_share(truth - base, axial, inplane)
+    fused = base + share * axial + (1 - share) * inplane
+    fusion = {"axial": share, "coronal": (1 - share) / 2, "sagittal": (1 - share) / 2}
+    return SelfCheck(tuple(int(k) for k in held_out), _psnr(fused - truth), _psnr(cubic - truth), fusion)
+
+
+def _axial_share(wanted: np.ndarray, axial: np.ndarray, inplane: np.ndarray) -> float:
+    """The weight w of the axial view, 0 to 1, that brings w axial + (1 - w) inplane nearest to `wanted`."""
+    difference = (axial - inplane).astype(np.float64)
+    power = float(np.square(difference).sum())
+    if power == 0:
+        return 1 / 3
+    return float(np.clip((difference * (wanted - inplane)).sum() / power, 0, 1))
+
+
+def _psnr(error: np.ndarray) -> float:
+    mean_square = max(float(np.mean(np.square(error, dtype=np.float64))), 1e-6)
+    return float(10 * np.log10(_PEAK_HU**2 / mean_square))
+
+
+def _central(length: int) -> slice:
+    start = max(0, (length - _SIDE) // 2)
+    return slice(start, start + _SIDE)

@@ -1,0 +1,75 @@
+"""Memory: what a run needs, said before it starts, and where its output array lives."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from thinslice.errors import ResourceError
+
+WORKING_BYTES = 1_500_000_000  # libraries, networks, batches and blocks: measured at 512 x 512
+_PIXEL_BYTES = 600  # activations of one acquired pixel in a batch that is one large image
+
+
+def estimate_bytes(acquired: tuple[int, int, int], output: tuple[int, int, int]) -> int:
+    """Largest memory a run takes: input and a cleaned copy, output, and what the networks need.
+
+    Args:
+        acquired: (m, y, x).
+        output: (n, y, x).
+    """
+    voxels_in, voxels_out = (int(np.prod(shape, dtype=np.int64)) for shape in (acquired, output))
+    image = max(acquired[0] * max(acquired[1:]), acquired[1] * acquired[2])
+    return WORKING_BYTES + 8 * voxels_in + 4 * voxels_out + _PIXEL_BYTES * image
+
+
+def free_bytes() -> int:
+    """Memory that can be had now, within the limits of a container."""
+    free = _meminfo()
+    with contextlib.suppress(OSError, ValueError):
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        free = min(free, limit - int(Path("/sys/fs/cgroup/memory.current").read_text()))
+    return free
+
+
+def _meminfo() -> int:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def output_array(acquired: tuple[int, int, int], output: tuple[int, int, int]) -> np.ndarray:
+    """An empty float32 array for the output: in memory, or in a nameless file where it exceeds half of what is free.
+
+    Raises:
+        ResourceError: RES-MEMORY, RES-DISK with the figures.
+    """
+    size = 4 * int(np.prod(output, dtype=np.int64))
+    free, need = free_bytes(), estimate_bytes(acquired, output)
+    file_backed = size > free / 2
+    if need - (size if file_backed else 0) > free:
+        raise ResourceError(
+            "RES-MEMORY",
+            f"this run needs {need / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; "
+            "take a coarser spacing or a part of the scan",
+        )
+    if not file_backed:
+        return np.empty(output, np.float32)
+    file = tempfile.TemporaryFile(prefix=".thinslice-tmp-")  # noqa: SIM115 - the array keeps it open
+    import shutil
+
+    left = shutil.disk_usage(tempfile.gettempdir()).free
+    if size > left:
+        raise ResourceError(
+            "RES-DISK",
+            f"this run needs {size / 1e9:.1f} GB of temporary space and {left / 1e9:.1f} GB are free; "
+            "set TMPDIR to a larger disk",
+        )
+    return np.memmap(file, np.float32, "w+", shape=output)

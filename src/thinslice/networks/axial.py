@@ -1,0 +1,69 @@
+"""The axial network: slice-wise interpolation between acquired slices.
+
+It sees the four slices around an interval (two on either side, the end slice repeated at the ends)
+and gives what to add to a plain interpolation, for any position in the interval.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from thinslice.networks.blocks import HU_SCALE, Body
+from thinslice.networks.task import Task
+from thinslice.networks.unfold import PHASES, Unfolding
+
+SLICES = 4  # seen around an interval
+
+
+@dataclass(frozen=True)
+class AxialConfig:
+    """Size of the network.
+
+    Attributes:
+        channels: features per pixel; a multiple of 16 fits the processor's vectors.
+        blocks: residual blocks of two 3 x 3 convolutions.
+    """
+
+    channels: int = 48
+    blocks: int = 4
+
+
+class AxialNetwork(nn.Module):
+    """Residuals of the slices between the second and the third of four acquired slices."""
+
+    def __init__(self, config: AxialConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.body = Body(SLICES, config.channels, blocks=config.blocks)
+        self.leave = nn.Conv2d(config.channels, PHASES, 3, padding=1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(self, slices: Tensor, where: Unfolding, condition: Tensor) -> Tensor:
+        """Residual in HU.
+
+        Args:
+            slices: (b, SLICES, y, x) HU around b intervals.
+            where: unfolding of n output slices; its intervals count within this batch.
+            condition: as in `Task`.
+
+        Returns:
+            (n, y, x) float32.
+        """
+        x = (slices / HU_SCALE).contiguous(memory_format=torch.channels_last)
+        coefficients = self.leave(self.body(x, condition)).float()
+        return HU_SCALE * torch.einsum("npyx,np->nyx", coefficients[where.interval], where.series)
+
+    def restore(self, stack: Tensor, task: Task) -> Tensor:
+        """Output slices in HU, consistent with the acquired ones: (m, y, x) to (n, y, x)."""
+        slices = torch.stack([stack[around(interval, len(stack))] for interval in range(len(stack) + 1)])
+        residual = self(slices, task.where, task.condition)
+        return torch.einsum("nm,myx->nyx", task.base, stack) + torch.einsum("ij,jyx->iyx", task.free, residual)
+
+
+def around(interval: int, slices: int) -> list[int]:
+    """Indices of the four slices around an interval (0: before the first slice), ends repeated."""
+    return [min(max(index, 0), slices - 1) for index in range(interval - 2, interval + 2)]

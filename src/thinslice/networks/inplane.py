@@ -1,0 +1,72 @@
+"""The coronal and sagittal network: pixel-wise interpolation along z, one set of weights for both.
+
+It sees a coronal (z, x) or sagittal (z, y) image made of acquired slices, with a few neighbouring
+planes on either side, and gives what to add to a plain interpolation of it. The body runs on the
+acquired slices, f times fewer than output slices; the result is unfolded at the end (`unfold.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from thinslice.networks.blocks import HU_SCALE, Body
+from thinslice.networks.task import Task
+from thinslice.networks.unfold import PHASES, Unfolding, unfold
+
+
+@dataclass(frozen=True)
+class InplaneConfig:
+    """Size of the network.
+
+    Attributes:
+        channels: features per pixel; a multiple of 16 fits the processor's vectors.
+        blocks: residual blocks of two 3 x 3 convolutions.
+        neighbours: planes seen on either side of the image.
+    """
+
+    channels: int = 48
+    blocks: int = 4
+    neighbours: int = 3
+
+    @property
+    def planes(self) -> int:
+        """Planes in: the image and its neighbours."""
+        return 2 * self.neighbours + 1
+
+
+class InplaneNetwork(nn.Module):
+    """Residuals of output rows from acquired rows."""
+
+    def __init__(self, config: InplaneConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.body = Body(config.planes, config.channels, blocks=config.blocks)
+        self.leave = nn.Conv2d(config.channels, PHASES, (2, 3), padding=(1, 1))
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(self, planes: Tensor, where: Unfolding, condition: Tensor) -> Tensor:
+        """Residual in HU.
+
+        Args:
+            planes: (b, planes, m, w) HU, the image in the middle. Neighbours enter as differences
+                from it, so that a neighbour equal to it (none known) says nothing.
+            where: unfolding of the n output rows.
+            condition: as in `Task`.
+
+        Returns:
+            (b, n, w) float32.
+        """
+        middle = self.config.neighbours
+        image = planes[:, middle : middle + 1]
+        x = torch.cat([planes[:, :middle] - image, image, planes[:, middle + 1 :] - image], 1) / HU_SCALE
+        x = x.contiguous(memory_format=torch.channels_last)
+        return HU_SCALE * unfold(self.leave(self.body(x, condition)), where)
+
+    def restore(self, planes: Tensor, task: Task) -> Tensor:
+        """Output rows in HU, consistent with the acquired ones: (b, planes, m, w) to (b, n, w)."""
+        image = planes[:, self.config.neighbours]
+        return task.base @ image + task.free @ self(planes, task.where, task.condition)

@@ -1,0 +1,101 @@
+"""A fitted model: two networks, how their views are fused, and what they were fitted to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import nn
+
+from thinslice.errors import InputError
+from thinslice.networks.axial import AxialConfig, AxialNetwork
+from thinslice.networks.inplane import InplaneConfig, InplaneNetwork
+from thinslice.output import whole_file
+
+VIEWS = ("axial", "coronal", "sagittal")
+
+
+@dataclass(eq=False)
+class Model:
+    """Networks of the three views; the coronal and the sagittal view share one.
+
+    Attributes:
+        inplane: coronal and sagittal network.
+        axial: axial network.
+        fusion: weight of each view, summing to 1.
+        facts: JSON-ready: how it was fitted (no patient data).
+    """
+
+    inplane: nn.Module
+    axial: nn.Module
+    fusion: Mapping[str, float]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def new(cls, inplane: InplaneConfig, axial: AxialConfig) -> Model:
+        """Untrained networks: the result is the base interpolation."""
+        model = cls(InplaneNetwork(inplane), AxialNetwork(axial), dict.fromkeys(VIEWS, 1 / 3))
+        for network in (model.inplane, model.axial):
+            network.to(memory_format=torch.channels_last)
+        return model
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All weights by name, contiguous, on the CPU."""
+        both = {"inplane": self.inplane, "axial": self.axial}
+        return {
+            f"{name}.{key}": value.detach().cpu().contiguous()
+            for name, network in both.items()
+            for key, value in network.state_dict().items()
+        }
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over names, shapes, values and fusion weights."""
+        digest = hashlib.sha256(json.dumps(dict(self.fusion), sort_keys=True).encode())
+        for name, value in sorted(self.state().items()):
+            digest.update(f"{name} {tuple(value.shape)}".encode())
+            digest.update(value.numpy().tobytes())
+        return digest.hexdigest()
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write weights and settings as safetensors.
+
+        Raises:
+            OutputError: the file exists or cannot be written.
+        """
+        about = {
+            "inplane": asdict(self.inplane.config),
+            "axial": asdict(self.axial.config),
+            "fusion": dict(self.fusion),
+            "facts": self.facts,
+        }
+        with whole_file(Path(path), overwrite=overwrite) as temporary:
+            temporary.write_bytes(save(self.state(), metadata={"thinslice": json.dumps(about, sort_keys=True)}))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Model:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: MODEL-READ, the file is no thinslice model.
+        """
+        try:
+            with Path(path).open("rb") as file:
+                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            about = json.loads(header["__metadata__"]["thinslice"])
+            model = cls.new(InplaneConfig(**about["inplane"]), AxialConfig(**about["axial"]))
+            state = load_file(path)
+            for name in ("inplane", "axial"):
+                part = {k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")}
+                getattr(model, name).load_state_dict(part)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
+            what = " ".join(str(error).split())[:120]
+            raise InputError("MODEL-READ", f"{Path(path).name} is no thinslice model: {what}") from error
+        model.fusion, model.facts = about["fusion"], about["facts"]
+        return model

@@ -1,0 +1,66 @@
+"""What a network is asked: from which slices, to which, seen through which profile.
+
+A `Task` holds a grid's fixed operators as tensors: the base that a network adds to, the projection
+that leaves the measured part alone, and the two numbers that tell the network which task it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thinslice import interpolation
+from thinslice.networks.unfold import Unfolding, unfolding
+from thinslice.slice_profile import Projection, SliceGrid, slice_operator
+
+CONDITIONS = 2  # numbers in Task.condition
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A grid as the networks use it; for patches, since `base` and `free` are dense.
+
+    Attributes:
+        base: (n, m) interpolation that the networks add to.
+        free: (n, n) I - A^+ A: keeps of a residual what the acquired slices do not determine.
+        where: unfolding of the output slices.
+        condition: (CONDITIONS,) apertures over spacing: T/s of the slices given, min(T, d)/s of those asked for.
+    """
+
+    grid: SliceGrid
+    base: Tensor
+    free: Tensor
+    where: Unfolding
+    condition: Tensor
+
+
+def base_matrix(grid: SliceGrid) -> np.ndarray:
+    """The interpolation under the networks: linear between thin slices, integrals for thick ones.
+
+    Linear where slices are thinner than 0.8 s: it cannot overshoot, and what it lacks is easily
+    learned. (n, m) float64.
+    """
+    return interpolation.linear(grid) if grid.thickness_mm < 0.8 * grid.spacing_mm else interpolation.bspline(grid)
+
+
+def condition(grid: SliceGrid) -> Tensor:
+    """(CONDITIONS,) float32: T/s, the aperture of the slices given, and min(T, d)/s, of those asked for."""
+    given, asked = grid.thickness_mm, min(grid.thickness_mm, grid.output_spacing_mm)
+    return torch.tensor([given, asked], dtype=torch.float32) / grid.spacing_mm
+
+
+def make_task(grid: SliceGrid) -> Task:
+    """The operators of a grid. Beyond T = 1.3 s the projection is damped, as it is at the end (method.md 3c)."""
+    operator = slice_operator(grid)
+    damping = 0.0 if grid.thickness_mm <= 1.3 * grid.spacing_mm else 0.1
+    free = np.eye(len(grid.output_mm)) - Projection(operator, damping).correction(operator.toarray())
+    return Task(
+        grid,
+        torch.from_numpy(base_matrix(grid).astype(np.float32)),
+        torch.from_numpy(free.astype(np.float32)),
+        unfolding(grid),
+        condition(grid),
+    )

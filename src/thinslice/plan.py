@@ -1,0 +1,137 @@
+"""From a volume and the options to a job: which slices are asked for, through which profile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from thinslice.errors import GeometryError, Notice, UsageError
+from thinslice.networks.model import VIEWS, Model
+from thinslice.slice_profile import Profile, SliceGrid, plan_grid
+from thinslice.volume import Volume
+
+FINEST_DEFAULT_MM = 1.0
+LARGEST_FACTOR = 8.0
+FEWEST_SLICES = 4
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done to a volume.
+
+    Attributes:
+        grid: acquired and output slices.
+        pixel_mm: (x, y) pixel spacing.
+        thickness_from: "option", "file" or "spacing".
+        warnings: what the user should know about the choice.
+    """
+
+    grid: SliceGrid
+    pixel_mm: tuple[float, float]
+    thickness_from: str
+    warnings: tuple[Notice, ...] = ()
+
+    @property
+    def output_thickness_mm(self) -> float:
+        """What an output slice stands for: an output spacing, or the thinner slice that it copies."""
+        return min(self.grid.thickness_mm, self.grid.output_spacing_mm)
+
+
+def plan_job(
+    volume: Volume,
+    *,
+    spacing: float | None = None,
+    factor: float | None = None,
+    thickness: float | None = None,
+    profile: Profile = "box",
+    views: Sequence[str] = VIEWS,
+) -> Job:
+    """Choose the output grid and the slice thickness.
+
+    Raises:
+        UsageError: USE-TARGET, USE-VIEWS, USE-PROFILE, USE-FACTOR, USE-THICKNESS.
+        GeometryError: GEO-FEW, GEO-NOTTHICK, GEO-PLANE.
+    """
+    slices, rows, columns = volume.shape
+    if slices < FEWEST_SLICES:
+        raise GeometryError("GEO-FEW", f"{slices} slices found; at least {FEWEST_SLICES} are needed")
+    if min(rows, columns) < 16:
+        raise GeometryError(
+            "GEO-PLANE", f"slices of {columns} x {rows} pixels are too small; at least 16 x 16 are needed"
+        )
+    if unknown := [view for view in views if view not in VIEWS]:
+        raise UsageError("USE-VIEWS", f"unknown view {unknown[0]!r}; choose from {', '.join(VIEWS)}")
+    if not views or len(set(views)) != len(views):
+        raise UsageError("USE-VIEWS", f"name each view once, at least one of {', '.join(VIEWS)}")
+    if profile not in ("box", "gauss"):
+        raise UsageError("USE-PROFILE", f"unknown profile {profile!r}; choose box or gauss")
+    s = volume.slice_spacing_mm
+    d = _output_spacing(volume, spacing=spacing, factor=factor)
+    given, thickness_from = _thickness(volume, thickness)
+    warnings = []
+    if given > 3 * s:
+        warnings.append(
+            Notice(
+                "GEO-THICKNESS",
+                f"slice thickness {given:g} mm is over three times the spacing {s:g} mm: little can be resolved",
+            )
+        )
+    grid = plan_grid(slices, s, d, thickness_mm=given, profile=profile)
+    return Job(grid, volume.voxel_mm[:2], thickness_from, tuple(warnings))
+
+
+def _output_spacing(volume: Volume, *, spacing: float | None, factor: float | None) -> float:
+    s = volume.slice_spacing_mm
+    if spacing is not None and factor is not None:
+        raise UsageError("USE-TARGET", f"both spacing {spacing:g} and factor {factor:g} are given; give one")
+    for name, value in (("spacing", spacing), ("factor", factor)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise UsageError("USE-TARGET", f"{name} must be over 0, found {value}")
+    if factor is not None:
+        return s / factor
+    if spacing is not None:
+        return spacing
+    pixel = max(volume.voxel_mm[:2])
+    wanted = max(pixel, FINEST_DEFAULT_MM, s / LARGEST_FACTOR)
+    if s / wanted < 1.2:
+        raise GeometryError(
+            "GEO-NOTTHICK",
+            f"slice spacing {s:g} mm is already near the pixels' {pixel:.3g} mm; name a spacing with --spacing",
+        )
+    return s / round(s / wanted) if round(s / wanted) > 1 else wanted
+
+
+def _thickness(volume: Volume, asked: float | None) -> tuple[float, str]:
+    if asked is not None:
+        if not (math.isfinite(asked) and asked > 0):
+            raise UsageError("USE-THICKNESS", f"thickness must be over 0 mm, found {asked}")
+        return float(asked), "option"
+    if volume.thickness is not None:
+        return volume.thickness, "file"
+    return volume.slice_spacing_mm, "spacing"
+
+
+def check_effort(
+    fit: str, *, budget: float, iterations: int | None, consistency: float | str | None, model: Model | None
+) -> None:
+    """Refuse efforts that mean nothing.
+
+    Raises:
+        UsageError: USE-FIT, USE-BUDGET, USE-CONSISTENCY.
+    """
+    if fit not in ("auto", "scan", "none"):
+        raise UsageError("USE-FIT", f"unknown fit {fit!r}; choose auto, scan or none")
+    if fit == "none" and model is None:
+        raise UsageError("USE-FIT", "fit none needs weights, and none are shipped yet; give some or use fit scan")
+    if fit == "scan" and model is not None:
+        raise UsageError("USE-FIT", "fit scan starts from nothing; leave the weights out or use fit none")
+    if iterations is None and not (math.isfinite(budget) and budget > 0):
+        raise UsageError("USE-BUDGET", f"the budget must be over 0 s, found {budget}")
+    if iterations is not None and iterations < 1:
+        raise UsageError("USE-BUDGET", f"iterations must be at least 1, found {iterations}")
+    numeric = isinstance(consistency, int | float)
+    if not (
+        consistency is None or consistency == "off" or (numeric and math.isfinite(consistency) and consistency >= 0)
+    ):
+        raise UsageError("USE-CONSISTENCY", f"consistency must be 0 or more, or off, found {consistency}")

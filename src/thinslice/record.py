@@ -1,0 +1,54 @@
+"""The record of a run: docs/record.schema.json as a dict. No patient data, no path."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from thinslice.volume import Volume
+
+NOTE = "Research use only; not a medical device. The slices between are synthesised, not acquired."
+_LIBRARIES = ("torch", "numpy", "scipy", "pydicom", "nibabel", "SimpleITK")
+
+
+def grid_entry(volume: Volume) -> dict[str, Any]:
+    """Shape, spacings and place of a volume."""
+    return {
+        "shape": list(volume.shape),
+        "voxel_mm": list(volume.voxel_mm),
+        "slice_spacing_mm": volume.slice_spacing_mm,
+        "axis_codes": axis_codes(volume.affine),
+        "affine": volume.affine.tolist(),
+    }
+
+
+def axis_codes(affine: np.ndarray) -> str:
+    """Where the axes x, y, z point to, nearest: "RAS" for the identity."""
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    codes, free = [""] * 3, [0, 1, 2]
+    for axis in np.argsort(-np.abs(directions).max(axis=0)):
+        world = max(free, key=lambda w, axis=axis: abs(directions[w, axis]))
+        free.remove(world)
+        codes[axis] = ("RL", "AP", "SI")[world][int(directions[world, axis] < 0)]
+    return "".join(codes)
+
+
+def regime(thickness_mm: float, spacing_mm: float) -> str:
+    """Thickness against spacing: "gap", "contiguous" (within 2 %) or "overlap"."""
+    ratio = thickness_mm / spacing_mm
+    return "gap" if ratio < 0.98 else "overlap" if ratio > 1.02 else "contiguous"
+
+
+def libraries() -> dict[str, str]:
+    """Versions that the figures may depend on."""
+    return {"python": sys.version.split()[0]} | {name: version(name) for name in _LIBRARIES}
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident size of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

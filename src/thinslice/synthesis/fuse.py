@@ -1,0 +1,75 @@
+"""The fused synthesis of a whole volume: base, weighted residuals of the views, consistency."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+
+from thinslice import interpolation
+from thinslice.networks.model import Model
+from thinslice.networks.task import base_matrix
+from thinslice.slice_profile import SliceGrid
+from thinslice.synthesis.consistency import project
+from thinslice.synthesis.views import add_view
+
+_COLUMNS = 2**16  # pixels interpolated at a time
+
+
+def view_weights(model: Model, views: Sequence[str]) -> Mapping[str, float]:
+    """The model's fusion weights over a subset of the views, summing to 1; equal where all are 0."""
+    weights = {view: model.fusion.get(view, 0.0) for view in views}
+    total = sum(weights.values())
+    return {view: weight / total if total > 0 else 1 / len(views) for view, weight in weights.items()}
+
+
+def synthesise(
+    acquired: np.ndarray,
+    grid: SliceGrid,
+    *,
+    model: Model,
+    weights: Mapping[str, float],
+    pixel_mm: tuple[float, float],
+    device: torch.device,
+    damping: float | str | None = None,
+    out: np.ndarray | None = None,
+    on_progress: Callable[[str, float, float], None] = lambda stage, done, total: None,
+) -> tuple[np.ndarray, float | None]:
+    """Synthesise a volume.
+
+    Args:
+        acquired: (m, y, x) float32 HU, padding filled with air.
+        grid: acquired and output slices.
+        model: networks on `device`.
+        weights: weight of each view that runs.
+        pixel_mm: (x, y) pixel spacing.
+        device: where the model is.
+        damping: of the projection; None chooses it, "off" leaves the projection out.
+        out: (n, y, x) float32 to fill, file-backed perhaps; made where None.
+        on_progress: called with (view, done, total).
+
+    Returns:
+        The volume (n, y, x) in HU and the damping used (None where slices were copied).
+    """
+    if out is None:
+        out = np.empty((len(grid.output_mm), *acquired.shape[1:]), np.float32)
+    base = interpolation.as_sparse(base_matrix(grid))
+    rows = max(1, _COLUMNS // acquired.shape[2])
+    for start in range(0, acquired.shape[1], rows):
+        block = acquired[:, start : start + rows]
+        out[:, start : start + rows] = (base @ block.reshape(len(block), -1)).reshape(len(out), *block.shape[1:])
+    for view, weight in weights.items():
+        if weight:
+            add_view(
+                out,
+                acquired,
+                grid=grid,
+                model=model,
+                view=view,
+                weight=weight,
+                pixel_mm=pixel_mm,
+                device=device,
+                on_progress=lambda done, total, view=view: on_progress(view, done, total),
+            )
+    return out, project(out, acquired, grid=grid, damping=damping)

@@ -137,6 +137,20 @@ def test_near_lossless_jpeg_ls_is_read_and_said(plain, tmp_path):
     assert 0 < np.abs(volume.hu - plain).max() <= 2
 
 
+@pytest.mark.parametrize(("flag", "warned"), [(None, {"DCM-LOSSY"}), ("01", {"DCM-LOSSY"}), ("00", set())])
+def test_jpeg_2000_that_may_be_lossy_is_so_unless_denied(flag, warned, plain, tmp_path):
+    transcoded(exact_series(), tmp_path, gdcm.TransferSyntax.JPEG2000Lossless)
+    for file in tmp_path.iterdir():
+        ds = pydicom.dcmread(file)
+        ds.file_meta.TransferSyntaxUID = f"{JPEG}91"
+        if flag:
+            ds.LossyImageCompression = flag
+        ds.save_as(file)
+    volume = read_series(tmp_path)
+    np.testing.assert_array_equal(volume.hu, plain)
+    assert {notice.code for notice in volume.source.warnings} == warned
+
+
 def test_extended_12_bit_jpeg_is_read_and_said(shared_ct, tmp_path):
     """Against the lossless files of the same image: within the loss of the codec, in every pixel on average."""
     folder = shared_ct / "dicom" / "ctimage_transfer_syntaxes"

@@ -32,7 +32,7 @@ def demo(
     ),
     budget: Annotated[float, typer.Option(metavar="SECONDS", help="Wall time for fitting.")] = 120.0,
     iterations: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Steps instead of wall time: repeatable.")
+        int | None, typer.Option(min=1, metavar="N", help="Steps instead of wall time: repeatable.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of phantom and fit.")] = 0,
 ) -> None:

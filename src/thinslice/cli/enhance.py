@@ -53,7 +53,7 @@ def enhance(
     ] = 180.0,
     iterations: Annotated[
         int | None,
-        typer.Option(min=0, metavar="N", help="Steps instead of wall time: repeatable.", rich_help_panel=_METHOD),
+        typer.Option(min=1, metavar="N", help="Steps instead of wall time: repeatable.", rich_help_panel=_METHOD),
     ] = None,
     views: Annotated[
         Any,

@@ -71,7 +71,7 @@ def evaluate(
     ] = 180.0,
     iterations: Annotated[
         int | None,
-        typer.Option(min=0, metavar="N", help="Steps instead of wall time: repeatable.", rich_help_panel=_METHODS),
+        typer.Option(min=1, metavar="N", help="Steps instead of wall time: repeatable.", rich_help_panel=_METHODS),
     ] = None,
     seeds: Annotated[
         Any,

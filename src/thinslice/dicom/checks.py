@@ -11,7 +11,7 @@ from thinslice.dicom.limits import Limits
 from thinslice.dicom.slices import Slice
 
 LOSSY_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in ("50", "51", "53", "55", "81", "91", "203"))
-"""Syntaxes that may lose data. J2K and HTJ2K proper (91, 203) allow both, so LossyImageCompression decides there."""
+"""Syntaxes that may lose data. 91 and 203 (JPEG 2000, HTJ2K) allow both: lossy there unless the header denies it."""
 _EITHER = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in ("91", "203"))
 
 
@@ -38,9 +38,8 @@ def rescale_of(image: Slice) -> tuple[float, float]:
 
 def is_lossy(image: Slice) -> bool:
     """Whether the pixels went through lossy compression at any time."""
-    if image.attributes.text("LossyImageCompression") == "01":
-        return True
-    return image.file.syntax in LOSSY_SYNTAXES - _EITHER
+    flag = image.attributes.text("LossyImageCompression")
+    return flag == "01" or image.file.syntax in (LOSSY_SYNTAXES - _EITHER if flag == "00" else LOSSY_SYNTAXES)
 
 
 def is_synthetic(image: Slice) -> bool:

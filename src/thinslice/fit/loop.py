@@ -23,7 +23,6 @@ from thinslice.fit.context import choose_blocks, contexts
 from thinslice.fit.loss import slope_along_z, squared
 from thinslice.fit.teacher import InplaneTeacher
 from thinslice.networks.blocks import HU_RANGE
-from thinslice.networks.device import arithmetic
 from thinslice.networks.model import VIEWS, Model
 from thinslice.slice_profile import Profile, SliceGrid
 from thinslice.synthesis.views import plane_step
@@ -126,8 +125,7 @@ class ScanFit:
             for group in optimiser.param_groups:
                 group["lr"] = rate * min(1.0, (step + 1) / 20) * max(1 - share, 0.01)
             optimiser.zero_grad(set_to_none=True)
-            with arithmetic(self._device):
-                value = loss()
+            value = loss()
             value.backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
             optimiser.step()

@@ -18,7 +18,6 @@ import torch
 from thinslice import interpolation
 from thinslice.fit import increments
 from thinslice.networks.blocks import HU_RANGE
-from thinslice.networks.device import arithmetic
 from thinslice.networks.model import Model
 from thinslice.slice_profile import SliceGrid
 from thinslice.synthesis.views import plane_step
@@ -95,7 +94,7 @@ def check(
         scale = (round(g.factor, 6), round(g.thickness_mm / g.output_spacing_mm, 6), g.profile)
         increment = increments.minus_one(2 * len(given) - 1, *scale)
         seen = increment.seen[row : row + 1]
-        with torch.inference_mode(), arithmetic(device):
+        with torch.inference_mode():
             views = increments.predict(
                 model, torch.from_numpy(stack).to(device), increment.task, plane_step=plane_step(grid, pixel_mm[0])
             )

@@ -37,10 +37,7 @@ class AxialNetwork(nn.Module):
     def __init__(self, config: AxialConfig) -> None:
         super().__init__()
         self.config = config
-        self.body = Body(SLICES, config.channels, blocks=config.blocks)
-        self.leave = nn.Conv2d(config.channels, PHASES, 3, padding=1)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        self.body = Body(SLICES, config.channels, PHASES, blocks=config.blocks, last=(3, 3))
 
     def forward(self, slices: Tensor, where: Unfolding, condition: Tensor) -> Tensor:
         """Residual in HU.
@@ -53,8 +50,7 @@ class AxialNetwork(nn.Module):
         Returns:
             (n, y, x) float32.
         """
-        x = (slices / HU_SCALE).contiguous(memory_format=torch.channels_last)
-        coefficients = self.leave(self.body(x, condition)).float()
+        coefficients = self.body(slices / HU_SCALE, condition)
         return HU_SCALE * torch.einsum("npyx,np->nyx", coefficients[where.interval], where.series)
 
     def restore(self, stack: Tensor, task: Task) -> Tensor:

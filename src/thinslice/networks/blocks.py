@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from thinslice.networks.device import arithmetic
 from thinslice.networks.task import CONDITIONS
 
 HU_SCALE = 500.0  # HU in one unit of the networks
@@ -28,17 +29,24 @@ class Block(nn.Module):
 
 
 class Body(nn.Module):
-    """Residual blocks after a first convolution, which stays in fp32: bf16 would round lung by 4 HU."""
+    """Residual blocks between a first convolution and a last one.
 
-    def __init__(self, inputs: int, channels: int, *, blocks: int) -> None:
+    The first stays in fp32, for bf16 would round lung by 4 HU; the others run in whatever
+    `arithmetic` says. Nothing outside this class does: bases and sums are fp32.
+    """
+
+    def __init__(self, inputs: int, channels: int, outputs: int, *, blocks: int, last: tuple[int, int]) -> None:
         super().__init__()
         self.enter = nn.Conv2d(inputs, channels, 3, padding=1)
         self.blocks = nn.ModuleList(Block(channels) for _ in range(blocks))
+        self.leave = nn.Conv2d(channels, outputs, last, padding=1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """(b, inputs, h, w) to (b, channels, h, w)."""
-        with torch.autocast(x.device.type, enabled=False):
-            x = torch.relu(self.enter(x))
-        for block in self.blocks:
-            x = block(x, condition)
-        return torch.relu(x)
+        """(b, inputs, h, w) to (b, outputs, h', w) float32; h' = h + 1 where the last kernel is 2 high."""
+        x = torch.relu(self.enter(x.contiguous(memory_format=torch.channels_last)))
+        with arithmetic(x.device):
+            for block in self.blocks:
+                x = block(x, condition)
+            return self.leave(torch.relu(x)).float()

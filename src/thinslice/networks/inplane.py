@@ -43,10 +43,17 @@ class InplaneNetwork(nn.Module):
     def __init__(self, config: InplaneConfig) -> None:
         super().__init__()
         self.config = config
-        self.body = Body(config.planes, config.channels, blocks=config.blocks)
-        self.leave = nn.Conv2d(config.channels, PHASES, (2, 3), padding=(1, 1))
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        self.body = Body(config.planes, config.channels, PHASES, blocks=config.blocks, last=(2, 3))
+        self._start_with_the_image_alone()
+
+    def _start_with_the_image_alone(self) -> None:
+        """Neighbours start without weight: until they are taught, they must not be heard."""
+        weight, middle = self.body.enter.weight, self.config.neighbours
+        image = torch.empty_like(weight[:, :1])
+        nn.init.kaiming_uniform_(image, a=5**0.5)
+        with torch.no_grad():
+            weight.zero_()
+            weight[:, middle : middle + 1] = image
 
     def forward(self, planes: Tensor, where: Unfolding, condition: Tensor) -> Tensor:
         """Residual in HU.
@@ -63,8 +70,7 @@ class InplaneNetwork(nn.Module):
         middle = self.config.neighbours
         image = planes[:, middle : middle + 1]
         x = torch.cat([planes[:, :middle] - image, image, planes[:, middle + 1 :] - image], 1) / HU_SCALE
-        x = x.contiguous(memory_format=torch.channels_last)
-        return HU_SCALE * unfold(self.leave(self.body(x, condition)), where)
+        return HU_SCALE * unfold(self.body(x, condition), where)
 
     def restore(self, planes: Tensor, task: Task) -> Tensor:
         """Output rows in HU, consistent with the acquired ones: (b, planes, m, w) to (b, n, w)."""

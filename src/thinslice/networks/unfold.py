@@ -50,5 +50,5 @@ def unfolding(grid: SliceGrid) -> Unfolding:
 
 def unfold(coefficients: Tensor, where: Unfolding) -> Tensor:
     """Evaluate the series: (b, PHASES, intervals, w) to (b, n, w)."""
-    at = coefficients.float().index_select(2, where.interval)
+    at = coefficients.index_select(2, where.interval)
     return torch.einsum("bpnw,np->bnw", at, where.series)

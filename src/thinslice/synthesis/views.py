@@ -15,7 +15,6 @@ from torch import Tensor
 
 from thinslice.networks.axial import AxialNetwork, around
 from thinslice.networks.blocks import HU_RANGE
-from thinslice.networks.device import arithmetic
 from thinslice.networks.inplane import InplaneNetwork
 from thinslice.networks.model import Model
 from thinslice.networks.task import condition
@@ -52,7 +51,7 @@ def add_view(
         device: where the model is.
         on_progress: called with images done and images in all.
     """
-    with torch.inference_mode(), arithmetic(device):
+    with torch.inference_mode():
         if view == "axial":
             _add_axial(
                 out, acquired, grid=grid, network=model.axial, weight=weight, device=device, on_progress=on_progress

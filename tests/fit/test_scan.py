@@ -1,0 +1,90 @@
+"""A fit to one scan: repeatable, honest about what it set aside, better than its base."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thinslice.errors import InputError
+from thinslice.fit.config import FitConfig
+from thinslice.fit.loop import Budget
+from thinslice.fit.scan import fit_scan
+from thinslice.fit.selfcheck import choose_held_out
+from thinslice.networks.axial import AxialConfig
+from thinslice.networks.inplane import InplaneConfig
+from thinslice.networks.model import VIEWS, Model
+from thinslice.phantom import make_phantom, thicken
+
+SMALL = FitConfig(
+    inplane=InplaneConfig(channels=16, blocks=1),
+    axial=AxialConfig(channels=16, blocks=1),
+    batch=4,
+    patch_slices=8,
+    patch_width=32,
+)
+
+
+@pytest.fixture(scope="module")
+def scan():
+    phantom = make_phantom(shape=(64, 48, 48), spacing_mm=(1.0, 2.0, 2.0))
+    return thicken(phantom.volume, 4.0, thickness_mm=1.0)
+
+
+def _fit(scan, steps=12, config=SMALL, seed=0):
+    thick, grid = scan
+    return fit_scan(thick.hu, grid, pixel_mm=(2.0, 2.0), budget=Budget(None, steps), config=config, seed=seed)
+
+
+@given(st.integers(4, 1500))
+def test_held_out_slices_are_few_spread_and_no_neighbours(slices):
+    held = choose_held_out(slices)
+    assert len(held) <= 24
+    if slices >= 14:
+        assert len(held) >= 4
+    if slices >= 8:
+        assert len(held) >= 2
+        assert np.diff(held).min() >= 2
+        assert held[0] >= 1
+        assert held[-1] <= slices - 2
+
+
+def test_same_seed_and_steps_give_the_same_weights(scan):
+    first, second, other = _fit(scan), _fit(scan), _fit(scan, seed=1)
+    assert first.model.digest == second.model.digest != other.model.digest
+    assert first.steps == 12
+
+
+def test_every_term_can_be_left_out_and_run_alone(scan):
+    nothing = {"teacher": 0.0, "increment_minus1": 0.0, "increment_0": 0.0, "increment_plus1": 0.0}
+    for name in nothing:
+        config = dataclasses.replace(SMALL, plane_share=0.2, context_share=0.0, **(nothing | {name: 1.0}))
+        assert _fit(scan, steps=5, config=config).steps == 5
+    mutual = dataclasses.replace(
+        SMALL, **(nothing | {"increment_plus1": 1.0}), learners=VIEWS, gamma=0.25, gradient=0.1
+    )
+    assert np.isfinite(_fit(scan, steps=6, config=mutual).check.psnr_db)
+
+
+def test_loss_falls_and_the_views_are_weighed(scan):
+    fitted = _fit(scan, steps=220)
+    planes = [loss for phase, _, loss in fitted.curve if phase == "context"]
+    assert planes[-1] < planes[0]
+    assert fitted.check.positions
+    assert sum(fitted.model.fusion.values()) == pytest.approx(1)
+    assert fitted.check.psnr_db > fitted.check.psnr_cubic_db - 0.5
+
+
+def test_saved_weights_come_back(scan, tmp_path):
+    model = _fit(scan, steps=3).model
+    model.save(tmp_path / "w.safetensors")
+    again = Model.load(tmp_path / "w.safetensors")
+    assert again.digest == model.digest
+    assert again.facts["steps"] == 3
+    (tmp_path / "bad.safetensors").write_bytes(b"no model" * 9)
+    with pytest.raises(InputError, match=r"bad\.safetensors") as caught:
+        Model.load(tmp_path / "bad.safetensors")
+    assert caught.value.code == "MODEL-READ"
+    assert torch.is_tensor(next(iter(again.state().values())))

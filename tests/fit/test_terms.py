@@ -1,0 +1,101 @@
+"""The teacher and the increments: labels are what they claim to be."""
+
+import numpy as np
+import pytest
+import torch
+
+from thinslice.fit import increments
+from thinslice.fit.config import FitConfig
+from thinslice.fit.context import choose_blocks, contexts
+from thinslice.fit.loss import agreement, squared
+from thinslice.fit.teacher import InplaneTeacher, label_operator
+from thinslice.networks.axial import AxialConfig
+from thinslice.networks.inplane import InplaneConfig
+from thinslice.networks.model import Model
+from thinslice.slice_profile import plan_grid, slice_operator
+
+SMALL = FitConfig(inplane=InplaneConfig(channels=16, blocks=1, neighbours=2), axial=AxialConfig(channels=16, blocks=1))
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def slices():
+    return np.random.default_rng(0).normal(0, 100, (7, 60, 72)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("spacing", "thickness"), [(4.0, 1.0), (4.0, 4.0), (3.3, 5.0), (8.0, 8.0)])
+def test_thick_patches_are_the_labels_seen_through_the_profile(slices, spacing, thickness):
+    grid = plan_grid(len(slices), spacing, 1.0, thickness_mm=thickness)
+    teacher = InplaneTeacher(slices, (0.8, 0.8), grid=grid, config=SMALL, random=np.random.default_rng(1))
+    for _ in range(6):
+        patches = teacher.draw()
+        operator = slice_operator(patches.task.grid).toarray()
+        middle = patches.thick.shape[1] // 2
+        seen = np.einsum("mn,bnw->bmw", operator, patches.truth.numpy())
+        assert np.allclose(seen, patches.thick[:, middle].numpy(), atol=1e-2)
+        assert patches.task.grid.factor == pytest.approx(spacing)
+        assert patches.thick.shape[1] == SMALL.inplane.planes
+
+
+def test_labels_at_the_pixels_themselves_are_the_pixels():
+    assert np.array_equal(label_operator(9, 9, step=1.0, aperture=1.0, offset=0.0), np.eye(9))
+
+
+def test_half_a_pixel_off_is_linear_interpolation():
+    row = label_operator(4, 1, step=1.0, aperture=1.0, offset=1.5)[0]
+    assert np.allclose(row, [0, 0.5, 0.5, 0])
+
+
+@pytest.mark.parametrize("thickness", [1.0, 4.0])
+def test_context_holds_the_acquired_slice_between_its_neighbours(slices, thickness):
+    grid = plan_grid(len(slices), 4.0, 1.0, thickness_mm=thickness)
+    labels = np.ones(len(slices), bool)
+    labels[3] = False
+    model = Model.new(SMALL.inplane, SMALL.axial)
+    (context,) = contexts(choose_blocks(slices, labels), grid, model=model, pixel_mm=(0.9, 0.9), device=CPU)
+    assert context.along_x.shape == (6, 5, 60, 72)
+    assert np.array_equal(context.along_x[:, 2], slices[labels])
+    step = np.abs(np.diff(context.along_y, axis=1)).mean(axis=(0, 2, 3))
+    assert step.max() < np.abs(np.diff(slices, axis=0)).mean()
+
+
+@pytest.mark.parametrize(("factor", "thickness"), [(2.0, 1.0), (4.0, 4.0), (3.0, 2.0), (2.5, 5.0)])
+def test_increments_know_linear_scans(factor, thickness):
+    """On a scan that is linear along z each base is exact away from the ends: nothing is left to learn."""
+    model = Model.new(SMALL.inplane, SMALL.axial)
+    ramp = torch.arange(17.0)[:, None, None].expand(17, 20, 20) * 30
+    minus = increments.minus_one(17, factor, thickness, "box")
+    views = increments.predict(model, ramp[::2], minus.task, plane_step=1)
+    for view in views.values():
+        assert torch.allclose(increments.see(minus.seen, view)[2:-2], ramp[1::2][2:-2], atol=1.0)
+    forth, back = increments.zero(17, factor, thickness, "box")
+    half_way = increments.see(forth.seen, increments.predict(model, ramp, forth.task, plane_step=1)["coronal"])
+    assert torch.allclose(half_way[2:-2], (ramp[1:] + ramp[:-1])[2:-2] / 2, atol=1.0)
+    again = increments.see(back.seen, increments.predict(model, half_way, back.task, plane_step=1)["axial"])
+    assert torch.allclose(again[3:-3], ramp[1:-1][3:-3], atol=1.0)
+
+
+@pytest.mark.parametrize("gamma", [0.1, 0.25, 0.5, 1.0])
+def test_the_gate_keeps_the_share_that_agrees_best(gamma):
+    first, second = torch.randn(2, 5, 11, 13).unbind(0)
+    keep = agreement(first, second, gamma=gamma)
+    difference = (first - second).abs()
+    assert keep.sum() == -int(-gamma * keep.numel() // 1)
+    if gamma < 1:
+        assert difference[keep].max() <= difference[~keep].min()
+
+
+def test_held_out_labels_do_not_count():
+    increment = increments.minus_one(9, 2.0, 1.0, "box")
+    views = {"axial": torch.zeros(4, 3, 3, requires_grad=True)}
+    truth, usable = torch.ones(4, 3, 3), torch.tensor([True, False, True, True])
+    increments.known_loss(views, increment, truth, usable=usable).backward()
+    gradient = views["axial"].grad.abs().sum(dim=(1, 2))
+    assert gradient[1] == 0
+    assert (gradient[[0, 2, 3]] > 0).all()
+
+
+def test_consensus_vanishes_where_all_views_agree():
+    views = {view: torch.full((3, 4, 4), 5.0) for view in ("axial", "coronal", "sagittal")}
+    assert increments.consensus_loss(views, views, gamma=0.5) == 0
+    assert squared(torch.zeros(2), torch.ones(2)) > 0

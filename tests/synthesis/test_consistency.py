@@ -1,0 +1,80 @@
+"""Consistency with what was measured, in all three regimes."""
+
+import numpy as np
+import pytest
+
+from thinslice import interpolation
+from thinslice.phantom import make_phantom, thicken
+from thinslice.slice_profile import slice_operator
+from thinslice.synthesis.consistency import choose_damping, noise_hu, project, residual
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return make_phantom(shape=(64, 96, 96), spacing_mm=(1.0, 2.0, 2.0), noise_hu=20.0).volume
+
+
+def _linear(thick, grid):
+    return np.tensordot(interpolation.linear(grid), thick.hu, 1).astype(np.float32)
+
+
+def _nyquist(volume, grid):
+    """Power at the Nyquist frequency of the acquired slices' sampling, along z, mean over columns."""
+    wave = np.cos(np.pi * grid.output_mm / grid.spacing_mm)
+    tissue = volume - volume.mean(axis=0)
+    return float(np.mean(np.tensordot(wave, tissue, 1) ** 2))
+
+
+def test_thin_slices_come_back_bit_for_bit(phantom):
+    thick, grid = thicken(phantom, 4.0, thickness_mm=1.0)
+    out = _linear(thick, grid) + 3.3
+    assert project(out, thick.hu, grid=grid) is None
+    taken, given = grid.on_grid()
+    assert np.array_equal(out[given], thick.hu[taken])
+    assert len(taken) == len(thick.hu)
+
+
+@pytest.mark.parametrize("spacing", [4.0, 3.5, 2.5])
+@pytest.mark.parametrize("thickness", [0.6, 1.0])
+def test_contiguous_and_gapped_thick_slices_are_met_exactly(phantom, spacing, thickness):
+    thick, grid = thicken(phantom, spacing, thickness_mm=max(1.01, thickness * spacing))
+    out = _linear(thick, grid)
+    assert project(out, thick.hu, grid=grid) == 0.0
+    assert residual(out, thick.hu, grid=grid)[1] <= 0.01
+    assert residual(out, thick.hu, grid=grid, rounded=True)[1] <= 0.51
+
+
+def test_overlapping_noisy_slices_gain_and_do_not_alternate(phantom):
+    """T/s = 2: an exact projection would amplify noise at the Nyquist frequency; the damped one must not."""
+    clean, grid = thicken(phantom, 2.0, thickness_mm=4.0)
+    noise = np.random.default_rng(0).normal(0, 15, clean.hu.shape).astype(np.float32)
+    truth = phantom.hu[: len(grid.output_mm)]
+    measured = clean.hu + noise
+    before = np.tensordot(interpolation.linear(grid), measured, 1).astype(np.float32)
+    after, exact = before.copy(), before.copy()
+    damping = project(after, measured, grid=grid)
+    project(exact, measured, grid=grid, damping=1e-6)
+    assert damping > 0
+    errors = [float(np.mean((volume - truth) ** 2)) for volume in (before, after, exact)]
+    assert errors[1] <= errors[0]
+    assert _nyquist(after, grid) <= _nyquist(before, grid) * 1.05
+    assert _nyquist(exact, grid) > 1.2 * _nyquist(after, grid)
+    assert residual(after, measured, grid=grid)[0] > 0
+
+
+def test_damping_leaves_a_residual_of_the_size_of_the_noise(phantom):
+    clean, grid = thicken(phantom, 2.0, thickness_mm=4.0)
+    measured = clean.hu + np.random.default_rng(1).normal(0, 12, clean.hu.shape).astype(np.float32)
+    out = np.tensordot(interpolation.linear(grid), measured, 1).astype(np.float32)
+    operator = slice_operator(grid)
+    start = np.sqrt(np.mean((measured - np.tensordot(operator.toarray(), out, 1)) ** 2))
+    damping = choose_damping(out, measured, grid=grid)
+    project(out, measured, grid=grid, damping=damping)
+    assert residual(out, measured, grid=grid)[0] <= start
+
+
+def test_noise_of_flat_tissue_is_found():
+    random = np.random.default_rng(2)
+    slices = 40 + random.normal(0, 17, (6, 96, 96)).astype(np.float32)
+    assert noise_hu(slices) == pytest.approx(17, rel=0.03)
+    assert noise_hu(np.full((4, 64, 64), -1000, np.float32)) is None

@@ -1,0 +1,84 @@
+"""Views and their fusion: symmetry, no seams, what is copied, what is added."""
+
+import numpy as np
+import pytest
+import torch
+
+from thinslice.networks.axial import AxialConfig
+from thinslice.networks.inplane import InplaneConfig
+from thinslice.networks.model import VIEWS, Model
+from thinslice.slice_profile import plan_grid
+from thinslice.synthesis import views as views_module
+from thinslice.synthesis.fuse import synthesise, view_weights
+from thinslice.synthesis.views import add_view
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    model = Model.new(InplaneConfig(channels=16, blocks=1, neighbours=2), AxialConfig(channels=16, blocks=1))
+    for network in (model.inplane, model.axial):
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.05)
+    return model
+
+
+@pytest.fixture(scope="module")
+def scan():
+    return np.random.default_rng(0).normal(0, 200, (6, 37, 53)).astype(np.float32)
+
+
+def _view(model, scan, view, grid):
+    out = np.zeros((len(grid.output_mm), *scan.shape[1:]), np.float32)
+    add_view(out, scan, grid=grid, model=model, view=view, weight=1.0, pixel_mm=(0.8, 0.8), device=CPU)
+    return out
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("thickness", [1.0, 4.0])
+def test_batches_leave_no_seams(model, scan, view, thickness, monkeypatch):
+    grid = plan_grid(len(scan), 4.0, 1.0, thickness_mm=thickness)
+    whole = _view(model, scan, view, grid)
+    monkeypatch.setattr(views_module, "_PIXELS", 1)
+    assert np.abs(_view(model, scan, view, grid) - whole).max() < 1e-2
+    assert np.abs(whole).max() > 1
+
+
+def test_coronal_and_sagittal_are_one_network_seen_twice(model, scan):
+    grid = plan_grid(len(scan), 4.0, 1.0, thickness_mm=4.0)
+    turned = np.ascontiguousarray(scan.transpose(0, 2, 1))
+    coronal = _view(model, scan, "coronal", grid)
+    assert np.allclose(_view(model, turned, "sagittal", grid).transpose(0, 2, 1), coronal, atol=1e-2)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_acquired_slices_are_left_alone_in_the_gap_regime(model, scan, view):
+    grid = plan_grid(len(scan), 4.0, 1.0, thickness_mm=1.0)
+    assert not _view(model, scan, view, grid)[::4].any()
+
+
+@pytest.mark.parametrize("spacing", [1.0, 1.3, 2.9])
+@pytest.mark.parametrize("subset", [("axial",), ("coronal", "sagittal"), VIEWS])
+def test_any_views_any_spacing(model, scan, spacing, subset):
+    grid = plan_grid(len(scan), 4.0, spacing, thickness_mm=4.0)
+    weights = view_weights(model, subset)
+    out, damping = synthesise(scan, grid, model=model, weights=weights, pixel_mm=(0.8, 0.9), device=CPU)
+    assert out.shape == (len(grid.output_mm), *scan.shape[1:])
+    assert np.isfinite(out).all()
+    assert sum(weights.values()) == pytest.approx(1)
+    assert damping == 0.0
+
+
+def test_networks_trace_on_the_meta_device():
+    """Nothing in the networks asks for a device of its own."""
+    meta = torch.device("meta")
+    model = Model.new(InplaneConfig(channels=16, blocks=1), AxialConfig(channels=16, blocks=1))
+    from thinslice.networks.unfold import Unfolding
+
+    where = Unfolding(torch.zeros(5, dtype=torch.int64, device=meta), torch.zeros(5, 8, device=meta))
+    told = torch.zeros(2, device=meta)
+    planes = torch.zeros(2, model.inplane.config.planes, 4, 20, device=meta)
+    assert model.inplane.to(meta)(planes, where, told).shape == (2, 5, 20)
+    assert model.axial.to(meta)(torch.zeros(1, 4, 12, 14, device=meta), where, told).shape == (5, 12, 14)

@@ -1,0 +1,149 @@
+"""The main job: grids, promises, padding, refusals."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import thinslice
+from thinslice import memory
+from thinslice.errors import GeometryError, ResourceError, ThinsliceError, UsageError
+from thinslice.fit.config import FitConfig
+from thinslice.networks.axial import AxialConfig
+from thinslice.networks.inplane import InplaneConfig
+from thinslice.phantom import make_edge_phantom, make_phantom, thicken
+from thinslice.plan import plan_job
+from thinslice.volume import Volume
+
+CHEAP = {
+    "iterations": 4,
+    "config": FitConfig(
+        inplane=InplaneConfig(channels=16, blocks=1), axial=AxialConfig(channels=16, blocks=1), batch=2, patch_slices=6
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return make_phantom(shape=(60, 40, 44), spacing_mm=(1.0, 2.0, 2.2)).volume
+
+
+def _scan(shape, spacing=5.0, thickness=None, seed=0):
+    hu = np.random.default_rng(seed).normal(0, 100, shape).astype(np.float32).round()
+    return Volume(hu, np.diag([0.8, 0.8, spacing, 1.0]), thickness)
+
+
+def test_thin_slices_come_back_bit_for_bit_at_their_place(phantom):
+    thick, _ = thicken(phantom, 5.0, thickness_mm=1.0)
+    result = thinslice.enhance(thick, spacing=1.0, **CHEAP)
+    assert np.array_equal(result.volume.hu[::5], thick.hu)
+    assert np.allclose(result.volume.affine[:, 3], thick.affine[:, 3])
+    assert result.record["output"]["copied_slices"] == len(thick.hu)
+
+
+@pytest.mark.parametrize("spacing", [1.0, 1.7, 2.5, 4.0])
+def test_thick_slices_are_met(phantom, spacing):
+    thick, _ = thicken(phantom, 5.0, thickness_mm=5.0)
+    result = thinslice.enhance(thick, spacing=spacing, thickness=5.0, **CHEAP)
+    assert result.record["consistency"]["residual_hu_before"]["max"] <= 0.01
+    assert result.record["consistency"]["residual_hu_after"]["max"] <= 0.51
+    assert result.volume.slice_spacing_mm == pytest.approx(spacing)
+
+
+@settings(max_examples=12)
+@given(
+    st.integers(4, 9), st.integers(16, 41), st.integers(16, 41), st.floats(1.2, 8.0), st.floats(0.2, 2.0),
+    st.sampled_from(["box", "gauss"]),
+)  # fmt: skip
+def test_odd_sizes_any_ratio_any_thickness(slices, rows, columns, factor, ratio, profile):
+    volume = _scan((slices, rows, columns), thickness=5.0 * ratio)
+    result = thinslice.enhance(volume, factor=factor, profile=profile, **CHEAP | {"iterations": 1})
+    assert np.isfinite(result.volume.hu).all()
+    assert result.volume.slice_spacing_mm == pytest.approx(5.0 / factor)
+    inside = result.volume.affine[2, 3] >= volume.affine[2, 3] - 2.5 - 1e-6
+    assert inside
+    top = result.volume.affine[2, 3] + (len(result.volume.hu) - 1) * 5.0 / factor
+    assert top <= volume.affine[2, 3] + (slices - 0.5) * 5.0 + 1e-6
+
+
+def test_same_seed_same_voxels(phantom):
+    thick, _ = thicken(phantom, 5.0, thickness_mm=5.0)
+    first, second = (thinslice.enhance(thick, spacing=1.0, thickness=5.0, seed=3, **CHEAP) for _ in range(2))
+    assert np.array_equal(first.volume.hu, second.volume.hu)
+    assert first.record["model"]["sha256"] == second.record["model"]["sha256"]
+
+
+def test_padding_is_put_back_with_its_value(phantom):
+    thick, _ = thicken(phantom, 5.0, thickness_mm=5.0)
+    padding = np.zeros(thick.shape, bool)
+    padding[:, :5, :5] = True
+    padding[3:, -4:] = True
+    hu = np.where(padding, -2048, thick.hu)
+    volume = dataclasses.replace(thick, hu=hu, padding=padding)
+    result = thinslice.enhance(volume, spacing=1.0, thickness=5.0, **CHEAP)
+    assert (result.volume.hu[result.volume.padding] == -2048).all()
+    assert result.volume.padding[:, :5, :5].all()
+    assert np.array_equal(result.volume.padding[2::5], padding)
+    assert result.volume.hu[~result.volume.padding].min() > -1500
+
+
+def test_a_tall_edge_overshoots_little():
+    """A 1,000 HU edge across z: at most 5 % of the step over or under."""
+    edge = make_edge_phantom(shape=(64, 48, 48), spacing_mm=(1.0, 1.0, 1.0), low_hu=-500.0, step_hu=1000.0, tilt_deg=20)
+    thick, _ = thicken(edge, 4.0, thickness_mm=4.0)
+    result = thinslice.enhance(thick, spacing=1.0, thickness=4.0, **CHEAP | {"iterations": 150})
+    truth = edge.hu[: len(result.volume.hu)]
+    assert result.volume.hu.max() <= truth.max() + 50
+    assert result.volume.hu.min() >= truth.min() - 50
+
+
+def test_the_default_spacing_is_near_the_pixels():
+    assert plan_job(_scan((9, 20, 20), 5.0)).grid.output_spacing_mm == pytest.approx(1.0)
+    assert plan_job(_scan((9, 20, 20), 12.0)).grid.output_spacing_mm == pytest.approx(1.5)
+    assert plan_job(_scan((9, 20, 20), 3.27)).grid.output_spacing_mm == pytest.approx(1.09)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "error", "code"),
+    [
+        ((3, 20, 20), {}, GeometryError, "GEO-FEW"),
+        ((9, 8, 20), {}, GeometryError, "GEO-PLANE"),
+        ((9, 20, 20), {"spacing": 6.0}, GeometryError, "GEO-NOTTHICK"),
+        ((9, 20, 20), {"factor": 9.0}, UsageError, "USE-FACTOR"),
+        ((9, 20, 20), {"factor": 2.0, "spacing": 1.0}, UsageError, "USE-TARGET"),
+        ((9, 20, 20), {"spacing": float("nan")}, UsageError, "USE-TARGET"),
+        ((9, 20, 20), {"thickness": -1.0}, UsageError, "USE-THICKNESS"),
+        ((9, 20, 20), {"views": ("oblique",)}, UsageError, "USE-VIEWS"),
+        ((9, 20, 20), {"fit": "none"}, UsageError, "USE-FIT"),
+        ((9, 20, 20), {"budget": 0.0}, UsageError, "USE-BUDGET"),
+        ((9, 20, 20), {"consistency": -1.0}, UsageError, "USE-CONSISTENCY"),
+        ((9, 20, 20), {"threads": 0}, UsageError, "USE-THREADS"),
+        ((9, 20, 20), {"device": "abacus"}, UsageError, "USE-DEVICE"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_at_once(shape, options, error, code):
+    with pytest.raises(error) as caught:
+        thinslice.enhance(_scan(shape), **options)
+    assert caught.value.code == code
+    assert isinstance(caught.value, ThinsliceError)
+
+
+def test_what_cannot_fit_is_refused_with_the_figure(monkeypatch):
+    monkeypatch.setattr(memory, "free_bytes", lambda: 10**9)
+    with pytest.raises(ResourceError, match=r"needs \d+\.\d GB of memory and 1\.0 GB are free") as caught:
+        thinslice.enhance(_scan((9, 64, 64)), spacing=1.0)
+    assert caught.value.exit_code == 5
+
+
+def test_a_large_output_lives_in_a_file(monkeypatch):
+    volume = _scan((5, 20, 20))
+    monkeypatch.setattr(memory, "free_bytes", lambda: memory.WORKING_BYTES + 10**7)
+    monkeypatch.setattr(memory, "estimate_bytes", lambda acquired, output: memory.WORKING_BYTES)
+    in_memory = memory.output_array(volume.shape, (25, 20, 20))
+    monkeypatch.setattr(memory, "free_bytes", lambda: 70_000)
+    monkeypatch.setattr(memory, "estimate_bytes", lambda acquired, output: 50_000)
+    in_file = memory.output_array(volume.shape, (25, 20, 20))
+    assert not isinstance(in_memory, np.memmap)
+    assert isinstance(in_file, np.memmap)

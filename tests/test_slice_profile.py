@@ -1,0 +1,122 @@
+"""A: its rows, its adjoint, its pseudo-inverse, and where the output slices lie."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import integrate, stats
+
+from thinslice.errors import GeometryError, UsageError
+from thinslice.slice_profile import Projection, SliceGrid, plan_grid, slice_operator
+
+grids = st.builds(
+    lambda slices, s, factor, ratio, profile: plan_grid(slices, s, s / factor, thickness_mm=ratio * s, profile=profile),
+    st.integers(4, 20),
+    st.floats(2.0, 10.0),
+    st.one_of(st.integers(2, 8).map(float), st.floats(1.2, 8.0)),
+    st.floats(0.05, 2.0),
+    st.sampled_from(["box", "gauss"]),
+)
+
+
+@given(grids)
+def test_rows_sum_to_one_and_weigh_nothing_negatively(grid):
+    operator = slice_operator(grid)
+    assert operator.shape == (len(grid.acquired_mm), len(grid.output_mm))
+    assert np.allclose(operator.sum(axis=1), 1)
+    assert operator.min() >= 0
+
+
+@given(grids, st.integers(0, 2**32 - 1))
+def test_transpose_is_the_adjoint(grid, seed):
+    random, operator = np.random.default_rng(seed), slice_operator(grid)
+    x, y = random.normal(size=operator.shape[1]), random.normal(size=operator.shape[0])
+    assert (operator @ x) @ y == pytest.approx(x @ (operator.T @ y), rel=1e-9, abs=1e-9)
+
+
+@given(grids)
+def test_a_constant_scan_is_seen_as_constant_and_a_flipped_scan_flipped(grid):
+    operator = slice_operator(grid)
+    assert np.allclose(operator @ np.full(operator.shape[1], 7.0), 7.0)
+    last = grid.acquired_mm[-1]
+    symmetric = np.allclose(np.sort(last - grid.output_mm), grid.output_mm, atol=1e-9)
+    assume(symmetric)
+    assert np.allclose(operator.toarray()[::-1, ::-1], operator.toarray(), atol=2e-4)
+
+
+@given(grids)
+def test_undamped_projection_returns_what_was_measured(grid):
+    assume(grid.thickness_mm <= 1.05 * grid.spacing_mm)
+    operator, random = slice_operator(grid), np.random.default_rng(0)
+    x, y = random.normal(0, 100, (operator.shape[1], 3)), random.normal(0, 100, (operator.shape[0], 3))
+    x = x + Projection(operator).correction(y - operator @ x)
+    assert np.abs(operator @ x - y).max() < 0.01
+
+
+@given(grids)
+def test_damping_never_overshoots(grid):
+    operator = slice_operator(grid)
+    residual = np.random.default_rng(1).normal(size=(operator.shape[0], 2))
+    left = residual - operator @ Projection(operator, 0.3).correction(residual)
+    assert np.linalg.norm(left) <= np.linalg.norm(residual) * (1 + 1e-9)
+
+
+@given(st.integers(4, 30), st.integers(2, 8))
+def test_thin_slices_are_unit_rows_on_an_integer_grid(slices, factor):
+    grid = plan_grid(slices, float(factor), 1.0, thickness_mm=0.7)
+    taken, given_ = grid.on_grid()
+    assert np.array_equal(taken, np.arange(slices))
+    assert np.array_equal(slice_operator(grid).toarray()[taken, given_], np.ones(slices))
+    assert grid.output_mm[0] == grid.acquired_mm[0]
+    assert len(grid.output_mm) == (slices - 1) * factor + 1
+
+
+@given(st.integers(4, 30), st.integers(2, 8))
+def test_contiguous_boxes_are_block_means(slices, factor):
+    grid = plan_grid(slices, 5.0, 5.0 / factor, thickness_mm=5.0)
+    x = np.random.default_rng(2).normal(size=slices * factor)
+    assert len(grid.output_mm) == slices * factor
+    assert np.allclose(slice_operator(grid) @ x, x.reshape(slices, factor).mean(axis=1))
+
+
+def test_off_grid_thin_slices_are_interpolated_linearly():
+    grid = plan_grid(5, 2.5, 1.0, thickness_mm=1.0)
+    x = np.random.default_rng(3).normal(size=len(grid.output_mm))
+    assert np.allclose(slice_operator(grid) @ x, np.interp(grid.acquired_mm, grid.output_mm, x))
+
+
+def test_gauss_rows_agree_with_numerical_integration():
+    grid = plan_grid(9, 4.0, 1.0, thickness_mm=4.0, profile="gauss")
+    row = slice_operator(grid).toarray()[4]
+    sigma = 4.0 / (2 * np.sqrt(2 * np.log(2)))
+    for centre, weight in zip(grid.output_mm, row, strict=True):
+        low, high = (np.clip(edge - grid.acquired_mm[4], -6, 6) for edge in (centre - 0.5, centre + 0.5))
+        mass, _ = integrate.quad(stats.norm(0, sigma).pdf, low, high)
+        assert weight == pytest.approx(mass / (stats.norm(0, sigma).cdf(6) * 2 - 1), abs=1e-3)
+
+
+def test_thick_regime_keeps_the_ends_of_the_field_of_view():
+    grid = plan_grid(7, 5.0, 1.6, thickness_mm=5.0)
+    below = grid.output_mm[0] - 0.8 - (grid.acquired_mm[0] - 2.5)
+    above = grid.acquired_mm[-1] + 2.5 - (grid.output_mm[-1] + 0.8)
+    assert below == pytest.approx(above)
+    assert 0 <= below < 0.8
+
+
+@pytest.mark.parametrize(
+    ("slices", "spacing", "output", "error", "code"),
+    [
+        (1, 5.0, 1.0, GeometryError, "GEO-FEW"),
+        (9, 5.0, 5.0, GeometryError, "GEO-NOTTHICK"),
+        (9, 5.0, 4.5, UsageError, "USE-FACTOR"),
+        (9, 5.0, 0.5, UsageError, "USE-FACTOR"),
+    ],
+)
+def test_impossible_grids_are_refused(slices, spacing, output, error, code):
+    with pytest.raises(error) as caught:
+        plan_grid(slices, spacing, output, thickness_mm=spacing)
+    assert caught.value.code == code
+
+
+def test_uneven_positions_have_a_median_spacing():
+    assert SliceGrid(np.array([0.0, 2, 4, 7]), np.arange(8.0), 2.0).spacing_mm == 2.0

@@ -14,7 +14,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from thinslice import __version__ as thinslice_version
 from thinslice import record as records
 from thinslice import scan
 from thinslice.errors import Notice, UsageError
@@ -252,7 +251,7 @@ def _record(
     clock.lap("check")
     return {
         "schema": 1,
-        "version": thinslice_version,
+        "version": records.own_version(),
         "command": "enhance",
         "note": records.NOTE,
         "input": {

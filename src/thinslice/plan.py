@@ -130,8 +130,6 @@ def check_effort(
         raise UsageError("USE-BUDGET", f"the budget must be over 0 s, found {budget}")
     if iterations is not None and iterations < 1:
         raise UsageError("USE-BUDGET", f"iterations must be at least 1, found {iterations}")
-    numeric = isinstance(consistency, int | float)
-    if not (
-        consistency is None or consistency == "off" or (numeric and math.isfinite(consistency) and consistency >= 0)
-    ):
+    damped = isinstance(consistency, int | float) and math.isfinite(consistency) and consistency >= 0
+    if not (consistency is None or consistency == "off" or damped):
         raise UsageError("USE-CONSISTENCY", f"consistency must be 0 or more, or off, found {consistency}")

@@ -31,7 +31,7 @@ def axis_codes(affine: np.ndarray) -> str:
     directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     codes, free = [""] * 3, [0, 1, 2]
     for axis in np.argsort(-np.abs(directions).max(axis=0)):
-        world = max(free, key=lambda w, axis=axis: abs(directions[w, axis]))
+        world = free[int(np.argmax(np.abs(directions[free, axis])))]
         free.remove(world)
         codes[axis] = ("RL", "AP", "SI")[world][int(directions[world, axis] < 0)]
     return "".join(codes)
@@ -41,6 +41,11 @@ def regime(thickness_mm: float, spacing_mm: float) -> str:
     """Thickness against spacing: "gap", "contiguous" (within 2 %) or "overlap"."""
     ratio = thickness_mm / spacing_mm
     return "gap" if ratio < 0.98 else "overlap" if ratio > 1.02 else "contiguous"
+
+
+def own_version() -> str:
+    """Version of thinslice, as installed."""
+    return version("thinslice")
 
 
 def libraries() -> dict[str, str]:

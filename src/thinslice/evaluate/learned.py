@@ -58,7 +58,7 @@ def learned_rows(
         start = time.monotonic()
         result = paper_rows(
             acquired, grid, distil=name == "paper", budget=budget if iterations is None else None,
-            iterations=iterations, seed=seed, device=device, on_progress=on_progress,
+            iterations=iterations, seed=seed, on_progress=on_progress,
         )  # fmt: skip
         rows[name] = (result, time.monotonic() - start)
     if wanted := [name for name in SCAN if name in names]:

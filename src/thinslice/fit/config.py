@@ -38,9 +38,9 @@ class FitConfig:
     patch_slices: int = 16
     patch_width: int = 64
     fine_share: float = 0.5
-    plane_share: float = 0.25
-    context_share: float = 0.5
-    teacher: float = 1.0
+    plane_share: float = 0.3
+    context_share: float = 0.55
+    teacher: float = 0.5
     increment_minus1: float = 0.2
     increment_0: float = 0.1
     increment_plus1: float = 1.0

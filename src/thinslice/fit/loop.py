@@ -12,6 +12,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -105,7 +106,9 @@ class ScanFit:
                 self._teacher.context = list(
                     contexts(self._blocks, self._grid, model=self.model, pixel_mm=self._pixel_mm, device=self._device)
                 )
-            learners = [self.model.inplane] if name != "increments" else [self.model.inplane, self.model.axial]
+            learners: list[nn.Module] = [self.model.inplane]
+            if name == "increments":
+                learners.append(self.model.axial)
             shares = _shares(budget, start=start, begin=begin, end=end, on_progress=on_progress)
             self._phase(name, loss, learners, shares, rate=c.learning_rate * (1.0 if name == "planes" else 0.5))
             begin = end
@@ -119,7 +122,8 @@ class ScanFit:
         optimiser = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.98), weight_decay=1e-4)
         averages = [_Average(network, time_constant=self._config.average) for network in learners]
         if len(averages) == 2:
-            self._teachers = Model(averages[0].network, averages[1].network, self.model.fusion)
+            inplane, axial = (cast(Any, average.network) for average in averages)
+            self._teachers = Model(inplane, axial, self.model.fusion)
         recent: list[float] = []
         for step, share in enumerate(shares):
             for group in optimiser.param_groups:
@@ -206,10 +210,10 @@ class ScanFit:
 def _shares(budget: Budget, *, start: float, begin: float, end: float, on_progress: Progress) -> Iterator[float]:
     """Share of a phase that is over, before each of its steps; the phase lasts from `begin` to `end` of the budget."""
     if budget.steps is not None:
-        first, last = round(begin * budget.steps), round(end * budget.steps)
-        for step in range(first, last):
+        since, until = round(begin * budget.steps), round(end * budget.steps)
+        for step in range(since, until):
             on_progress("fit", step, budget.steps)
-            yield (step - first) / (last - first)
+            yield (step - since) / (until - since)
         return
     total = float(budget.seconds or 0.0)
     first = max(begin * total, time.monotonic() - start)

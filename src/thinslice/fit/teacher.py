@@ -22,7 +22,7 @@ from torch import Tensor
 
 from thinslice.fit.config import FitConfig
 from thinslice.networks.task import Task, make_task
-from thinslice.slice_profile import SliceGrid, plan_grid, slice_operator
+from thinslice.slice_profile import Profile, SliceGrid, plan_grid, slice_operator
 
 
 @dataclass(frozen=True)
@@ -139,5 +139,5 @@ class InplaneTeacher:
 
 
 @lru_cache(maxsize=64)
-def _patch_task(slices: int, factor: float, thickness: float, profile: str) -> Task:
+def _patch_task(slices: int, factor: float, thickness: float, profile: Profile) -> Task:
     return make_task(plan_grid(slices, factor, 1.0, thickness_mm=thickness, profile=profile))

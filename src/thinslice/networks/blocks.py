@@ -41,7 +41,8 @@ class Body(nn.Module):
         self.blocks = nn.ModuleList(Block(channels) for _ in range(blocks))
         self.leave = nn.Conv2d(channels, outputs, last, padding=1)
         nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        if self.leave.bias is not None:
+            nn.init.zeros_(self.leave.bias)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """(b, inputs, h, w) to (b, outputs, h', w) float32; h' = h + 1 where the last kernel is 2 high."""

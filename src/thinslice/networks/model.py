@@ -32,8 +32,8 @@ class Model:
         facts: JSON-ready: how it was fitted (no patient data).
     """
 
-    inplane: nn.Module
-    axial: nn.Module
+    inplane: InplaneNetwork
+    axial: AxialNetwork
     fusion: Mapping[str, float]
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -41,8 +41,9 @@ class Model:
     def new(cls, inplane: InplaneConfig, axial: AxialConfig) -> Model:
         """Untrained networks: the result is the base interpolation."""
         model = cls(InplaneNetwork(inplane), AxialNetwork(axial), dict.fromkeys(VIEWS, 1 / 3))
-        for network in (model.inplane, model.axial):
-            network.to(memory_format=torch.channels_last)
+        networks: tuple[nn.Module, ...] = (model.inplane, model.axial)
+        for network in networks:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model
 
     def state(self) -> dict[str, torch.Tensor]:

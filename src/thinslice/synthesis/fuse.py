@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -70,6 +71,6 @@ def synthesise(
                 weight=weight,
                 pixel_mm=pixel_mm,
                 device=device,
-                on_progress=lambda done, total, view=view: on_progress(view, done, total),
+                on_progress=partial(on_progress, view),
             )
     return out, project(out, acquired, grid=grid, damping=damping)

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 OnProgress = Callable[[str, float, float], None]
 
@@ -26,7 +27,7 @@ def progress(*, quiet: bool = False) -> Iterator[OnProgress]:
 
 def _bars() -> Iterator[OnProgress]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, Task, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
     class Rate(TextColumn):
@@ -43,39 +44,53 @@ def _bars() -> Iterator[OnProgress]:
         console=Console(stderr=True),
         refresh_per_second=4,
     ) as bar:
-        tasks: dict[str, object] = {}
+        tasks: dict[str, TaskID] = {}
+        shown: dict[str, float] = {}
 
         def show(stage: str, done: float, total: float) -> None:
             if stage not in tasks:
                 tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done, total=total)  # type: ignore[arg-type]
+            elif done < shown[stage]:  # again, for another scan
+                bar.reset(tasks[stage], total=total)
+            shown[stage] = done
+            bar.update(tasks[stage], completed=done, total=total)
 
         yield show
 
 
+@dataclass
+class _Stage:
+    """When a stage began, how far it was, and the share at which it is worth a line again."""
+
+    began: float
+    share: float = 0.0
+    next_line: float = 0.0
+
+
 class _PlainLines:
-    """Lines such as ``fit 50 %, 90 s left``: at the start, at each quarter, and after long silence."""
+    """Lines such as ``fit: 50 %, 90 s left``: at the start, at each quarter, and after long silence."""
 
     def __init__(self) -> None:
-        self._stage = ""
-        self._began = self._said = 0.0
-        self._next = 0.0
+        self._stages: dict[str, _Stage] = {}
+        self._said = 0.0
 
-    def __call__(self, stage: str, done: float, total: float) -> None:
+    def __call__(self, name: str, done: float, total: float) -> None:
         now = time.monotonic()
-        if stage != self._stage:
-            self._stage, self._began, self._next = stage, now, 0.0
         share = min(done / total, 1.0) if total else 1.0
-        if share < self._next and now - self._said < _PLAIN_SECONDS:
+        stage = self._stages.get(name)
+        if stage is None or share < stage.share:  # it begins, or begins again for another scan
+            stage = self._stages[name] = _Stage(now)
+        stage.share = share
+        if share < stage.next_line and now - self._said < _PLAIN_SECONDS:
             return
         self._said = now
-        while self._next <= share:
-            self._next += _PLAIN_SHARE
-        spent = now - self._began
+        while stage.next_line <= share:
+            stage.next_line += _PLAIN_SHARE
+        spent = now - stage.began
         if share >= 1:
             tail = f"done in {spent:.1f} s"
-        elif share > 0:
+        elif share > 0 and spent > 0:
             tail = f"{100 * share:.0f} %, {spent / share - spent:.0f} s left"
         else:
             tail = "begins"
-        print(f"{stage}: {tail}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"{name}: {tail}", file=sys.stderr, flush=True)  # noqa: T201

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -71,6 +72,7 @@ def demo(
         files.write(case.truth_volume, folder / "truth.nii.gz")
         result.save(folder / "thin.nii.gz")
         table.to_csv(folder / "table.csv")
+        (folder / "record.json").write_text(json.dumps(result.record, indent=2) + "\n", encoding="utf-8")
         save_picture(case, results, folder / "demo.png")
     terminal.write_record(
         {"version": __version__, "command": "demo", "rows": table.as_records(), "enhance": result.record}

@@ -1,0 +1,35 @@
+"""`thinslice demo`: needs nothing, writes a folder, leaves others' files alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from thinslice import phantom, scan
+from thinslice.cli.app import run
+
+
+@pytest.fixture(autouse=True)
+def small_phantom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same anatomy on few voxels: this is about the command, not about figures."""
+    made = phantom.make_phantom
+    monkeypatch.setattr(
+        phantom, "make_phantom", lambda **options: made(shape=(48, 40, 40), spacing_mm=(1.0, 2.0, 2.0), **options)
+    )
+
+
+def test_a_demo_shows_three_methods_and_keeps_its_volumes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "demo"
+    assert run(["demo", "-o", str(folder), "--iterations", "2"]) == 0
+    out = capfd.readouterr().out
+    assert all(name in out for name in ("linear", "cubic", "thinslice"))
+    names = {"demo.png", "record.json", "table.csv", "thick.nii.gz", "thin.nii.gz", "truth.nii.gz"}
+    assert {path.name for path in folder.iterdir()} == names
+    thick, thin = scan.read(folder / "thick.nii.gz"), scan.read(folder / "thin.nii.gz", axis="z")
+    assert thin.shape[0] == 4 * thick.shape[0]
+    assert json.loads((folder / "record.json").read_text())["input"]["regime"] == "contiguous"
+    assert run(["demo", "-q", "-o", str(folder), "--iterations", "2"]) == 6
+    assert run(["demo", "-q", "-o", str(folder), "--iterations", "2", "--overwrite"]) == 0
+    (folder / "thesis.docx").write_text("precious")
+    assert run(["demo", "-q", "-o", str(folder), "--iterations", "2", "--overwrite"]) == 6
+    assert (folder / "thesis.docx").read_text() == "precious"

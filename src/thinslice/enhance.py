@@ -25,8 +25,9 @@ from thinslice.networks.device import arithmetic_name, choose_device
 from thinslice.networks.model import VIEWS, Model
 from thinslice.plan import Job, check_effort, plan_job
 from thinslice.slice_profile import Profile
-from thinslice.synthesis.consistency import noise_of, residual
+from thinslice.synthesis.consistency import residual
 from thinslice.synthesis.fuse import synthesise, view_weights
+from thinslice.synthesis.noise import noise_of
 from thinslice.synthesis.padding import carry_padding, fill_padding
 from thinslice.volume import Volume
 

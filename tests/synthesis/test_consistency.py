@@ -6,7 +6,8 @@ import pytest
 from thinslice import interpolation
 from thinslice.phantom import make_phantom, thicken
 from thinslice.slice_profile import slice_operator
-from thinslice.synthesis.consistency import choose_damping, noise_hu, project, residual
+from thinslice.synthesis.consistency import choose_damping, project, residual
+from thinslice.synthesis.noise import noise_hu
 
 
 @pytest.fixture(scope="module")

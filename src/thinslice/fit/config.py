@@ -19,25 +19,27 @@ class FitConfig:
         patch_width: pixels across a patch.
         fine_share: share of steps whose label spacing is drawn between the pixel and the output
             spacing; the others use the output spacing itself.
+        noise: of what thin slices are noisier than thick ones, the share that is added to labels.
         plane_share, context_share: shares of the budget for the in-plane network without and with
             neighbouring planes; what is left is for the axial network and mutual distillation.
-        teacher: weight of the in-plane teacher.
+        teacher: weight of the in-plane teacher beside the increments, where coronal and sagittal learn from them.
         increment_minus1: weight of the increment -1: acquired slices predicted from every second one.
         increment_0: weight of the increment 0: acquired slices predicted from synthesised ones.
         increment_plus1: weight of the increment +1: the other views' consensus as label.
         gamma: share of voxels, those where the teachers agree best, that increments 0 and +1 count.
-        learners: views that learn from the other two at increment +1.
+        learners: views that learn from the increments; at +1, from the other two.
         gradient: weight of the squared error of the labels' derivative along z.
-        learning_rate: of AdamW at its highest; it warms up and falls to zero linearly.
+        learning_rate: of AdamW at its highest; in each phase it warms up, stays, and falls to zero.
         average: time constant, in steps, of the moving average of the weights.
     """
 
     inplane: InplaneConfig = field(default_factory=InplaneConfig)
     axial: AxialConfig = field(default_factory=AxialConfig)
-    batch: int = 16
+    batch: int = 32
     patch_slices: int = 16
     patch_width: int = 64
     fine_share: float = 0.5
+    noise: float = 1.0
     plane_share: float = 0.3
     context_share: float = 0.55
     teacher: float = 0.5

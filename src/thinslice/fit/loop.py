@@ -1,9 +1,9 @@
 """Fitting a model to one scan: three phases, one budget.
 
 1. *Planes*: the in-plane network learns from acquired slices, one plane at a time.
-2. *Context*: the same, with neighbouring planes from a first synthesis.
-3. *Increments*: the axial network joins; all three views learn from acquired slices at increments
-   -1 and 0 and from one another at increment +1, with the in-plane teacher as an anchor.
+2. *Context*, for thin slices with gaps: the same, with neighbouring planes from a first synthesis.
+3. *Increments*: the axial network (or whichever views `FitConfig.learners` names) learns from acquired
+   slices at increments -1 and 0 and from the other views at increment +1.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from thinslice.fit.loss import slope_along_z, squared
 from thinslice.fit.teacher import InplaneTeacher
 from thinslice.networks.blocks import HU_RANGE
 from thinslice.networks.model import VIEWS, Model
+from thinslice.networks.task import Task
 from thinslice.slice_profile import Profile, SliceGrid
 from thinslice.synthesis.views import plane_step
 
@@ -39,18 +39,21 @@ class Budget:
     steps: int | None = None
 
 
+_FULL_RATE = 0.4  # share of a phase at the full learning rate, before it falls to zero linearly
+
+
 class _Average:
     """Moving average of a network's weights: the teacher, and what is kept in the end."""
 
     def __init__(self, network: nn.Module, *, time_constant: int) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False)
-        self._source, self._time_constant, self._seen = network, time_constant, 0
+        self.source, self._time_constant, self._seen = network, time_constant, 0
 
     def update(self) -> None:
         """Take one more step into account; early steps weigh more, so that the start is forgotten."""
         self._seen += 1
         share = 1 / min(self._time_constant, self._seen / 2 + 1)
-        for mean, value in zip(self.network.parameters(), self._source.parameters(), strict=True):
+        for mean, value in zip(self.network.parameters(), self.source.parameters(), strict=True):
             mean.lerp_(value, share)
 
 
@@ -94,40 +97,48 @@ class ScanFit:
         self.steps = 0
 
     def run(self, budget: Budget, *, on_progress: Progress = lambda stage, done, total: None) -> Model:
-        """Run the three phases and leave the averaged weights in the model."""
+        """Run the phases and leave the averaged weights in the model."""
         c, start = self._config, time.monotonic()
-        ends = (c.plane_share, c.plane_share + c.context_share, 1.0)
-        phases = (("planes", self._plane_loss), ("context", self._plane_loss), ("increments", self._increment_loss))
-        begin = 0.0
-        for (name, loss), end in zip(phases, ends, strict=True):
-            if end - begin < 1e-6:
-                continue
-            if name == "context":
-                self._teacher.context = list(
-                    contexts(self._blocks, self._grid, model=self.model, pixel_mm=self._pixel_mm, device=self._device)
-                )
-            learners: list[nn.Module] = [self.model.inplane]
-            if name == "increments":
-                learners.append(self.model.axial)
-            shares = _shares(budget, start=start, begin=begin, end=end, on_progress=on_progress)
-            self._phase(name, loss, learners, shares, rate=c.learning_rate * (1.0 if name == "planes" else 0.5))
-            begin = end
+        inplane_end = c.plane_share + c.context_share
+        if inplane_end > 0:
+            shares = _shares(budget, start=start, begin=0.0, end=inplane_end, on_progress=on_progress)
+            # A thick slice is no plane among thin neighbours: there context taught nothing (docs/experiments.md).
+            wanted = c.context_share > 0 and self._grid.copies
+            context_from = c.plane_share / inplane_end if wanted else np.inf
+            self._phase("planes", self._plane_loss, [self.model.inplane], shares, context_from=context_from)
+        if inplane_end < 1 - 1e-6 and c.learners and self._term_weights().any():
+            shares = _shares(budget, start=start, begin=inplane_end, end=1.0, on_progress=on_progress)
+            networks: list[nn.Module] = [self.model.axial] if "axial" in c.learners else []
+            networks += [self.model.inplane] if {"coronal", "sagittal"} & set(c.learners) else []
+            self._phase("increments", self._increment_loss, networks, shares)
         return self.model
 
     def _phase(
-        self, name: str, loss: Callable[[], Tensor], learners: list[nn.Module], shares: Iterator[float], *, rate: float
+        self,
+        name: str,
+        loss: Callable[[], Tensor],
+        learners: list[nn.Module],
+        shares: Iterator[float],
+        *,
+        context_from: float = np.inf,
     ) -> None:
-        """Steps until `shares`, the share of the phase that is over, ends."""
+        """Steps until `shares`, the share of the phase that is over, ends; planes get context from a share on."""
         parameters = [p for network in learners for p in network.parameters()]
-        optimiser = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.98), weight_decay=1e-4)
+        optimiser = torch.optim.AdamW(parameters, lr=self._config.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4)
         averages = [_Average(network, time_constant=self._config.average) for network in learners]
-        if len(averages) == 2:
-            inplane, axial = (cast(Any, average.network) for average in averages)
-            self._teachers = Model(inplane, axial, self.model.fusion)
+        self._teachers = replace(self.model, **{self._name(average.source): average.network for average in averages})
         recent: list[float] = []
         for step, share in enumerate(shares):
+            if share >= context_from and not self._teacher.context:
+                name = "context"
+                self._teacher.context = list(
+                    contexts(
+                        self._blocks, self._grid, model=self._teachers, pixel_mm=self._pixel_mm, device=self._device
+                    )
+                )
             for group in optimiser.param_groups:
-                group["lr"] = rate * min(1.0, (step + 1) / 20) * max(1 - share, 0.01)
+                rate = self._config.learning_rate * min(1.0, (step + 1) / 20)
+                group["lr"] = rate * float(np.clip((1 - share) / (1 - _FULL_RATE), 0.01, 1))
             optimiser.zero_grad(set_to_none=True)
             value = loss()
             value.backward()
@@ -140,8 +151,11 @@ class ScanFit:
             if len(recent) == 50:
                 self.curve.append((name, self.steps, float(np.mean(recent))))
                 recent.clear()
-        for network, average in zip(learners, averages, strict=True):
-            network.load_state_dict(average.network.state_dict())
+        for average in averages:
+            average.source.load_state_dict(average.network.state_dict())
+
+    def _name(self, network: nn.Module) -> str:
+        return "axial" if network is self.model.axial else "inplane"
 
     def _plane_loss(self) -> Tensor:
         """In-plane teacher."""
@@ -154,16 +168,21 @@ class ScanFit:
 
     def _increment_loss(self) -> Tensor:
         """One of the four terms, drawn by its weight."""
-        c = self._config
         terms = (self._plane_loss, self._minus_one_loss, self._zero_loss, self._plus_one_loss)
-        weights = np.array([c.teacher, c.increment_minus1, c.increment_0, c.increment_plus1])
-        return terms[int(self._random.choice(4, p=weights / weights.sum()))]()
+        weights = self._term_weights()
+        return terms[int(self._random.choice(len(terms), p=weights / weights.sum()))]()
+
+    def _term_weights(self) -> np.ndarray:
+        """Of the in-plane teacher and the increments -1, 0 and +1; the axial view learns nothing from the teacher."""
+        c = self._config
+        teacher = c.teacher if {"coronal", "sagittal"} & set(c.learners) else 0.0
+        return np.array([teacher, c.increment_minus1, c.increment_0, c.increment_plus1])
 
     def _minus_one_loss(self) -> Tensor:
         stack, usable = self._patch(self._config.patch_slices + 1)
         increment = increments.minus_one(len(stack), *self._scale)
         given = stack[::2]
-        views = increments.predict(self.model, given, increment.task, plane_step=self._plane_step)
+        views = self._learn(given, increment.task)
         between = slice(1, 2 * (len(given) - 1), 2)
         return increments.known_loss(views, increment, stack[between], usable=usable[between])
 
@@ -173,7 +192,7 @@ class ScanFit:
         with torch.no_grad():
             views = increments.predict(self._teachers, stack, forth.task, plane_step=self._plane_step)
             half_way = increments.see(forth.seen, torch.stack(list(views.values())).mean(0))
-        views = increments.predict(self.model, half_way, back.task, plane_step=self._plane_step)
+        views = self._learn(half_way, back.task)
         return increments.known_loss(views, back, stack[1:-1], usable=usable[1:-1])
 
     def _plus_one_loss(self) -> Tensor:
@@ -182,8 +201,13 @@ class ScanFit:
         teaching = [view for view in VIEWS if set(c.learners) - {view}]
         with torch.no_grad():
             teacher = increments.predict(self._teachers, stack, task, plane_step=self._plane_step, views=teaching)
-        student = increments.predict(self.model, stack, task, plane_step=self._plane_step, views=c.learners)
+        student = self._learn(stack, task)
         return increments.consensus_loss(student, teacher, gamma=c.gamma)
+
+    def _learn(self, stack: Tensor, task: Task) -> dict[str, Tensor]:
+        """The learning views' predictions, with gradient."""
+        views = self._config.learners
+        return increments.predict(self.model, stack, task, plane_step=self._plane_step, views=views)
 
     @property
     def _scale(self) -> tuple[float, float, Profile]:

@@ -12,6 +12,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -99,18 +100,21 @@ class ScanFit:
     def run(self, budget: Budget, *, on_progress: Progress = lambda stage, done, total: None) -> Model:
         """Run the phases and leave the averaged weights in the model."""
         c, start = self._config, time.monotonic()
-        inplane_end = c.plane_share + c.context_share
-        if inplane_end > 0:
-            shares = _shares(budget, start=start, begin=0.0, end=inplane_end, on_progress=on_progress)
+        planes = c.plane_share + c.context_share
+        increments_run = bool(c.learners) and self._term_weights().any()
+        planes_end = planes if increments_run else 1.0
+        if planes_end > 0:
+            shares = _shares(budget, start=start, begin=0.0, end=planes_end, on_progress=on_progress)
             # A thick slice is no plane among thin neighbours: there context taught nothing (docs/experiments.md).
             wanted = c.context_share > 0 and self._grid.copies
-            context_from = c.plane_share / inplane_end if wanted else np.inf
+            context_from = c.plane_share / planes if wanted else np.inf
             self._phase("planes", self._plane_loss, [self.model.inplane], shares, context_from=context_from)
-        if inplane_end < 1 - 1e-6 and c.learners and self._term_weights().any():
-            shares = _shares(budget, start=start, begin=inplane_end, end=1.0, on_progress=on_progress)
+        if planes_end < 1 - 1e-6:
+            shares = _shares(budget, start=start, begin=planes_end, end=1.0, on_progress=on_progress)
             networks: list[nn.Module] = [self.model.axial] if "axial" in c.learners else []
             networks += [self.model.inplane] if {"coronal", "sagittal"} & set(c.learners) else []
             self._phase("increments", self._increment_loss, networks, shares)
+        on_progress("fit", 1, 1)
         return self.model
 
     def _phase(
@@ -126,7 +130,8 @@ class ScanFit:
         parameters = [p for network in learners for p in network.parameters()]
         optimiser = torch.optim.AdamW(parameters, lr=self._config.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4)
         averages = [_Average(network, time_constant=self._config.average) for network in learners]
-        self._teachers = replace(self.model, **{self._name(average.source): average.network for average in averages})
+        means: dict[str, Any] = {self._name(average.source): average.network for average in averages}
+        self._teachers = replace(self.model, **means)
         recent: list[float] = []
         for step, share in enumerate(shares):
             if share >= context_from and not self._teacher.context:

@@ -136,7 +136,7 @@ def enhance(
         The thin slices, the record and the weights.
 
     Raises:
-        ThinsliceError: with a stable code and an exit code; see docs/codes in `thinslice.errors`.
+        ThinsliceError: with a stable code and an exit code (`thinslice.errors`).
     """
     clock = _Clock()
     volume = source if isinstance(source, Volume) else scan.read(source, affine=affine, **reading)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from thinslice.errors import ResourceError
 
@@ -40,8 +42,6 @@ def _meminfo() -> int:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
-    import psutil
-
     return int(psutil.virtual_memory().available)
 
 
@@ -63,8 +63,6 @@ def output_array(acquired: tuple[int, int, int], output: tuple[int, int, int]) -
     if not file_backed:
         return np.empty(output, np.float32)
     file = tempfile.TemporaryFile(prefix=".thinslice-tmp-")  # noqa: SIM115 - the array keeps it open
-    import shutil
-
     left = shutil.disk_usage(tempfile.gettempdir()).free
     if size > left:
         raise ResourceError(

@@ -7,7 +7,7 @@ import torch
 from thinslice.fit import increments
 from thinslice.fit.config import FitConfig
 from thinslice.fit.context import choose_blocks, contexts
-from thinslice.fit.loss import agreement, squared
+from thinslice.fit.loss import agreement_mask, squared
 from thinslice.fit.teacher import InplaneTeacher, label_operator
 from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
@@ -78,7 +78,7 @@ def test_increments_know_linear_scans(factor, thickness):
 @pytest.mark.parametrize("gamma", [0.1, 0.25, 0.5, 1.0])
 def test_the_gate_keeps_the_share_that_agrees_best(gamma):
     first, second = torch.randn(2, 5, 11, 13).unbind(0)
-    keep = agreement(first, second, gamma=gamma)
+    keep = agreement_mask(first, second, gamma=gamma)
     difference = (first - second).abs()
     assert keep.sum() == -int(-gamma * keep.numel() // 1)
     if gamma < 1:

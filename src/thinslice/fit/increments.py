@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thinslice.fit.loss import agreement, squared
+from thinslice.fit.loss import agreement_mask, squared
 from thinslice.networks.model import VIEWS, Model
 from thinslice.networks.task import Task, make_task
 from thinslice.slice_profile import Profile, SliceGrid, plan_grid, slice_operator
@@ -118,6 +118,6 @@ def consensus_loss(student: Mapping[str, Tensor], teacher: Mapping[str, Tensor],
     losses = []
     for view, learned in student.items():
         first, second = (teacher[other] for other in VIEWS if other != view)
-        keep = agreement(first, second, gamma=gamma) if gamma < 1 else None
+        keep = agreement_mask(first, second, gamma=gamma) if gamma < 1 else None
         losses.append(squared(learned, (first + second) / 2, keep=keep))
     return torch.stack(losses).sum()

@@ -19,7 +19,7 @@ def slope_along_z(prediction: Tensor, truth: Tensor, *, axis: int) -> Tensor:
     return squared(prediction.diff(dim=axis), truth.diff(dim=axis))
 
 
-def agreement(first: Tensor, second: Tensor, *, gamma: float) -> Tensor:
+def agreement_mask(first: Tensor, second: Tensor, *, gamma: float) -> Tensor:
     """Mask of the share `gamma` of voxels on which two teachers agree best (method.md 2e).
 
     Args:

@@ -28,8 +28,11 @@ class FitConfig:
         increment_plus1: weight of the increment +1: the other views' consensus as label.
         gamma: share of voxels, those where the teachers agree best, that increments 0 and +1 count.
         learners: views that learn from the increments; at +1, from the other two.
+        axial_weight: of the axial view in the fusion; coronal and sagittal share the rest.
+        robust_share: share of a phase with Charbonnier's loss for the in-plane teacher, before the squared one.
         gradient: weight of the squared error of the labels' derivative along z.
-        learning_rate: of AdamW at its highest; in each phase it warms up, stays, and falls to zero.
+        learning_rate: of AdamW at its highest; in each phase it warms up and falls to zero.
+        kernel_rate: the same of Muon, for the convolutions of the blocks.
         average: time constant, in steps, of the moving average of the weights.
     """
 
@@ -40,14 +43,17 @@ class FitConfig:
     patch_width: int = 64
     fine_share: float = 0.5
     noise: float = 1.0
-    plane_share: float = 0.3
+    plane_share: float = 0.35
     context_share: float = 0.55
     teacher: float = 0.5
-    increment_minus1: float = 0.2
-    increment_0: float = 0.1
+    increment_minus1: float = 0.05
+    increment_0: float = 0.05
     increment_plus1: float = 1.0
     gamma: float = 1.0
     learners: tuple[str, ...] = ("axial",)
+    axial_weight: float = 0.0
+    robust_share: float = 0.6
     gradient: float = 0.0
     learning_rate: float = 2e-3
+    kernel_rate: float = 0.02
     average: int = 200

@@ -59,26 +59,19 @@ def minus_one(slices: int, factor: float, thickness: float, profile: Profile) ->
     are asked for where they are; thick ones are made of up to 8 output slices an interval.
     """
     given, spacing = (slices + 1) // 2, 2 * factor
-    acquired = np.arange(given) * spacing
-    known = acquired[:-1] + factor
-    if thickness <= 1:
-        return _increment(SliceGrid(acquired, known, thickness, profile), known)
-    fine = spacing / min(8, 2 * round(factor))
-    return _increment(plan_grid(given, spacing, fine, thickness_mm=thickness, profile=profile), known)
+    fine = factor if thickness <= 1 else spacing / min(8, 2 * round(factor))
+    grid = plan_grid(given, spacing, fine, thickness_mm=thickness, profile=profile)
+    return _increment(grid, np.arange(given - 1) * spacing + factor)
 
 
 @lru_cache(maxsize=32)
 def zero(slices: int, factor: float, thickness: float, profile: Profile) -> tuple[Increment, Increment]:
     """From `slices` acquired slices to half-way ones, and from these back to the acquired ones between."""
-    acquired = np.arange(slices) * factor
-    half_way = acquired[:-1] + factor / 2
-    if thickness <= 1:
-        forth = SliceGrid(acquired, half_way, thickness, profile)
-        back = SliceGrid(half_way, acquired[1:-1], thickness, profile)
-        return _increment(forth, half_way), _increment(back, acquired[1:-1])
-    forth = plan_grid(slices, factor, 1.0, thickness_mm=thickness, profile=profile)
-    back = plan_grid(slices - 1, factor, 1.0, thickness_mm=thickness, profile=profile)
-    return _increment(forth, half_way), _increment(back, acquired[1:-1] - half_way[0])
+    fine = factor / 2 if thickness <= 1 else 1.0
+    forth = plan_grid(slices, factor, fine, thickness_mm=thickness, profile=profile)
+    back = plan_grid(slices - 1, factor, fine, thickness_mm=thickness, profile=profile)
+    half_way = (np.arange(slices - 1) + 0.5) * factor
+    return _increment(forth, half_way), _increment(back, half_way[:-1])
 
 
 @lru_cache(maxsize=32)

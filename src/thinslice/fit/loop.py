@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from thinslice.fit import increments
 from thinslice.fit.config import FitConfig
 from thinslice.fit.context import choose_blocks, contexts
-from thinslice.fit.loss import slope_along_z, squared
+from thinslice.fit.loss import charbonnier, slope_along_z, squared
+from thinslice.fit.optimiser import Optimiser
 from thinslice.fit.teacher import InplaneTeacher
 from thinslice.networks.blocks import HU_RANGE
 from thinslice.networks.model import VIEWS, Model
@@ -38,9 +39,6 @@ class Budget:
 
     seconds: float | None = 180.0
     steps: int | None = None
-
-
-_FULL_RATE = 0.4  # share of a phase at the full learning rate, before it falls to zero linearly
 
 
 class _Average:
@@ -96,6 +94,7 @@ class ScanFit:
         self._blocks = choose_blocks(acquired, usable)
         self.curve: list[tuple[str, int, float]] = []
         self.steps = 0
+        self._share = 0.0  # of the present phase
 
     def run(self, budget: Budget, *, on_progress: Progress = lambda stage, done, total: None) -> Model:
         """Run the phases and leave the averaged weights in the model."""
@@ -127,13 +126,12 @@ class ScanFit:
         context_from: float = np.inf,
     ) -> None:
         """Steps until `shares`, the share of the phase that is over, ends; planes get context from a share on."""
-        parameters = [p for network in learners for p in network.parameters()]
-        optimiser = torch.optim.AdamW(parameters, lr=self._config.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4)
+        optimiser = Optimiser(learners, self._config)
         averages = [_Average(network, time_constant=self._config.average) for network in learners]
         means: dict[str, Any] = {self._name(average.source): average.network for average in averages}
         self._teachers = replace(self.model, **means)
         recent: list[float] = []
-        for step, share in enumerate(shares):
+        for share in shares:
             if share >= context_from and not self._teacher.context:
                 name = "context"
                 self._teacher.context = list(
@@ -141,14 +139,9 @@ class ScanFit:
                         self._blocks, self._grid, model=self._teachers, pixel_mm=self._pixel_mm, device=self._device
                     )
                 )
-            for group in optimiser.param_groups:
-                rate = self._config.learning_rate * min(1.0, (step + 1) / 20)
-                group["lr"] = rate * float(np.clip((1 - share) / (1 - _FULL_RATE), 0.01, 1))
-            optimiser.zero_grad(set_to_none=True)
+            self._share = share
             value = loss()
-            value.backward()
-            nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimiser.step()
+            optimiser.step(value, share=share)
             for average in averages:
                 average.update()
             self.steps += 1
@@ -166,7 +159,8 @@ class ScanFit:
         """In-plane teacher."""
         c, patches = self._config, self._teacher.draw()
         thin = self.model.inplane.restore(patches.thick, patches.task)
-        value = squared(thin, patches.truth)
+        robust = self._share < c.robust_share
+        value = (charbonnier if robust else squared)(thin, patches.truth)
         if c.gradient:
             value = value + c.gradient * slope_along_z(thin, patches.truth, axis=1)
         return value

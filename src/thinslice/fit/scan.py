@@ -1,4 +1,4 @@
-"""A model for one scan: set slices aside, fit, check, weigh the views."""
+"""A model for one scan: set slices aside, fit, check."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def fit_scan(
     seconds = budget.seconds and budget.seconds * (1 - _CHECK_SHARE)
     fit = ScanFit(acquired, grid, pixel_mm=pixel_mm, held_out=held_out, config=config, seed=seed, device=device)
     model = fit.run(Budget(seconds, budget.steps), on_progress=on_progress)
+    rest = (1 - config.axial_weight) / 2
+    model.fusion = {"axial": config.axial_weight, "coronal": rest, "sagittal": rest}
     checked = check(model, acquired, grid, held_out=held_out, pixel_mm=pixel_mm, device=device)
-    if checked is not None:
-        model.fusion = checked.fusion
     elapsed = time.monotonic() - start
     model.facts = {
         "fitted_to": "one scan",

@@ -12,8 +12,13 @@ HU_SCALE = 500.0  # HU in one unit of the networks
 HU_RANGE = (-1024.0, 3071.0)  # what the networks are shown; the base keeps values beyond
 
 
+def activate(x: Tensor) -> Tensor:
+    """Leaky ReLU: a network of plain ones can die in its first steps, when gradients are large."""
+    return nn.functional.leaky_relu(x, 0.1)
+
+
 class Block(nn.Module):
-    """x + conv(relu(conv(x) + shift(condition))); the second convolution and the shift start at zero."""
+    """x + conv(activate(conv(x) + shift(condition))); the second convolution and the shift start at zero."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -25,7 +30,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """(b, c, h, w) and (CONDITIONS,) to (b, c, h, w)."""
-        return x + self.second(torch.relu(self.first(x) + self.shift(condition)[None, :, None, None]))
+        return x + self.second(activate(self.first(x) + self.shift(condition)[None, :, None, None]))
 
 
 class Body(nn.Module):
@@ -46,8 +51,8 @@ class Body(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """(b, inputs, h, w) to (b, outputs, h', w) float32; h' = h + 1 where the last kernel is 2 high."""
-        x = torch.relu(self.enter(x.contiguous(memory_format=torch.channels_last)))
+        x = activate(self.enter(x.contiguous(memory_format=torch.channels_last)))
         with arithmetic(x.device):
             for block in self.blocks:
                 x = block(x, condition)
-            return self.leave(torch.relu(x)).float()
+            return self.leave(activate(x)).float()

@@ -89,7 +89,8 @@ class ScanFit:
         self._random = np.random.default_rng(seed)
         usable = np.ones(len(acquired), bool)
         usable[held_out] = False
-        slices = np.clip(acquired[usable], *HU_RANGE)
+        slices = acquired[usable]
+        np.clip(slices, *HU_RANGE, out=slices)
         self._teacher = InplaneTeacher(slices, pixel_mm, grid=grid, config=config, random=self._random)
         self._blocks = choose_blocks(acquired, usable)
         self.curve: list[tuple[str, int, float]] = []

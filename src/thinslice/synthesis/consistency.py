@@ -10,7 +10,7 @@ from thinslice.slice_profile import Projection, SliceGrid, slice_operator
 from thinslice.synthesis.noise import noise_hu
 
 DAMPED_FROM = 1.3  # T/s above which A A^T is close to singular (method.md 3c)
-_COLUMNS = 2**16  # pixels in a slab
+_VALUES = 2**22  # of the output in a slab: 34 MB as float64, and a few copies of it
 
 
 def project(
@@ -88,8 +88,8 @@ def choose_damping(out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid) ->
 
 
 def _slabs(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Ranges of rows that hold about `_COLUMNS` pixels."""
-    step = max(1, _COLUMNS // shape[2])
+    """Ranges of rows that hold about `_VALUES` voxels of all slices."""
+    step = max(1, _VALUES // (shape[0] * shape[2]))
     for start in range(0, shape[1], step):
         yield slice(start, start + step)
 

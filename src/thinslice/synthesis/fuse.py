@@ -15,7 +15,7 @@ from thinslice.slice_profile import SliceGrid
 from thinslice.synthesis.consistency import project
 from thinslice.synthesis.views import add_view
 
-_COLUMNS = 2**16  # pixels interpolated at a time
+_VALUES = 2**22  # output voxels interpolated at a time
 
 
 def view_weights(model: Model, views: Sequence[str]) -> Mapping[str, float]:
@@ -56,7 +56,7 @@ def synthesise(
     if out is None:
         out = np.empty((len(grid.output_mm), *acquired.shape[1:]), np.float32)
     base = interpolation.as_sparse(base_matrix(grid))
-    rows = max(1, _COLUMNS // acquired.shape[2])
+    rows = max(1, _VALUES // (len(out) * acquired.shape[2]))
     for start in range(0, acquired.shape[1], rows):
         block = acquired[:, start : start + rows]
         out[:, start : start + rows] = (base @ block.reshape(len(block), -1)).reshape(len(out), *block.shape[1:])

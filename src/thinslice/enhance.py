@@ -97,7 +97,7 @@ def enhance(
     factor: float | None = None,
     thickness: float | None = None,
     profile: Profile = "box",
-    fit: Fit = "auto",
+    fit: Fit | None = None,
     budget: float = 180.0,
     iterations: int | None = None,
     views: Sequence[str] = VIEWS,
@@ -119,12 +119,14 @@ def enhance(
         factor: how many times finer, instead of `spacing`; 1.2 to 8.
         thickness: slice thickness T in mm; by default the source's, else the slice spacing.
         profile: "box" or "gauss".
-        fit: "auto" or "scan" fit to this scan; "none" uses `model` as it is.
+        fit: "scan" fits to this scan from nothing; "none" uses `model` as it is; "auto" adapts `model` to this
+            scan and keeps the better of both by the self-check, and without a model does as "scan". By default
+            "none" where a model is given, else "auto".
         budget: seconds of fitting.
         iterations: steps of fitting, in place of `budget`; repeatable.
         views: which of "axial", "coronal", "sagittal" run.
         consistency: damping of the projection onto the acquired slices, "off", or None to choose it.
-        model: weights to use as they are.
+        model: weights to use or to start from.
         seed: same seed, iterations, machine and threads: same voxels.
         threads: of the CPU; by default all.
         device: "auto", "cpu", "cuda" or "mps".
@@ -142,21 +144,22 @@ def enhance(
     volume = source if isinstance(source, Volume) else scan.read(source, affine=affine, **reading)
     clock.lap("read")
     job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views)
+    fit = fit or ("auto" if model is None else "none")
     check_effort(fit, budget=budget, iterations=iterations, consistency=consistency, model=model)
     chosen = choose_device(device)
     with _threads(threads):
         acquired = fill_padding(volume)
         out = output_array(volume.shape, (len(job.grid.output_mm), *volume.shape[1:]))
-        fitted = None
-        if model is None:
+        fitted, origin, carried_out = None, "file", "none"
+        if fit != "none":
+            carried_out = "scan" if model is None else "auto"
             fitted = fit_scan(
                 acquired, job.grid, pixel_mm=job.pixel_mm, budget=Budget(budget, iterations), config=config, seed=seed,
-                device=chosen, on_progress=on_progress,
+                device=chosen, start=model, on_progress=on_progress,
             )  # fmt: skip
-            model = fitted.model
-        else:
-            model.inplane.to(chosen)
-            model.axial.to(chosen)
+            model, origin = fitted.model, "scan" if fitted.kept == "scan" else "file"
+        model.inplane.to(chosen)
+        model.axial.to(chosen)
         clock.lap("fit")
         out, damping = synthesise(
             acquired, job.grid, model=model, weights=view_weights(model, views), pixel_mm=job.pixel_mm, device=chosen,
@@ -171,15 +174,15 @@ def enhance(
     )  # fmt: skip
     warnings = [*volume.source.warnings, *job.warnings, *_fit_warnings(fitted)]
     record = _record(
-        volume, result, job, fitted=fitted, model=model, acquired=acquired, damping=damping, consistency=consistency,
-        warnings=warnings, seed=seed, device=chosen, clock=clock,
+        volume, result, job, fitted=fitted, model=model, origin=origin, acquired=acquired, damping=damping,
+        consistency=consistency, warnings=warnings, seed=seed, device=chosen, clock=clock,
         method={
-            "fit": "none" if fitted is None else "scan",
+            "fit": carried_out,
             "profile": profile,
             "views": list(views),
             "budget_s": budget if fitted is not None and iterations is None else None,
             "iterations": iterations,
-            "settings": {} if fitted is None else {"fit": model.facts["config"]},
+            "settings": {} if fitted is None else {"fit": fitted.config},
         },
     )  # fmt: skip
     return Result(result, record, model, volume)
@@ -232,9 +235,9 @@ def _fit_warnings(fitted: FittedScan | None) -> list[Notice]:
 
 
 def _record(
-    volume: Volume, result: Volume, job: Job, *, fitted: FittedScan | None, model: Model, acquired: np.ndarray,
-    damping: float | None, consistency: float | str | None, warnings: list[Notice], seed: int, device: torch.device,
-    clock: _Clock, method: dict[str, Any],
+    volume: Volume, result: Volume, job: Job, *, fitted: FittedScan | None, model: Model, origin: str,
+    acquired: np.ndarray, damping: float | None, consistency: float | str | None, warnings: list[Notice], seed: int,
+    device: torch.device, clock: _Clock, method: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """The record; it reads the result once more, for noise and residuals."""
     grid = job.grid
@@ -279,7 +282,7 @@ def _record(
         "noise": noise,
         "model": {
             "sha256": model.digest,
-            "source": "file" if fitted is None else "scan",
+            "source": origin,
             "parameters": sum(value.numel() for value in model.state().values()),
         },
         "warnings": [asdict(notice) for notice in warnings],

@@ -123,7 +123,7 @@ def check_effort(
     if fit not in ("auto", "scan", "none"):
         raise UsageError("USE-FIT", f"unknown fit {fit!r}; choose auto, scan or none")
     if fit == "none" and model is None:
-        raise UsageError("USE-FIT", "fit none needs weights, and none are shipped yet; give some or use fit scan")
+        raise UsageError("USE-FIT", "fit none needs weights, and none are shipped yet; give some, or use fit scan")
     if fit == "scan" and model is not None:
         raise UsageError("USE-FIT", "fit scan starts from nothing; leave the weights out or use fit none")
     if iterations is None and not (math.isfinite(budget) and budget > 0):

@@ -12,7 +12,7 @@ from thinslice.errors import InputError
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loop import Budget
 from thinslice.fit.scan import fit_scan
-from thinslice.fit.selfcheck import choose_held_out
+from thinslice.fit.selfcheck import check, choose_held_out
 from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import VIEWS, Model
@@ -88,3 +88,32 @@ def test_saved_weights_come_back(scan, tmp_path):
         Model.load(tmp_path / "bad.safetensors")
     assert caught.value.code == "MODEL-READ"
     assert torch.is_tensor(next(iter(again.state().values())))
+
+
+def test_a_trained_model_is_adapted_and_the_better_of_both_is_kept(scan):
+    thick, grid = scan
+    trained = _fit(scan, steps=120).model
+    adapted = fit_scan(
+        thick.hu, grid, pixel_mm=(2.0, 2.0), budget=Budget(None, 12), config=SMALL, seed=1, start=trained
+    )
+    before = {name: value.clone() for name, value in trained.state().items()}
+    assert adapted.check.psnr_db >= _check_of(trained, scan)
+    assert all(torch.equal(value, before[name]) for name, value in trained.state().items())
+    if adapted.kept == "scan":
+        assert adapted.model.facts["started_from"] == trained.digest
+        assert adapted.model.digest != trained.digest
+
+
+def _check_of(model, scan):
+    thick, grid = scan
+    held_out = choose_held_out(len(thick.hu))
+    return check(model, thick.hu, grid, held_out=held_out, pixel_mm=(2.0, 2.0), device=torch.device("cpu")).psnr_db
+
+
+def test_an_adaptation_that_spoils_the_model_is_thrown_away(scan):
+    thick, grid = scan
+    trained = _fit(scan, steps=120).model
+    wild = dataclasses.replace(SMALL, learning_rate=3.0, kernel_rate=3.0, adapt_rate=1.0)
+    fitted = fit_scan(thick.hu, grid, pixel_mm=(2.0, 2.0), budget=Budget(None, 6), config=wild, start=trained)
+    assert fitted.kept == "start"
+    assert fitted.model is trained

@@ -17,6 +17,7 @@ from thinslice.cli.demo import demo
 from thinslice.cli.enhance import enhance
 from thinslice.cli.evaluate import evaluate
 from thinslice.cli.inspect import inspect
+from thinslice.cli.train import train
 from thinslice.errors import ResourceError, ThinsliceError, UsageError
 
 INTERRUPTED = 130
@@ -41,7 +42,7 @@ def thinslice(context: typer.Context, version: options.Version = False) -> None:
         typer.echo(context.get_help())
 
 
-for command in (demo, inspect, enhance, evaluate):
+for command in (demo, inspect, enhance, evaluate, train):
     app.command()(command)
 
 

@@ -45,9 +45,14 @@ def enhance(
         typer.Option(metavar="box|gauss", help="Shape of the slice profile.", rich_help_panel=_METHOD),
     ] = "box",
     fit: Annotated[
-        Literal["auto", "scan", "none"],
-        typer.Option(metavar="auto|scan|none", help="What to fit to this scan.", rich_help_panel=_METHOD),
-    ] = "auto",
+        Literal["auto", "scan", "none"] | None,
+        typer.Option(
+            metavar="auto|scan|none",
+            help="Adapt the weights given to this scan, fit from nothing, or neither.",
+            show_default="auto; with --weights none",
+            rich_help_panel=_METHOD,
+        ),
+    ] = None,
     budget: Annotated[
         float, typer.Option(metavar="SECONDS", help="Wall time for fitting.", rich_help_panel=_METHOD)
     ] = 180.0,

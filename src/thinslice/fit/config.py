@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
@@ -19,7 +19,6 @@ class FitConfig:
         patch_width: pixels across a patch.
         fine_share: share of steps whose label spacing is drawn between the pixel and the output
             spacing; the others use the output spacing itself.
-        noise: of what thin slices are noisier than thick ones, the share that is added to labels.
         plane_share, context_share: shares of the budget for the in-plane network without and with
             neighbouring planes; what is left is for the axial network and mutual distillation.
         teacher: weight of the in-plane teacher beside the increments, where coronal and sagittal learn from them.
@@ -33,6 +32,7 @@ class FitConfig:
         gradient: weight of the squared error of the labels' derivative along z.
         learning_rate: of AdamW at its highest; in each phase it warms up and falls to zero.
         kernel_rate: the same of Muon, for the convolutions of the blocks.
+        adapt_rate: share of the learning rates that a trained model is adapted to a scan with.
         average: time constant, in steps, of the moving average of the weights.
     """
 
@@ -42,7 +42,6 @@ class FitConfig:
     patch_slices: int = 16
     patch_width: int = 64
     fine_share: float = 0.5
-    noise: float = 1.0
     plane_share: float = 0.35
     context_share: float = 0.55
     teacher: float = 0.5
@@ -56,4 +55,16 @@ class FitConfig:
     gradient: float = 0.0
     learning_rate: float = 2e-3
     kernel_rate: float = 0.02
+    adapt_rate: float = 0.2
     average: int = 200
+
+    def to_adapt(self, inplane: InplaneConfig, axial: AxialConfig) -> FitConfig:
+        """The same for a trained model of these sizes: slower, and only on what the scan itself labels."""
+        return replace(
+            self,
+            inplane=inplane,
+            axial=axial,
+            learners=(),
+            learning_rate=self.learning_rate * self.adapt_rate,
+            kernel_rate=self.kernel_rate * self.adapt_rate,
+        )

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from thinslice.fit import increments
+from thinslice.fit.average import Average
 from thinslice.fit.config import FitConfig
 from thinslice.fit.context import choose_blocks, contexts
 from thinslice.fit.loss import charbonnier, slope_along_z, squared
@@ -41,21 +42,6 @@ class Budget:
     steps: int | None = None
 
 
-class _Average:
-    """Moving average of a network's weights: the teacher, and what is kept in the end."""
-
-    def __init__(self, network: nn.Module, *, time_constant: int) -> None:
-        self.network = copy.deepcopy(network).requires_grad_(False)
-        self.source, self._time_constant, self._seen = network, time_constant, 0
-
-    def update(self) -> None:
-        """Take one more step into account; early steps weigh more, so that the start is forgotten."""
-        self._seen += 1
-        share = 1 / min(self._time_constant, self._seen / 2 + 1)
-        for mean, value in zip(self.network.parameters(), self.source.parameters(), strict=True):
-            mean.lerp_(value, share)
-
-
 class ScanFit:
     """The state of one fit.
 
@@ -67,6 +53,7 @@ class ScanFit:
         config: every choice.
         seed: of weights and draws.
         device: where to compute.
+        start: model to go on from, of the sizes that `config` names; from nothing where None.
     """
 
     def __init__(
@@ -79,10 +66,14 @@ class ScanFit:
         config: FitConfig,
         seed: int,
         device: torch.device,
+        start: Model | None = None,
     ) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.model = Model.new(config.inplane, config.axial)
+        if start is None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                self.model = Model.new(config.inplane, config.axial)
+        else:
+            self.model = replace(start, inplane=copy.deepcopy(start.inplane), axial=copy.deepcopy(start.axial))
         for network in (self.model.inplane, self.model.axial):
             network.to(device)
         self._grid, self._pixel_mm, self._config, self._device = grid, pixel_mm, config, device
@@ -128,7 +119,7 @@ class ScanFit:
     ) -> None:
         """Steps until `shares`, the share of the phase that is over, ends; planes get context from a share on."""
         optimiser = Optimiser(learners, self._config)
-        averages = [_Average(network, time_constant=self._config.average) for network in learners]
+        averages = [Average(network, time_constant=self._config.average) for network in learners]
         means: dict[str, Any] = {self._name(average.source): average.network for average in averages}
         self._teachers = replace(self.model, **means)
         recent: list[float] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,7 +25,9 @@ class FittedScan:
 
     Attributes:
         model: on the device it was fitted on.
-        check: the self-check; None where the scan is too short for one.
+        check: the self-check of that model; None where the scan is too short for one.
+        kept: "scan" where the fit is kept, "start" where the model that it started from did better in the self-check.
+        config: every choice of the fit, JSON-ready.
         curve: (phase, step, mean loss).
         steps: made in all.
         seconds: wall time, self-check included.
@@ -33,6 +35,8 @@ class FittedScan:
 
     model: Model
     check: SelfCheck | None
+    kept: Literal["scan", "start"]
+    config: dict[str, Any]
     curve: tuple[tuple[str, int, float], ...]
     steps: int
     seconds: float
@@ -53,9 +57,10 @@ def fit_scan(
     config: FitConfig | None = None,
     seed: int = 0,
     device: torch.device | None = None,
+    start: Model | None = None,
     on_progress: Callable[[str, float, float], None] = lambda stage, done, total: None,
 ) -> FittedScan:
-    """Fit a model to a scan, from nothing.
+    """Fit a model to a scan, from nothing or from a trained one.
 
     Args:
         acquired: (m, y, x) float32 HU, padding filled with air.
@@ -65,24 +70,39 @@ def fit_scan(
         config: every choice of the fit.
         seed: of weights and draws.
         device: where to compute; the CPU by default.
+        start: a trained model to adapt; kept as it is where the self-check prefers it.
         on_progress: called with ("fit", done, total).
     """
-    config, device, start = config or FitConfig(), device or torch.device("cpu"), time.monotonic()
+    config, device, began = config or FitConfig(), device or torch.device("cpu"), time.monotonic()
+    if start is not None:
+        config = config.to_adapt(start.inplane.config, start.axial.config)
     held_out = choose_held_out(len(acquired))
     seconds = budget.seconds and budget.seconds * (1 - _CHECK_SHARE)
-    fit = ScanFit(acquired, grid, pixel_mm=pixel_mm, held_out=held_out, config=config, seed=seed, device=device)
+    fit = ScanFit(
+        acquired, grid, pixel_mm=pixel_mm, held_out=held_out, config=config, seed=seed, device=device, start=start
+    )
     model = fit.run(Budget(seconds, budget.steps), on_progress=on_progress)
-    rest = (1 - config.axial_weight) / 2
-    model.fusion = {"axial": config.axial_weight, "coronal": rest, "sagittal": rest}
+    kept: Literal["scan", "start"] = "scan"
+    if start is None:
+        rest = (1 - config.axial_weight) / 2
+        model.fusion = {"axial": config.axial_weight, "coronal": rest, "sagittal": rest}
     checked = check(model, acquired, grid, held_out=held_out, pixel_mm=pixel_mm, device=device)
-    elapsed = time.monotonic() - start
-    model.facts = {
-        "fitted_to": "one scan",
-        "factor": grid.factor,
-        "thickness_over_spacing": grid.thickness_mm / grid.spacing_mm,
-        "profile": grid.profile,
-        "steps": fit.steps,
-        "seed": seed,
-        "config": asdict(config),
-    }
-    return FittedScan(model, checked, tuple(fit.curve), fit.steps, elapsed)
+    if start is not None and checked is not None:
+        for network in (start.inplane, start.axial):
+            network.to(device)
+        before = check(start, acquired, grid, held_out=held_out, pixel_mm=pixel_mm, device=device)
+        if before is not None and before.psnr_db > checked.psnr_db:
+            model, checked, kept = start, before, "start"
+    if kept == "scan":
+        model.facts = {
+            "fitted_to": "one scan",
+            "started_from": start and start.digest,
+            "factor": grid.factor,
+            "thickness_over_spacing": grid.thickness_mm / grid.spacing_mm,
+            "profile": grid.profile,
+            "steps": fit.steps,
+            "seed": seed,
+            "config": asdict(config),
+        }
+    elapsed = time.monotonic() - began
+    return FittedScan(model, checked, kept, asdict(config), tuple(fit.curve), fit.steps, elapsed)

@@ -23,7 +23,6 @@ from torch import Tensor
 from thinslice.fit.config import FitConfig
 from thinslice.networks.task import Task, make_task
 from thinslice.slice_profile import Profile, SliceGrid, plan_grid, slice_operator
-from thinslice.synthesis.noise import noise_hu
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,6 @@ class InplaneTeacher:
         random: np.random.Generator,
     ) -> None:
         self._slices, self._pixel_mm, self._grid, self._config, self._random = slices, pixel_mm, grid, config, random
-        self._noise_hu = noise_hu(slices) or 0.0
         self.context: list[Context] = []
 
     def draw(self) -> Patches:
@@ -101,25 +99,9 @@ class InplaneTeacher:
         pixels = min(length, int(np.ceil(offset + (n - 1) * step + aperture / 2 + 1)))
         cut = self._cut(sources, pixels, min(self._config.patch_width, across))
         labels = label_operator(pixels, n, step=step, aperture=aperture, offset=offset)
-        thin = torch.from_numpy(labels.astype(np.float32)) @ torch.from_numpy(cut) + self._noise(
-            (len(cut), n, cut.shape[3])
-        )
+        thin = torch.from_numpy(labels.astype(np.float32)) @ torch.from_numpy(cut)
         thick = torch.from_numpy(slice_operator(task.grid).toarray().astype(np.float32)) @ thin
         return Patches(self._with_planes(thick), thin[:, cut.shape[1] // 2], task)
-
-    def _noise(self, shape: tuple[int, int, int]) -> Tensor:
-        """What output slices have of noise and thick slices, as labels, lack: (b, 1, n, w) HU.
-
-        A slice f times thinner is sqrt(f) noisier. The noise is independent from slice to slice, and
-        across it is smooth, as the reconstruction kernel makes it.
-        """
-        ratio = self._grid.thickness_mm / self._grid.output_spacing_mm
-        if ratio <= 1 or not self._noise_hu:
-            return torch.zeros(())
-        deviation = self._config.noise * self._noise_hu * (ratio - 1) ** 0.5
-        white = self._random.normal(0, deviation, shape).astype(np.float32)
-        smooth = (white + np.roll(white, 1, axis=2) + np.roll(white, -1, axis=2)) / 3**0.5
-        return torch.from_numpy(smooth)[:, None]
 
     def _label_step(self, length: int, *, pixel_mm: float) -> float:
         """Label spacing in pixels, such that at least six acquired rows fit into an image."""

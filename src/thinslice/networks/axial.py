@@ -55,9 +55,13 @@ class AxialNetwork(nn.Module):
 
     def restore(self, stack: Tensor, task: Task) -> Tensor:
         """Output slices in HU, consistent with the acquired ones: (m, y, x) to (n, y, x)."""
-        slices = torch.stack([stack[around(interval, len(stack))] for interval in range(len(stack) + 1)])
-        residual = self(slices, task.where, task.condition)
+        residual = self(intervals(stack), task.where, task.condition)
         return torch.einsum("nm,myx->nyx", task.base, stack) + torch.einsum("ij,jyx->iyx", task.free, residual)
+
+
+def intervals(stack: Tensor) -> Tensor:
+    """The slices around every interval of a stack: (m, y, x) to (m + 1, SLICES, y, x)."""
+    return torch.stack([stack[around(interval, len(stack))] for interval in range(len(stack) + 1)])
 
 
 def around(interval: int, slices: int) -> list[int]:

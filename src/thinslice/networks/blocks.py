@@ -10,6 +10,7 @@ from thinslice.networks.task import CONDITIONS
 
 HU_SCALE = 500.0  # HU in one unit of the networks
 HU_RANGE = (-1024.0, 3071.0)  # what the networks are shown; the base keeps values beyond
+TOLD = 16  # features made of a task's condition
 
 
 def activate(x: Tensor) -> Tensor:
@@ -18,19 +19,25 @@ def activate(x: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """x + conv(activate(conv(x) + shift(condition))); the second convolution and the shift start at zero."""
+    """x + conv(activate(scale * conv(x) + shift)); scale and shift follow from the task.
+
+    The second convolution, the shift and what the scale adds to 1 start at zero.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        self.shift = nn.Linear(CONDITIONS, channels, bias=False)
+        self.modulate = nn.Linear(TOLD, 2 * channels, bias=False)
         nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.shift.weight)
+        nn.init.zeros_(self.modulate.weight)
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """(b, c, h, w) and (CONDITIONS,) to (b, c, h, w)."""
-        return x + self.second(activate(self.first(x) + self.shift(condition)[None, :, None, None]))
+    def forward(self, x: Tensor, told: Tensor) -> Tensor:
+        """(b, c, h, w) and (TOLD,) to (b, c, h, w)."""
+        scale, shift = self.modulate(told).float().chunk(2)
+        # Into the kernel and its bias: a pass over all features would cost more than the sum is worth.
+        weight = self.first.weight * (1 + scale)[:, None, None, None]
+        return x + self.second(activate(nn.functional.conv2d(x, weight, self.first.bias + shift, padding=1)))
 
 
 class Body(nn.Module):
@@ -43,6 +50,7 @@ class Body(nn.Module):
     def __init__(self, inputs: int, channels: int, outputs: int, *, blocks: int, last: tuple[int, int]) -> None:
         super().__init__()
         self.enter = nn.Conv2d(inputs, channels, 3, padding=1)
+        self.tell = nn.Linear(CONDITIONS, TOLD)
         self.blocks = nn.ModuleList(Block(channels) for _ in range(blocks))
         self.leave = nn.Conv2d(channels, outputs, last, padding=1)
         nn.init.zeros_(self.leave.weight)
@@ -52,7 +60,8 @@ class Body(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """(b, inputs, h, w) to (b, outputs, h', w) float32; h' = h + 1 where the last kernel is 2 high."""
         x = activate(self.enter(x.contiguous(memory_format=torch.channels_last)))
+        told = nn.functional.silu(self.tell(condition))
         with arithmetic(x.device):
             for block in self.blocks:
-                x = block(x, condition)
+                x = block(x, told)
             return self.leave(activate(x)).float()

@@ -21,7 +21,7 @@ from thinslice.networks.task import condition
 from thinslice.networks.unfold import Unfolding, unfolding
 from thinslice.slice_profile import SliceGrid
 
-_PIXELS = 2**18  # acquired pixels in a batch: 48 float32 channels of them are 50 MB
+_PIXELS = 2**15  # acquired pixels in a batch: features of a layer stay in the cache
 
 Progress = Callable[[float, float], None]
 

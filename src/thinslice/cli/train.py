@@ -1,0 +1,81 @@
+"""`thinslice train`: weights from many scans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thinslice.cli import options
+from thinslice.cli.options import with_common_options
+from thinslice.cli.terminal import Terminal
+from thinslice.errors import UsageError
+
+
+@with_common_options
+def train(
+    terminal: Terminal,
+    more: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help="More scans.")] = None,
+    source: Annotated[
+        list[Path] | None,
+        typer.Option("-i", "--input", metavar="PATH...", help="Scans, thick or thin: files or DICOM folders."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Weights, as safetensors.")
+    ] = None,
+    validate: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="A scan to measure on and not to learn from; may be repeated."),
+    ] = None,
+    iterations: Annotated[int, typer.Option(min=1, metavar="N", help="Steps in all.")] = 20_000,
+    channels: Annotated[
+        int, typer.Option(min=8, metavar="N", help="Features of the coronal and sagittal network.")
+    ] = 64,
+    blocks: Annotated[int, typer.Option(min=1, metavar="N", help="Its residual blocks.")] = 5,
+    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Patches of a draw; a step takes two draws.")] = 16,
+    memory: Annotated[float, typer.Option(metavar="GB", help="What scans may take together.")] = 4.0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed.")] = 0,
+    axis: options.Axis = None,
+) -> None:
+    """Train weights on many scans, thick or thin.
+
+    A run that is cut off goes on from its last checkpoint (FILE.checkpoint): give the same command
+    again. Under torchrun, the draws of a step are shared among the processes.
+
+    [dim]Example:[/dim]
+
+      thinslice train -i a.nii.gz b.nii.gz dicom_folder -o weights.safetensors
+    """
+    paths = [*(source or []), *(more or [])]
+    if not paths:
+        raise UsageError("USE-INPUT", "no scan is given; name scans with -i")
+    if output is None:
+        raise UsageError("USE-OUTPUT", "no output is given; name a file with -o")
+    terminal.refuse_existing(output)
+
+    from thinslice import scan
+    from thinslice.fit.config import FitConfig
+    from thinslice.networks.inplane import InplaneConfig
+    from thinslice.train import ScanPool, TrainConfig, train_processes
+
+    fit = FitConfig(inplane=InplaneConfig(channels, blocks), batch=batch, average=1000)
+    config = TrainConfig(fit=fit, iterations=iterations)
+
+    def pool(files: list[Path]) -> ScanPool:
+        return ScanPool(files, read=lambda path: scan.read(path, axis=axis), memory_bytes=int(memory * 1e9))
+
+    with terminal.progress() as on_progress:
+        model = train_processes(
+            pool(paths),
+            config=config,
+            seed=seed,
+            validation=[pool([path])[0] for path in validate or []],
+            checkpoint=output.with_name(output.name + ".checkpoint"),
+            threads=terminal.threads,
+            on_progress=on_progress,
+        )
+    if model is not None:
+        model.save(output, overwrite=terminal.overwrite)
+        output.with_name(output.name + ".checkpoint").unlink(missing_ok=True)
+        terminal.say(f"{output.name}: {config.iterations} steps on {len(paths)} scans")

@@ -1,0 +1,37 @@
+"""The moving average of a network's weights: the teacher, and what is kept in the end."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from torch import nn
+
+
+class Average:
+    """Moving average of a network's weights.
+
+    Args:
+        network: what learns.
+        time_constant: in steps; early steps weigh more, so that the start is forgotten.
+    """
+
+    def __init__(self, network: nn.Module, *, time_constant: int) -> None:
+        self.network = copy.deepcopy(network).requires_grad_(False)
+        self.source, self._time_constant, self._seen = network, time_constant, 0
+
+    def update(self) -> None:
+        """Take one more step into account."""
+        self._seen += 1
+        share = 1 / min(self._time_constant, self._seen / 2 + 1)
+        for mean, value in zip(self.network.parameters(), self.source.parameters(), strict=True):
+            mean.lerp_(value, share)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` takes."""
+        return {"network": self.network.state_dict(), "seen": self._seen}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.network.load_state_dict(state["network"])
+        self._seen = state["seen"]

@@ -1,0 +1,240 @@
+"""Training on many scans, on one process or several, with checkpoints.
+
+A step takes `groups` draws for the network of the coronal and the sagittal view and as many for the
+axial one. What is drawn depends on seed, step and group alone: a run that was cut off goes on as if
+nothing had happened, and processes that share the groups of a step take the step that one would.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from thinslice.errors import InputError, UsageError
+from thinslice.fit.average import Average
+from thinslice.fit.config import FitConfig
+from thinslice.fit.loss import charbonnier, squared
+from thinslice.fit.optimiser import Optimiser
+from thinslice.networks.axial import AxialConfig, intervals
+from thinslice.networks.inplane import InplaneConfig
+from thinslice.networks.model import Model
+from thinslice.output import whole_file
+from thinslice.train.pairs import axial_pairs, inplane_pairs
+from thinslice.train.scans import ScanPool, TrainingScan
+
+Progress = Callable[[str, float, float], None]
+_log = logging.getLogger("thinslice.train")
+_FLOOR = (2.0 / 500.0) ** 2  # of a batch's error under interpolation: an empty batch must not count without bound
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How weights are trained on many scans.
+
+    Attributes:
+        fit: sizes of networks and patches, losses and learning rates; `batch` patches a group.
+        iterations: steps in all.
+        groups: draws of each network a step, each with a scan and a task of its own.
+        axial_every: steps from one in which the axial network learns to the next.
+        validate_every: steps from one point of the validation curve to the next.
+        validation_draws: batches of a point of the curve, the same ones at every point.
+        checkpoint_s: seconds from one checkpoint to the next.
+        memory_bytes: what training scans may take together.
+    """
+
+    fit: FitConfig = field(
+        default_factory=lambda: FitConfig(
+            inplane=InplaneConfig(64, 5), axial=AxialConfig(48, 4), batch=16, average=1000
+        )
+    )
+    iterations: int = 20_000
+    groups: int = 2
+    axial_every: int = 2
+    validate_every: int = 500
+    validation_draws: int = 40
+    checkpoint_s: float = 120.0
+    memory_bytes: int = 4_000_000_000
+
+
+class _Training:
+    """Networks, their averages and optimiser, and how far they are."""
+
+    def __init__(self, config: TrainConfig, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.model = Model.new(config.fit.inplane, config.fit.axial)
+        networks: list[nn.Module] = [self.model.inplane, self.model.axial]
+        self.optimisers = {
+            name: Optimiser([network], config.fit) for name, network in zip(("inplane", "axial"), networks, strict=True)
+        }
+        self.averages = {
+            name: Average(network, time_constant=config.fit.average)
+            for name, network in zip(("inplane", "axial"), networks, strict=True)
+        }
+        self.step, self.seconds, self.curve = 0, 0.0, list[dict[str, float]]()
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "networks": {"inplane": self.model.inplane.state_dict(), "axial": self.model.axial.state_dict()},
+            "averages": {name: average.state_dict() for name, average in self.averages.items()},
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+            "step": self.step,
+            "seconds": self.seconds,
+            "curve": self.curve,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.model.inplane.load_state_dict(state["networks"]["inplane"])
+        self.model.axial.load_state_dict(state["networks"]["axial"])
+        for name in ("inplane", "axial"):
+            self.averages[name].load_state_dict(state["averages"][name])
+            self.optimisers[name].load_state_dict(state["optimisers"][name])
+        self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
+
+    def averaged(self) -> Model:
+        parts: dict[str, Any] = {name: average.network for name, average in self.averages.items()}
+        return replace(self.model, **parts)
+
+
+def train(
+    pool: ScanPool,
+    *,
+    config: TrainConfig | None = None,
+    seed: int = 0,
+    validation: Sequence[TrainingScan] = (),
+    checkpoint: Path | None = None,
+    on_progress: Progress = lambda stage, done, total: None,
+) -> Model:
+    """Train a model on many scans.
+
+    Args:
+        pool: the scans.
+        config: every choice.
+        seed: of weights and draws.
+        validation: scans that the curve is measured on; nothing is learned from them.
+        checkpoint: file that a run is continued from where it exists, and kept in while it lasts.
+        on_progress: called with ("train", step, steps).
+
+    Returns:
+        The averaged weights, with the validation curve among their facts.
+
+    Raises:
+        InputError: TRAIN-CHECKPOINT where the checkpoint is not of this configuration.
+        UsageError: USE-GROUPS where the groups of a step cannot be shared evenly among processes.
+    """
+    config = config or TrainConfig()
+    rank, processes = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
+    if config.groups % processes:
+        raise UsageError("USE-GROUPS", f"{config.groups} groups cannot be shared evenly by {processes} processes")
+    run = _Training(config, seed)
+    if checkpoint is not None and checkpoint.exists():
+        run.load(_read(checkpoint, config, seed))
+    wrap = DistributedDataParallel if processes > 1 else (lambda network: network)
+    learning = {"inplane": wrap(run.model.inplane), "axial": wrap(run.model.axial)}
+    began, saved = time.monotonic() - run.seconds, time.monotonic()
+    while run.step < config.iterations:
+        on_progress("train", run.step, config.iterations)
+        mine = range(rank, config.groups, processes)
+        for name in ("inplane", "axial") if run.step % config.axial_every == 0 else ("inplane",):
+            losses = [_loss(name, learning[name], pool, config, seed, run.step, group) for group in mine]
+            run.optimisers[name].step(torch.stack(losses).mean(), share=run.step / config.iterations)
+            run.averages[name].update()
+        run.step += 1
+        run.seconds = time.monotonic() - began
+        if run.step % config.validate_every == 0 or run.step == config.iterations:
+            point = {"step": run.step, "seconds": run.seconds} | _validate(run.averaged(), validation, config)
+            run.curve.append(point)
+            _log.info("%s", " ".join(f"{key} {value:.3f}" for key, value in point.items()))
+        if checkpoint is not None and rank == 0 and time.monotonic() - saved > config.checkpoint_s:
+            _write(checkpoint, run, config, seed)
+            saved = time.monotonic()
+    on_progress("train", 1, 1)
+    model = run.averaged()
+    rest = (1 - config.fit.axial_weight) / 2
+    model.fusion = {"axial": config.fit.axial_weight, "coronal": rest, "sagittal": rest}
+    model.facts = {
+        "trained_on": f"{len(pool)} scans",
+        "steps": run.step,
+        "seconds": round(run.seconds),
+        "seed": seed,
+        "config": asdict(config),
+        "curve": run.curve,
+    }
+    return model
+
+
+def _loss(
+    name: str, network: nn.Module, pool: ScanPool, config: TrainConfig, seed: int, step: int, group: int
+) -> Tensor:
+    """Of one draw, over the loss of the interpolation that the network adds to: every task counts alike."""
+    random = np.random.default_rng([seed, step, group, name == "axial"])
+    distance = charbonnier if step < config.fit.robust_share * config.iterations else squared
+    while True:
+        scan = pool[int(random.integers(len(pool)))]
+        result = _restore(name, network, scan, random, config.fit)
+        if result is not None:
+            restored, base, truth = result
+            return distance(restored, truth) / (distance(base, truth).detach() + _FLOOR)
+
+
+def _restore(
+    name: str, network: nn.Module, scan: TrainingScan, random: np.random.Generator, config: FitConfig
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """(restored, interpolated, truth) of a draw from a scan; None where the scan has none for this network."""
+    if name == "inplane":
+        pairs = inplane_pairs(scan, random, config)
+        base = pairs.task.base @ pairs.thick[:, config.inplane.neighbours]
+        residual = network(pairs.thick, pairs.task.where, pairs.task.condition)
+        return base + pairs.task.free @ residual, base, pairs.truth
+    drawn = axial_pairs(scan, random)
+    if drawn is None:
+        return None
+    thick, thin, task = drawn
+    base = torch.einsum("nm,myx->nyx", task.base, thick)
+    residual = network(intervals(thick), task.where, task.condition)
+    return base + torch.einsum("ij,jyx->iyx", task.free, residual), base, thin
+
+
+def _validate(model: Model, scans: Sequence[TrainingScan], config: TrainConfig) -> dict[str, float]:
+    """Mean gain over interpolation in dB, of either network; nothing without scans."""
+    gains: dict[str, float] = {}
+    with torch.inference_mode():
+        for name, network in (("inplane", model.inplane), ("axial", model.axial)) if scans else ():
+            values = []
+            for draw in range(config.validation_draws):
+                random = np.random.default_rng([draw, name == "axial"])
+                result = _restore(name, network, scans[draw % len(scans)], random, config.fit)
+                if result is not None:
+                    restored, base, truth = result
+                    values.append(10 * float(torch.log10((base - truth).square().mean() + 1e-3))
+                                  - 10 * float(torch.log10((restored - truth).square().mean() + 1e-3)))  # fmt: skip
+            gains[f"gain_{name}_db"] = float(np.mean(values)) if values else float("nan")
+    return gains
+
+
+def _write(path: Path, run: _Training, config: TrainConfig, seed: int) -> None:
+    with whole_file(path, overwrite=True) as temporary:
+        torch.save({"config": _described(config, seed), "state": run.state()}, temporary)
+
+
+def _read(path: Path, config: TrainConfig, seed: int) -> dict[str, Any]:
+    try:
+        saved = torch.load(path, weights_only=True)
+        state, about = saved["state"], saved["config"]
+    except Exception as error:
+        raise InputError("TRAIN-CHECKPOINT", f"{path.name} is no checkpoint: {type(error).__name__}") from error
+    if about != _described(config, seed):
+        raise InputError("TRAIN-CHECKPOINT", f"{path.name} is of other settings; remove it or name another output")
+    return dict(state)
+
+
+def _described(config: TrainConfig, seed: int) -> str:
+    return repr((config, seed))

@@ -1,0 +1,114 @@
+"""Training on many scans: it learns, goes on where it was cut off, and may be shared among processes."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from thinslice import files
+from thinslice.errors import InputError, UsageError
+from thinslice.fit.config import FitConfig
+from thinslice.networks.axial import AxialConfig
+from thinslice.networks.inplane import InplaneConfig
+from thinslice.networks.model import Model
+from thinslice.phantom import make_phantom, thicken
+from thinslice.train import ScanPool, TrainConfig, train
+
+SMALL = TrainConfig(
+    fit=FitConfig(InplaneConfig(16, 1), AxialConfig(16, 1), batch=4, patch_slices=8, patch_width=32, average=20),
+    iterations=60,
+    validate_every=60,
+    validation_draws=8,
+)
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory) -> list[Path]:
+    """A thin scan and a thick one."""
+    folder = tmp_path_factory.mktemp("scans")
+    thin = make_phantom(shape=(48, 64, 64), spacing_mm=(1.5, 1.5, 1.5), seed=1).volume
+    thick, _ = thicken(make_phantom(shape=(64, 64, 64), spacing_mm=(1.25, 1.5, 1.5), seed=2).volume, 5.0)
+    for name, volume in (("thin", thin), ("thick", thick)):
+        files.write(volume, folder / f"{name}.nii.gz")
+    return [folder / "thin.nii.gz", folder / "thick.nii.gz"]
+
+
+def _pool(scans, memory_bytes=10**9):
+    return ScanPool(scans, read=lambda path: files.read(path, axis="z"), memory_bytes=memory_bytes)
+
+
+def _weights(model: Model) -> torch.Tensor:
+    return torch.cat([value.flatten() for _, value in sorted(model.state().items())])
+
+
+def test_both_networks_learn_to_beat_interpolation(scans):
+    pool = _pool(scans)
+    model = train(pool, config=SMALL, validation=[pool[0]])
+    point = model.facts["curve"][-1]
+    assert point["step"] == 60
+    assert point["gain_inplane_db"] > 0.1
+    assert point["gain_axial_db"] > 0.0
+
+
+class _CutOffError(Exception):
+    """Stands for whatever ends a run."""
+
+
+def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(scans, tmp_path):
+    config = replace(SMALL, iterations=12, checkpoint_s=0.0)
+    whole = train(_pool(scans), config=config, seed=3)
+
+    def stop_at_eight(stage, done, total):
+        if done == 8:
+            raise _CutOffError
+
+    checkpoint = tmp_path / "weights.checkpoint"
+    with pytest.raises(_CutOffError):
+        train(_pool(scans), config=config, seed=3, checkpoint=checkpoint, on_progress=stop_at_eight)
+    resumed = train(_pool(scans), config=config, seed=3, checkpoint=checkpoint)
+    assert torch.equal(_weights(whole), _weights(resumed))
+
+
+def test_a_checkpoint_of_other_settings_is_refused(scans, tmp_path):
+    checkpoint = tmp_path / "weights.checkpoint"
+    config = replace(SMALL, iterations=2, checkpoint_s=0.0)
+    train(_pool(scans), config=config, checkpoint=checkpoint)
+    with pytest.raises(InputError, match="other settings"):
+        train(_pool(scans), config=config, seed=1, checkpoint=checkpoint)
+    checkpoint.write_bytes(b"no checkpoint")
+    with pytest.raises(InputError, match="no checkpoint"):
+        train(_pool(scans), config=config, checkpoint=checkpoint)
+
+
+def test_two_processes_take_the_steps_that_one_takes(scans, tmp_path):
+    program = str(Path(sys.executable).with_name("thinslice"))
+    options = ["train", "-i", *map(str, scans), "--axis", "z", "--iterations", "3", "--channels", "16",
+               "--blocks", "1", "--batch", "2", "--threads", "1", "--validate", str(scans[0]), "-q"]  # fmt: skip
+    alone, shared = tmp_path / "alone.safetensors", tmp_path / "shared.safetensors"
+    subprocess.run([program, *options, "-o", str(alone)], check=True, capture_output=True, text=True)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
+    subprocess.run([*torchrun, program, *options, "-o", str(shared)], check=True, capture_output=True, text=True)
+    one, two = Model.load(alone), Model.load(shared)
+    gains = [model.facts["curve"][-1]["gain_inplane_db"] for model in (one, two)]
+    assert gains[0] == pytest.approx(gains[1], abs=1e-3)
+    assert torch.allclose(_weights(one), _weights(two), atol=2e-3)
+
+
+def test_groups_that_processes_cannot_share_are_refused(scans, monkeypatch):
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.get_rank", lambda: 0)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 3)
+    with pytest.raises(UsageError, match="3 processes"):
+        train(_pool(scans), config=SMALL)
+
+
+def test_scans_leave_when_memory_is_spent(scans):
+    read = []
+    pool = ScanPool(scans, read=lambda path: (read.append(path.name), files.read(path, axis="z"))[1], memory_bytes=1)
+    for number in (0, 0, 1, 0):
+        assert pool[number].hu.dtype == np.int16
+    assert read == ["thin.nii.gz", "thick.nii.gz", "thin.nii.gz"]

@@ -198,9 +198,8 @@ def decode(
     shape = (len(slices), *slices[0].shape)
     hu = np.empty(shape, np.float32)
     padding: np.ndarray | None = None
-    reader = PixelReader()
-    for index, image in enumerate(slices):
-        stored = reader.stored_values(image)
+    for index, stored in enumerate(PixelReader().all_stored_values(slices)):
+        image = slices[index]
         slope, intercept = rescale or rescale_of(image)
         hu[index] = stored * slope + intercept
         for mask in (declared_padding(image, stored), border_void(hu[index])):

@@ -21,7 +21,7 @@ from thinslice.volume import Volume
 _LOST_AND_SAID = {"DCM-LOCALIZER", "DCM-DUP"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Image:
     """An image as its header states it; `hu` is None where pixels are compressed."""
 
@@ -57,20 +57,27 @@ def _image(ds: Dataset, frame: int) -> Image:
     holders = [ds]
     if "PerFrameFunctionalGroupsSequence" in ds:
         groups = [ds.PerFrameFunctionalGroupsSequence[frame], *ds.get("SharedFunctionalGroupsSequence", [])[:1]]
-        holders = [sequence.value[0] for group in groups for sequence in group if sequence.VR == "SQ" and sequence.value]
+        holders = [
+            sequence.value[0] for group in groups for sequence in group if sequence.VR == "SQ" and sequence.value
+        ]
         holders.append(ds)
 
     def value(keyword: str, count: int = 1) -> np.ndarray:
         holder = next(holder for holder in holders if keyword in holder)
         element = holder[keyword].value
-        numbers = np.array([float(v) for v in (element if isinstance(element, (list, pydicom.multival.MultiValue)) else [element])])
+        numbers = np.array(
+            [float(v) for v in (element if isinstance(element, (list, pydicom.multival.MultiValue)) else [element])]
+        )
         assert len(numbers) == count or (count == 1 and len(numbers) >= 1)
         assert np.isfinite(numbers).all()
         return numbers[:count]
 
     rows, columns = int(ds.Rows), int(ds.Columns)
     hu = None
-    if not ds.file_meta.get("TransferSyntaxUID", "1.2.840.10008.1.2").startswith("1.2.840.10008.1.2.4") and "1.2.840.10008.1.2.5" != ds.file_meta.get("TransferSyntaxUID"):
+    if (
+        not ds.file_meta.get("TransferSyntaxUID", "1.2.840.10008.1.2").startswith("1.2.840.10008.1.2.4")
+        and ds.file_meta.get("TransferSyntaxUID") != "1.2.840.10008.1.2.5"
+    ):
         order = ">" if ds.file_meta.get("TransferSyntaxUID") == "1.2.840.10008.1.2.2" else "<"
         bits, allocated = int(value("BitsStored")[0]), int(value("BitsAllocated")[0])
         stored = np.frombuffer(ds.PixelData, f"{order}u{allocated // 8}")[frame * rows * columns :][: rows * columns]
@@ -79,7 +86,11 @@ def _image(ds: Dataset, frame: int) -> Image:
             stored = np.where(stored >> (bits - 1), stored - (1 << bits), stored)
         hu = stored * value("RescaleSlope")[0] + value("RescaleIntercept")[0]
     return Image(
-        value("ImagePositionPatient", 3), value("ImageOrientationPatient", 6), value("PixelSpacing", 2), (rows, columns), hu
+        value("ImagePositionPatient", 3),
+        value("ImageOrientationPatient", 6),
+        value("PixelSpacing", 2),
+        (rows, columns),
+        hu,
     )
 
 
@@ -111,7 +122,10 @@ def _differs(image: Image, position: np.ndarray, lps: np.ndarray, hu: np.ndarray
     normal = np.cross(image.orientation[:3], image.orientation[3:])
     if not abs((image.position - position) @ normal) <= 0.11:
         return f"position off by {abs((image.position - position) @ normal):.3f} mm along the normal"
-    for column, direction, spacing in ((0, image.orientation[:3], image.spacing[1]), (1, image.orientation[3:], image.spacing[0])):
+    for column, direction, spacing in (
+        (0, image.orientation[:3], image.spacing[1]),
+        (1, image.orientation[3:], image.spacing[0]),
+    ):
         if not np.abs(lps[:3, column] / spacing - direction).max() <= 3e-3:
             return f"step {column} is {lps[:3, column]}, not {direction * spacing}"
     if image.hu is not None and not np.allclose(hu, image.hu, rtol=1e-6, atol=1e-3):

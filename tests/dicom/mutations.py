@@ -27,7 +27,6 @@ from pydicom.tag import Tag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     RLELossless,
 )
@@ -39,16 +38,24 @@ from thinslice.volume import Volume
 
 Files = dict[str, bytes]
 TEXTS = [
-    *(b"", b" ", b"\0", b"abc", b"nan", b"inf", b"-inf", b"0", b"-0", b"-1", b"1", b"1e400", b"1e-320", b"1e300", b"1e9"),
-    *(b"1,5", b"1\\2", b"\\", b"1\\2\\3\\4\\5\\6\\7", b"0x10", b"1_000", b" 5 ", b"5\n", b"\xff\xfe\x80", b"\x1b$B", b"../../x"),
-    *(b"9" * 70, b"0." + b"0" * 40 + b"1", b"A" * 100_000, b"1\\" * 20_000, b"DERIVED\\SECONDARY\\LOCALIZER", b"YES", b"HU", b"US"),
-]  # fmt: skip
+    *(b"", b" ", b"\0", b"abc", b"nan", b"inf", b"-inf", b"0", b"-0", b"-1", b"1", b"1e400", b"1e-320", b"1e300"),
+    *(b"1e9", b"1,5", b"1\\2", b"\\", b"1\\2\\3\\4\\5\\6\\7", b"0x10", b"1_000", b" 5 ", b"5\n", b"\xff\xfe\x80"),
+    *(b"\x1b$B", b"../../x", b"9" * 70, b"0." + b"0" * 40 + b"1", b"A" * 100_000, b"1\\" * 20_000),
+    *(b"DERIVED\\SECONDARY\\LOCALIZER", b"YES", b"HU", b"US"),
+]
 BINARIES = [b"", *(struct.pack("<H", value) for value in (0, 1, 2, 8, 12, 16, 20, 24, 32, 4095, 32768, 65535)), b"\1"]
 BINARIES += [struct.pack("<HH", 24, 20), bytes(50_000), struct.pack("<d", float("nan")), struct.pack("<d", 1e308)]
 VRS = ["UN", "US", "SS", "DS", "IS", "FD", "OB", "LT", "AT", "SQ", "ZZ", "UL"]
 _CHANGES: list[Callable[[float], float]] = [
     *(lambda v: -v, lambda v: 2 * v, lambda v: v + 1, lambda v: v + 0.001, lambda v: v + 0.2),
-    *(lambda v: v * 1.00001, lambda v: v * 1.01, lambda v: 0.0, lambda v: 1.0, lambda v: float("nan"), lambda v: v * 1e6),
+    *(
+        lambda v: v * 1.00001,
+        lambda v: v * 1.01,
+        lambda v: 0.0,
+        lambda v: 1.0,
+        lambda v: float("nan"),
+        lambda v: v * 1e6,
+    ),
 ]
 
 
@@ -146,7 +153,9 @@ def damaged_bytes(data: bytes, rng: random.Random, *, header: int) -> tuple[str,
     spoilt = bytearray(data)
     until = min(len(data), header) if rng.random() < 0.7 else len(data)
     place = rng.randrange(until)
-    way = rng.choice(["flip", "flip", "change", "change", "several", "delete", "insert", "zero", "ones", "cut", "repeat", "digit"])
+    way = rng.choice(
+        ["flip", "flip", "change", "change", "several", "delete", "insert", "zero", "ones", "cut", "repeat", "digit"]
+    )
     if way == "flip":
         spoilt[place] ^= 1 << rng.randrange(8)
     elif way == "change":
@@ -162,7 +171,7 @@ def damaged_bytes(data: bytes, rng: random.Random, *, header: int) -> tuple[str,
         length = rng.choice([1, 4, 16])
         spoilt[place : place + length] = bytes([0 if way == "zero" else 255]) * len(spoilt[place : place + length])
     elif way == "cut":
-        del spoilt[rng.randrange(len(data)) :]
+        del spoilt[place:]
     elif way == "repeat":
         spoilt[place:place] = spoilt[max(0, place - rng.choice([4, 30, 300])) : place]
     else:
@@ -204,11 +213,32 @@ def _change(keyword: str, rng: random.Random) -> tuple[Callable[[Dataset], None]
     """A way to damage an attribute of a data set, and its name."""
     tag = Tag(tag_for_keyword(keyword))
     vr = dictionary_VR(tag).split(" ")[0]
-    way = rng.choice(["delete", "repeat", "text", "text", "binary", "binary", "vr", "number", "number", "number", "number"])
+    way = rng.choice(
+        ["delete", "repeat", "text", "text", "binary", "binary", "vr", "number", "number", "number", "number"]
+    )
 
     def put(ds: Dataset, as_vr: str, value: bytes) -> None:
         value += b" " * (len(value) % 2) if rng.random() < 0.9 else b""
-        if as_vr in ("US", "SS", "DS", "IS", "AT", "UI", "CS", "SH", "LO", "PN", "DA", "TM", "FD", "UL", "AS", "ST", "LT", "SL"):
+        if as_vr in (
+            "US",
+            "SS",
+            "DS",
+            "IS",
+            "AT",
+            "UI",
+            "CS",
+            "SH",
+            "LO",
+            "PN",
+            "DA",
+            "TM",
+            "FD",
+            "UL",
+            "AS",
+            "ST",
+            "LT",
+            "SL",
+        ):
             value = value[:65534]
         ds[tag] = RawDataElement(tag, as_vr, len(value), value, 0, False, True)
 
@@ -221,7 +251,9 @@ def _change(keyword: str, rng: random.Random) -> tuple[Callable[[Dataset], None]
         return (lambda ds: put(ds, "UN" if vr == "SQ" else vr, value)), f"{way} {value[:20]!r}"
     if way == "vr":
         as_vr, value = rng.choice(VRS), rng.choice([None, *TEXTS, *BINARIES])
-        return (lambda ds: put(ds, as_vr, _bytes_of(ds, tag) if value is None else value)), f"vr {as_vr} {str(value)[:20]}"
+        return (
+            lambda ds: put(ds, as_vr, _bytes_of(ds, tag) if value is None else value)
+        ), f"vr {as_vr} {str(value)[:20]}"
     index, amount = rng.randrange(6), rng.choice(_CHANGES)
 
     def alter(ds: Dataset) -> None:

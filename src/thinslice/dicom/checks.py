@@ -12,6 +12,7 @@ from thinslice.dicom.slices import Slice
 
 LOSSY_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in ("50", "51", "53", "55", "81", "91", "203"))
 """Syntaxes that may lose data. 91 and 203 (JPEG 2000, HTJ2K) allow both: lossy there unless the header denies it."""
+_LEAST_SLOPE, _MOST_SLOPE, _MOST_INTERCEPT = 1e-6, 1e6, 1e9  # beyond, HU are none, or no float32
 _EITHER = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in ("91", "203"))
 
 
@@ -180,11 +181,12 @@ def _check_rescale(image: Slice, findings: Findings) -> None:
         findings.refuse("DCM-LUT", "a modality look-up table is not supported; export with rescale slope and intercept")
         return
     slope, intercept = attributes.number("RescaleSlope"), attributes.number("RescaleIntercept")
-    if slope is None or intercept is None or not np.isfinite([slope, intercept]).all() or slope == 0:
+    sound = slope is not None and intercept is not None and _LEAST_SLOPE <= abs(slope) <= _MOST_SLOPE
+    if not (sound and abs(intercept or 0.0) <= _MOST_INTERCEPT):  # NaN is neither
         shown = ", ".join(_shown(attributes.text(keyword)) for keyword in ("RescaleSlope", "RescaleIntercept"))
         findings.refuse(
             "DCM-RESCALE",
-            f"rescale slope and intercept ({shown}) are missing, zero or no numbers; give them with --rescale S,I",
+            f"rescale slope and intercept ({shown}) are missing, zero, absurd or no numbers; give --rescale S,I",
         )
 
 

@@ -43,6 +43,27 @@ def only_ct(slices: Sequence[Slice], files: int) -> list[Slice]:
     return ct
 
 
+def refuse_strangers(images: Sequence[Slice], ct: Sequence[Slice]) -> None:
+    """Refuse images that lie among the CT slices of a series and are no CT by their header.
+
+    A series has one modality (PS3.3 A.1.2.3): such an image is a slice with a damaged header, and leaving it out
+    would lose it without a word where it is the first or the last.
+
+    Raises:
+        InputError: DCM-NOTCT.
+    """
+    ours = {id(image) for image in ct}
+    places = {(image.attributes.text("SeriesInstanceUID"), image.shape) for image in ct}
+    for image in images:
+        place = (image.attributes.text("SeriesInstanceUID"), image.shape)
+        if id(image) not in ours and place in places and image.attributes.has("ImagePositionPatient"):
+            raise refusal(
+                "DCM-NOTCT",
+                f"{image.file.name} lies in a CT series, but its modality or SOP class is not CT; export the series "
+                "again, or take the file away",
+            )
+
+
 def is_ct(image: Slice) -> bool:
     """Whether an image is of a CT class and not of another modality."""
     sop_class = image.attributes.text("SOPClassUID")

@@ -29,6 +29,7 @@ from thinslice.dicom.group import (
     choose_phase,
     choose_series,
     only_ct,
+    refuse_strangers,
     without_copies,
     without_crossing,
     without_localizers,
@@ -139,6 +140,7 @@ def find_series(path: Path, limits: Limits, findings: Findings) -> Found:
         skipped += not slices
         images += slices or []
     ct = only_ct(images, len(entries))
+    refuse_strangers(images, ct)
     kept = without_localizers(ct, findings)
     return Found(by_series(kept), len(entries), skipped, len(images) - len(ct))
 
@@ -262,5 +264,5 @@ def _facts(stack: Stack, found: Found, kept: SourceSeries, padding: np.ndarray |
         "manufacturer": kept.equipment_text("Manufacturer"),
         "model": kept.equipment_text("ManufacturerModelName"),
         "kernel": attributes.text("ConvolutionKernel")[:64] or None,
-        "kvp": attributes.number("KVP"),
+        "kvp": attributes.finite("KVP"),
     }

@@ -28,7 +28,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from thinslice.dicom.attributes import Attributes, frame_attributes
+from thinslice.dicom.attributes import Attributes, frame_attributes, is_uid
 from thinslice.dicom.find import Entry
 from thinslice.dicom.kept import WANTED
 from thinslice.dicom.limits import Limits
@@ -39,6 +39,7 @@ CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
 LEGACY_ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.2"
 CT_CLASSES = frozenset({CT_IMAGE, ENHANCED_CT, LEGACY_ENHANCED_CT})
+_OF_AN_IMAGE = ("ImagePositionPatient", "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation")
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _FOREIGN_ENDINGS = frozenset(
@@ -169,9 +170,14 @@ def read_slices(entry: Entry, limits: Limits) -> list[Slice] | None:
 
 def _images(file: DicomFile, limits: Limits) -> list[Slice]:
     """One slice of a single-frame file, or one per frame."""
-    frames = Attributes(file.header).integer("NumberOfFrames") or 1
+    attributes = Attributes(file.header)
+    frames = attributes.integer("NumberOfFrames")
+    if frames is None and not attributes.text("NumberOfFrames"):
+        frames = 1
+    if frames is None or frames < 1:
+        raise _unreadable(file.entry, "it states a wrong number of frames")
     if frames == 1 and "PerFrameFunctionalGroupsSequence" not in file.header:
-        return [Slice(file, 0, Attributes(file.header))]
+        return [Slice(file, 0, attributes)]
     limits.check("slices", frames, f"frames of {file.name}")
     return [Slice(file, frame, frame_attributes(file.header, frame)) for frame in range(frames)]
 
@@ -208,12 +214,20 @@ def _read_file(entry: Entry, limits: Limits, *, headerless: bool) -> DicomFile |
         offset, length = _locate_pixels(source, syntax)
     attributes = Attributes(header)
     if offset is None and not (attributes.has("Rows") and attributes.has("Columns")):
-        if {header.file_meta.get("MediaStorageSOPClassUID"), attributes.text("SOPClassUID")} & CT_CLASSES:
-            raise _unreadable(entry, "it is a CT image that ends within its header")
+        _refuse_remains_of_an_image(entry, attributes, header.file_meta.get("MediaStorageSOPClassUID"))
         return None
     per_frame = max(1, (attributes.integer("NumberOfFrames") or 1) / 64)
     limits.check("header_bytes", int((offset or 0) / per_frame), f"header of {entry.name}")
     return DicomFile(entry, header, str(syntax), offset, length, headerless, limits)
+
+
+def _refuse_remains_of_an_image(entry: Entry, attributes: Attributes, stated_class: str | None) -> None:
+    """Raise DCM-UNREADABLE for a file without image that once was one: one wrong length, and its rest is lost."""
+    classes = {str(stated_class or ""), attributes.text("SOPClassUID")} - {""}
+    if classes & CT_CLASSES or any(map(attributes.has, _OF_AN_IMAGE)):
+        raise _unreadable(entry, "it is an image that ends within its header")
+    if not classes or not all(map(is_uid, classes)):
+        raise _unreadable(entry, "its header is damaged")
 
 
 def _file_meta(stream: BinaryIO) -> FileMetaDataset:

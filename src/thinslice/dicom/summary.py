@@ -116,7 +116,7 @@ def _summary(
         residual_mm=round(stack.grid.residual_mm, 6) if stack else None,
         kernel=attributes.text("ConvolutionKernel")[:64],
         manufacturer=attributes.text("Manufacturer")[:64],
-        kvp=attributes.number("KVP"),
+        kvp=attributes.finite("KVP"),
         transfer_syntaxes=tuple(sorted({image.file.syntax for image in images})),
         warnings=tuple(findings.notices),
         error=error,

@@ -70,4 +70,3 @@ def decoded(codestream: bytes, layout: Layout) -> tuple[bytes, bytes]:
         return DAMAGED, b""
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-

@@ -40,6 +40,7 @@ from thinslice.dicom.quiet import quiet
 from thinslice.dicom.slices import Slice, read_slices
 from thinslice.dicom.source import SourceSeries, keep_for_writing
 from thinslice.errors import UsageError
+from thinslice.memory import check_room_for
 from thinslice.volume import Source, Volume
 
 LEAST_SLICES = 3
@@ -198,6 +199,7 @@ def decode(
         HU, float32 (z, y, x), and padding, bool of the same shape, or None where there is none.
     """
     shape = (len(slices), *slices[0].shape)
+    check_room_for(shape)
     hu = np.empty(shape, np.float32)
     padding: np.ndarray | None = None
     for index, stored in enumerate(PixelReader().all_stored_values(slices)):

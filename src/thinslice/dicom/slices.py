@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
 from pathlib import PurePath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from pydicom import dcmread
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomFileLike
 from pydicom.filereader import read_dataset
@@ -208,17 +210,43 @@ def _read_file(entry: Entry, limits: Limits, *, headerless: bool) -> DicomFile |
             syntax = _syntax(stream, entry)
             if syntax == DeflatedExplicitVRLittleEndian:
                 source = _inflated(stream, entry, limits)
-        header = dcmread(source, stop_before_pixels=True, force=True, specific_tags=list(WANTED))
+        header = dcmread(
+            source, stop_before_pixels=True, force=True, specific_tags=list(WANTED), defer_size=limits.header_bytes
+        )
         if header.file_meta.get("MediaStorageSOPClassUID") == _DICOMDIR:
             return None
         offset, length = _locate_pixels(source, syntax)
+        header_bytes = source.tell()
     attributes = Attributes(header)
     if offset is None and not (attributes.has("Rows") and attributes.has("Columns")):
         _refuse_remains_of_an_image(entry, attributes, header.file_meta.get("MediaStorageSOPClassUID"))
         return None
     per_frame = max(1, (attributes.integer("NumberOfFrames") or 1) / 64)
-    limits.check("header_bytes", int((offset or 0) / per_frame), f"header of {entry.name}")
+    limits.check("header_bytes", int(header_bytes / per_frame), f"header of {entry.name}")
+    _check_sizes(header, entry.name, limits)
     return DicomFile(entry, header, str(syntax), offset, length, headerless, limits)
+
+
+def _check_sizes(header: Dataset, name: str, limits: Limits) -> None:
+    """Raise DCM-LIMIT for sequences too deep and for attributes of too many values."""
+    level, depth = [header], 0
+    while level:
+        limits.check("sequence_depth", depth, f"depth of sequences in {name}")
+        deeper: list[Dataset] = []
+        for dataset in level:
+            for tag in dataset.keys():  # noqa: SIM118 - what is iterated over otherwise are elements, all parsed
+                element: Any = dataset.get_item(tag)
+                if isinstance(element, RawDataElement) and not _is_sequence(element):
+                    limits.check("values", (element.value or b"").count(b"\\") + 1, f"values of an attribute of {name}")
+                elif _is_sequence(element):
+                    deeper += dataset[tag].value or []
+        level, depth = deeper, depth + 1
+
+
+def _is_sequence(element: DataElement | RawDataElement) -> bool:
+    """Whether an element holds a sequence; in implicit VR the dictionary says so."""
+    vr = element.VR or (dictionary_VR(element.tag) if dictionary_has_tag(element.tag) else "UN")
+    return vr == "SQ"
 
 
 def _refuse_remains_of_an_image(entry: Entry, attributes: Attributes, stated_class: str | None) -> None:

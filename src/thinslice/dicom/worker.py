@@ -1,8 +1,8 @@
 """The process that decodes: images in at stdin, pixels out at stdout, nothing else.
 
 A damaged or hostile image can crash a native decoder, hang it or make it ask for all memory. Here it
-takes this process with it and no other: memory is bounded by the system, and so is the time of an
-image, after which the system's alarm ends the process whatever it is doing.
+takes this process with it and no other: memory is bounded by the system, and so is the processor time
+of an image, after which the system's alarm ends the process whatever it is doing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SECONDS, SECONDS_PER_MEGAPIXEL = 5.0, 8.0
 
 
 def seconds_for(layout: Layout) -> float:
-    """Most time for an image: a hundred times what the slowest codec needs."""
+    """Most processor time for an image: a hundred times what the slowest codec needs."""
     return SECONDS + SECONDS_PER_MEGAPIXEL * layout.rows * layout.columns / 1e6
 
 
@@ -39,7 +39,7 @@ def main() -> None:
         os.dup2(nowhere, stream)
     with contextlib.suppress(OSError, ValueError):  # where the system knows no such limit
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     while serve_one(requests, replies):
         pass
 
@@ -60,7 +60,7 @@ def serve_one(requests: BinaryIO, replies: BinaryIO) -> bool:
 
 def decoded(codestream: bytes, layout: Layout) -> tuple[bytes, bytes]:
     """The outcome of an image, and its bytes or the decoder's name."""
-    signal.setitimer(signal.ITIMER_REAL, seconds_for(layout))
+    signal.setitimer(signal.ITIMER_PROF, seconds_for(layout))
     try:
         image = decode_image(codestream, layout)
         return DECODED, image.astype(f"<u{image.dtype.itemsize}", copy=False).tobytes()
@@ -69,4 +69,4 @@ def decoded(codestream: bytes, layout: Layout) -> tuple[bytes, bytes]:
     except BaseException:  # a decoder written in Rust panics with one that is no Exception
         return DAMAGED, b""
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)

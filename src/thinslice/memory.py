@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 
 from thinslice.errors import ResourceError
+from thinslice.temporary import PREFIX
 
 WORKING_BYTES = 1_500_000_000  # libraries, networks, batches and blocks: measured at 512 x 512
 _PIXEL_BYTES = 600  # activations of one acquired pixel in a batch that is one large image
@@ -80,7 +81,7 @@ def output_array(acquired: tuple[int, int, int], output: tuple[int, int, int]) -
         )
     if not file_backed:
         return np.empty(output, np.float32)
-    file = tempfile.TemporaryFile(prefix=".thinslice-tmp-")  # noqa: SIM115 - the array keeps it open
+    file = tempfile.TemporaryFile(prefix=PREFIX)  # noqa: SIM115 - the array keeps it open
     left = shutil.disk_usage(tempfile.gettempdir()).free
     if size > left:
         raise ResourceError(

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from thinslice.dicom.limits import Limits
 from thinslice.errors import InputError
+from thinslice.temporary import PREFIX
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +104,7 @@ def is_zip(path: Path) -> bool:
 def _walk(top: Path, limits: Limits) -> Iterator[Entry]:
     count = 0
     for folder, folders, names in os.walk(top):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not name.startswith(PREFIX))  # results in the making
         depth = len(Path(folder).relative_to(top).parts)
         limits.check("depth", depth, f"folder depth under {top.name}")
         for name in sorted(names):

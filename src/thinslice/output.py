@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from thinslice.errors import OutputError
+from thinslice.errors import OutputError, named
 from thinslice.temporary import clear_away, exchange, temporary_name
 
 
@@ -24,13 +24,15 @@ def refuse_existing(path: Path, *, overwrite: bool = False, code: str = "OUT-EXI
     An empty folder may always be written into. Called before work starts, and again on writing.
     """
     if path.is_symlink() and not path.exists():
-        raise OutputError("OUT-WRITE", f"output {path.name} is a link that leads nowhere; choose another name")
+        raise OutputError("OUT-WRITE", f"output {named(path, '')} is a link that leads nowhere; choose another name")
     occupied = path.exists() and not (path.is_dir() and not any(path.iterdir()))
     if occupied and not overwrite:
-        raise OutputError(code, f"output {path.name} exists; choose another name or add --overwrite")
+        raise OutputError(code, f"output {named(path, '')} exists; choose another name or add --overwrite")
     parent = next(folder for folder in path.absolute().parents if folder.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise OutputError("OUT-WRITE", f"cannot write into folder {parent.name or '/'}; choose another place")
+        raise OutputError(
+            "OUT-WRITE", f"cannot write into folder {named(parent, 'of the output')}; choose another place"
+        )
 
 
 @contextmanager
@@ -42,7 +44,7 @@ def whole_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     refuse_existing(path, overwrite=overwrite)
     if path.is_dir():
-        raise OutputError("OUT-EXISTS", f"output {path.name} is a folder; name a file")
+        raise OutputError("OUT-EXISTS", f"output {named(path, '')} is a folder; name a file")
     temporary = temporary_name(path)
     with _as_output_errors(path):
         try:
@@ -68,11 +70,11 @@ def whole_folder(
     """
     refuse_existing(path, overwrite=overwrite, code=code)
     if path.exists() and not path.is_dir():
-        raise OutputError(code, f"output {path.name} is a file; name a folder")
+        raise OutputError(code, f"output {named(path, '')} is a file; name a folder")
     if path.is_dir() and (foreign := [p.name for p in path.iterdir() if p.is_dir() or p.suffix not in suffixes]):
         raise OutputError(
             code,
-            f"output folder {path.name} holds {len(foreign)} entries that no run of this kind writes; name another",
+            f"output folder {named(path, '')} holds {len(foreign)} entries that no run writes; name another",
         )
     temporary = temporary_name(path)
     with _as_output_errors(path):
@@ -110,9 +112,11 @@ def _as_output_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise OutputError(
-                "OUT-FULL", f"no space left to write {path.name}; free some or choose another place"
+                "OUT-FULL", f"no space left to write {named(path, 'the output')}; free some or choose another place"
             ) from error
-        raise OutputError("OUT-WRITE", f"cannot write {path.name}: {error.strerror or error}") from error
+        raise OutputError(
+            "OUT-WRITE", f"cannot write {named(path, 'the output')}: {error.strerror or type(error).__name__}"
+        ) from error
 
 
 def _flush(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from thinslice.dicom.codes import Findings
 from thinslice.dicom.limits import Limits
 from thinslice.dicom.slices import Slice
+from thinslice.dicom.terms import IMAGE_TYPES, PHOTOMETRIC, RESCALE_TYPES, shown
 
 LOSSY_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in ("50", "51", "53", "55", "81", "91", "203"))
 """Syntaxes that may lose data. 91 and 203 (JPEG 2000, HTJ2K) allow both: lossy there unless the header denies it."""
@@ -60,7 +62,7 @@ def check_origin(slices: Sequence[Slice], findings: Findings, *, allow_derived: 
         else:
             findings.refuse("DCM-SYNTH", f"{message}; give the acquired series, or go on with --allow-derived")
     elif any(image.image_type[:1] == ("DERIVED",) for image in slices):
-        kinds = "\\".join(slices[0].image_type)[:64]
+        kinds = "\\".join(shown(word, IMAGE_TYPES) for word in slices[0].image_type[:4])
         findings.warn("DCM-DERIVED", f"the source is already derived ({kinds}): its slice profile is not the scanner's")
     if any(map(is_lossy, slices)):
         findings.warn("DCM-LOSSY", "the source went through lossy compression; the output carries the flag")
@@ -134,7 +136,7 @@ def _check_pixels(image: Slice, limits: Limits, findings: Findings) -> None:
     if photometric != "MONOCHROME2":
         findings.refuse(
             "DCM-PHOTOMETRIC",
-            f"PhotometricInterpretation is {photometric[:16] or 'missing'}, not MONOCHROME2; export as CT image",
+            f"PhotometricInterpretation is {shown(photometric, PHOTOMETRIC)}, not MONOCHROME2; export as CT image",
         )
     valid = allocated in (8, 16, 32) and stored is not None and 1 <= stored <= allocated and high == stored - 1
     if not valid or representation not in (0, 1) or samples != 1:
@@ -175,7 +177,7 @@ def _check_rescale(image: Slice, findings: Findings) -> None:
     if kind not in ("", "HU"):
         findings.refuse(
             "DCM-NOTHU",
-            f"values are not Hounsfield units (RescaleType {kind[:16]}); give the HU series, or --rescale S,I",
+            f"values are not Hounsfield units (RescaleType {shown(kind, RESCALE_TYPES)}); give HU, or --rescale S,I",
         )
     if attributes.has("ModalityLUTSequence"):
         findings.refuse("DCM-LUT", "a modality look-up table is not supported; export with rescale slope and intercept")
@@ -183,12 +185,12 @@ def _check_rescale(image: Slice, findings: Findings) -> None:
     slope, intercept = attributes.number("RescaleSlope"), attributes.number("RescaleIntercept")
     sound = slope is not None and intercept is not None and _LEAST_SLOPE <= abs(slope) <= _MOST_SLOPE
     if not (sound and abs(intercept or 0.0) <= _MOST_INTERCEPT):  # NaN is neither
-        shown = ", ".join(_shown(attributes.text(keyword)) for keyword in ("RescaleSlope", "RescaleIntercept"))
+        found = ", ".join(_shown(attributes.text(keyword)) for keyword in ("RescaleSlope", "RescaleIntercept"))
         findings.refuse(
             "DCM-RESCALE",
-            f"rescale slope and intercept ({shown}) are missing, zero, absurd or no numbers; give --rescale S,I",
+            f"rescale slope and intercept ({found}) are missing, zero, absurd or no numbers; give --rescale S,I",
         )
 
 
 def _shown(text: str) -> str:
-    return "".join(c for c in text[:24] if c.isprintable()) or "missing"
+    return (text[:24] if re.fullmatch(r"[-+.,eE0-9 ]*", text) else "no number") or "missing"

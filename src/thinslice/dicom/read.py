@@ -39,6 +39,7 @@ from thinslice.dicom.padding import border_void, declared_padding
 from thinslice.dicom.quiet import quiet
 from thinslice.dicom.slices import Slice, read_slices
 from thinslice.dicom.source import SourceSeries, keep_for_writing
+from thinslice.dicom.terms import shown_uid
 from thinslice.errors import UsageError
 from thinslice.memory import check_room_for
 from thinslice.volume import Source, Volume
@@ -255,7 +256,7 @@ def _facts(stack: Stack, found: Found, kept: SourceSeries, padding: np.ndarray |
         "files_looked_at": found.files,
         "files_skipped": found.skipped,
         "images_of_other_kinds": found.other,
-        "transfer_syntaxes": sorted({image.file.syntax for image in stack.slices}),
+        "transfer_syntaxes": sorted({shown_uid(image.file.syntax) for image in stack.slices}),
         "spacing_mm": round(stack.grid.spacing_mm, 6),
         "spacing_fit_residual_mm": round(stack.grid.residual_mm, 6),
         "thickness_mm": stack.thickness,

@@ -92,8 +92,8 @@ class DicomFile:
 
     @property
     def name(self) -> str:
-        """Name to show."""
-        return self.entry.name
+        """What messages call it."""
+        return self.entry.shown
 
     def open(self) -> BinaryIO:
         """A stream of the data set, inflated where the syntax is deflated."""
@@ -222,8 +222,8 @@ def _read_file(entry: Entry, limits: Limits, *, headerless: bool) -> DicomFile |
         _refuse_remains_of_an_image(entry, attributes, header.file_meta.get("MediaStorageSOPClassUID"))
         return None
     per_frame = max(1, (attributes.integer("NumberOfFrames") or 1) / 64)
-    limits.check("header_bytes", int(header_bytes / per_frame), f"header of {entry.name}")
-    _check_sizes(header, entry.name, limits)
+    limits.check("header_bytes", int(header_bytes / per_frame), f"header of {entry.shown}")
+    _check_sizes(header, entry.shown, limits)
     return DicomFile(entry, header, str(syntax), offset, length, headerless, limits)
 
 
@@ -300,8 +300,8 @@ def _inflated(stream: BinaryIO, entry: Entry, limits: Limits) -> BinaryIO:
                 body += engine.decompress(piece, 1 << 20)
                 piece = engine.unconsumed_tail
             if len(body) > most:
-                limits.check("inflate_ratio", len(body) // max(entry.size, 1024), f"inflating {entry.name}")
-                limits.check("inflate_bytes", len(body), f"inflating {entry.name}")
+                limits.check("inflate_ratio", len(body) // max(entry.size, 1024), f"inflating {entry.shown}")
+                limits.check("inflate_bytes", len(body), f"inflating {entry.shown}")
     except zlib.error as error:
         raise _unreadable(entry, "its deflated data are damaged") from error
     if not engine.eof:
@@ -318,5 +318,5 @@ def _inflated(stream: BinaryIO, entry: Entry, limits: Limits) -> BinaryIO:
 def _unreadable(entry: Entry, reason: str) -> InputError:
     return InputError(
         "DCM-UNREADABLE",
-        f"{entry.name} cannot be read: {reason}; nothing was skipped, copy the series anew or take the file away",
+        f"{entry.shown} cannot be read: {reason}; nothing was skipped, copy the series anew or take the file away",
     )

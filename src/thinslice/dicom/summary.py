@@ -13,6 +13,7 @@ from thinslice.dicom.limits import Limits
 from thinslice.dicom.quiet import quiet
 from thinslice.dicom.read import arrange, find_series
 from thinslice.dicom.slices import Slice
+from thinslice.dicom.terms import shown_uid
 from thinslice.errors import Notice, ThinsliceError
 
 
@@ -117,7 +118,7 @@ def _summary(
         kernel=attributes.text("ConvolutionKernel")[:64],
         manufacturer=attributes.text("Manufacturer")[:64],
         kvp=attributes.finite("KVP"),
-        transfer_syntaxes=tuple(sorted({image.file.syntax for image in images})),
+        transfer_syntaxes=tuple(sorted({shown_uid(image.file.syntax) for image in images})),
         warnings=tuple(findings.notices),
         error=error,
     )

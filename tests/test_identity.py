@@ -22,6 +22,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
+from thinslice.dicom.kept import WANTED
+
 CANARY, DIGITS = "ZQXCANARY", "7770777"
 TEXT = ("AE", "CS", "LO", "SH", "ST", "LT", "UT", "UC", "PN", "DA", "TM", "DT", "AS", "UR")
 NEEDED = {"SOPClassUID", "Modality", "PhotometricInterpretation", "RescaleType", "ImageType", "FrameType"}
@@ -35,17 +37,32 @@ def put(ds: Dataset, keyword_or_tag: object, vr: str, text: str) -> None:
     ds[tag] = RawDataElement(tag, vr, len(value), value, 0, False, True)
 
 
-def with_canaries() -> Series:
-    """A series in which every text attribute of the dictionary holds the canary, and every UID the digits."""
+def texts(keywords: set[str]) -> dict[int, tuple[str, str]]:
+    """VR and canary of every text attribute among these that may hold one."""
+    found = {}
+    for tag, (vr, _, _, retired, keyword) in DicomDictionary.items():
+        if (
+            keyword in keywords - NEEDED - OF_THE_SCANNER - NOT_CARRIED
+            and not retired
+            and 0x0008 <= tag >> 16 <= 0x4000
+        ):
+            if vr in TEXT:
+                found[tag] = vr, CANARY
+            elif vr == "UI":
+                found[tag] = vr, f"1.2.{DIGITS}.{tag}"
+    return found
+
+
+EVERY_TEXT = texts({entry[4] for entry in DicomDictionary.values()})
+EVERY_TEXT_READ = texts(set(WANTED))
+
+
+def with_canaries(canaries: dict[int, tuple[str, str]] = EVERY_TEXT_READ) -> Series:
+    """A series in which texts hold the canary, and UIDs the digits."""
     datasets = series()
     for number, ds in enumerate(datasets):
-        for tag, (vr, _, _, retired, keyword) in DicomDictionary.items():
-            if keyword in NEEDED | OF_THE_SCANNER | NOT_CARRIED or retired or not 0x0008 <= tag >> 16 <= 0x4000:
-                continue
-            if vr in TEXT:
-                put(ds, tag, vr, CANARY)
-            elif vr == "UI":
-                put(ds, tag, vr, f"1.2.{DIGITS}.{tag}")
+        for tag, (vr, text) in canaries.items():
+            put(ds, tag, vr, text)
         put(ds, "SOPInstanceUID", "UI", f"1.2.{DIGITS}.{number + 1}")
         put(ds, 0x00091010, "LO", CANARY)  # private
         paint(ds)
@@ -112,7 +129,7 @@ def runs(tmp_path_factory):
     """All command lines, their exit codes, what they printed, and the folder of records and reports."""
     top = tmp_path_factory.mktemp("identity") / CANARY
     top.mkdir()
-    good, out = write(with_canaries(), top / "good"), top / "out"
+    good, out = write(with_canaries(EVERY_TEXT), top / "good"), top / "out"
     out.mkdir()
     nifti = top / f"{CANARY}.nii.gz"
     image = nib.Nifti1Image(

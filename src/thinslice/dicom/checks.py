@@ -15,6 +15,7 @@ from thinslice.dicom.terms import IMAGE_TYPES, PHOTOMETRIC, RESCALE_TYPES, shown
 LOSSY_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in ("50", "51", "53", "55", "81", "91", "203"))
 """Syntaxes that may lose data. 91 and 203 (JPEG 2000, HTJ2K) allow both: lossy there unless the header denies it."""
 _LEAST_SLOPE, _MOST_SLOPE, _MOST_INTERCEPT = 1e-6, 1e6, 1e9  # beyond, HU are none, or no float32
+_LEAST_MM, _MOST_MM = 1e-3, 100.0  # micro-CT has pixels of some micrometres; a patient has none of 10 cm
 _EITHER = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in ("91", "203"))
 
 
@@ -83,8 +84,11 @@ def check_series(slices: Sequence[Slice], findings: Findings) -> None:
             "DCM-IPP", f"ImagePositionPatient is missing or malformed in {len(lost)} slices; export the series again"
         )
     spacings = np.array([image.pixel_spacing for image in slices])
-    if not (np.isfinite(spacings).all() and spacings.min() > 0):
-        findings.refuse("DCM-SPACING", "PixelSpacing is missing, malformed or not over 0; export the series again")
+    if not (np.isfinite(spacings).all() and spacings.min() >= _LEAST_MM and spacings.max() <= _MOST_MM):
+        findings.refuse(
+            "DCM-SPACING",
+            f"PixelSpacing is missing, malformed or not {_LEAST_MM:g} to {_MOST_MM:g} mm; export the series again",
+        )
     elif (np.abs(spacings / spacings[0] - 1) > 1e-4).any():
         findings.refuse(
             "DCM-MIXED",

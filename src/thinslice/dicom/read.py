@@ -45,6 +45,7 @@ from thinslice.memory import check_room_for
 from thinslice.volume import Source, Volume
 
 LEAST_SLICES = 3
+LEAST_THICKNESS_MM, MOST_THICKNESS_MM = 1e-3, 1e3
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,10 +226,10 @@ def _same_image(one: Slice, other: Slice) -> bool:
 
 
 def _thickness(slices: Sequence[Slice], grid: Grid, findings: Findings) -> float | None:
-    """SliceThickness where it is one positive value in all slices, else None."""
+    """SliceThickness where it is one sensible value in all slices, else None."""
     values = {image.attributes.number("SliceThickness") for image in slices}
     value = values.pop()
-    if values or value is None or not np.isfinite(value) or value <= 0:
+    if values or value is None or not LEAST_THICKNESS_MM <= value <= MOST_THICKNESS_MM:  # NaN is not either
         return None
     if abs(value - grid.spacing_mm) > 0.05 * grid.spacing_mm:
         findings.warn(

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from pydicom._uid_dict import UID_dictionary
 
-MODALITIES = frozenset({"CR", "CT", "DX", "KO", "MG", "MR", "NM", "OT", "PR", "PT", "REG", "RF", "RTDOSE", "RTIMAGE"})
+MODALITIES = frozenset({"CR", "CT", "DX", "KO", "MG", "MR", "NM", "PR", "PT", "REG", "RF", "RTDOSE", "RTIMAGE"})
 MODALITIES |= {"RTPLAN", "RTSTRUCT", "SC", "SEG", "SR", "US", "XA"}
 IMAGE_TYPES = frozenset({"ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY", "AXIAL", "LOCALIZER", "MPR", "MIP", "MINIP"})
 IMAGE_TYPES |= {"AVERAGE", "REFORMATTED", "RESAMPLED", "OTHER", "VOLUME"}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 import struct
 from typing import BinaryIO
@@ -37,9 +36,10 @@ def main() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):  # what decoders print is neither a reply nor for the user's terminal
         os.dup2(nowhere, stream)
-    with contextlib.suppress(OSError, ValueError):  # where the system knows no such limit
+    with contextlib.suppress(ImportError, OSError, ValueError):  # where the system knows no such limit
+        import resource
+
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     while serve_one(requests, replies):
         pass
 
@@ -60,7 +60,7 @@ def serve_one(requests: BinaryIO, replies: BinaryIO) -> bool:
 
 def decoded(codestream: bytes, layout: Layout) -> tuple[bytes, bytes]:
     """The outcome of an image, and its bytes or the decoder's name."""
-    signal.setitimer(signal.ITIMER_PROF, seconds_for(layout))
+    _alarm_after(seconds_for(layout))
     try:
         image = decode_image(codestream, layout)
         return DECODED, image.astype(f"<u{image.dtype.itemsize}", copy=False).tobytes()
@@ -69,4 +69,11 @@ def decoded(codestream: bytes, layout: Layout) -> tuple[bytes, bytes]:
     except BaseException:  # a decoder written in Rust panics with one that is no Exception
         return DAMAGED, b""
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        _alarm_after(0)
+
+
+def _alarm_after(seconds: float) -> None:
+    """Have the system end this process after so much processor time; 0 calls it off."""
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_PROF, seconds)

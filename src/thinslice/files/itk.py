@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +43,8 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
     scale = check_rescale(rescale) if rescale else (1.0, 0.0)
     try:
         check_nrrd(path) if kind == "nrrd" else check_metaimage(path)
-        image = sitk.ReadImage(str(path))
+        with _without_itk_warnings():
+            image = sitk.ReadImage(str(path))
     except OSError as error:
         raise InputError(
             "FILE-UNREADABLE", f"{named(path)} cannot be read: {error.strerror or type(error).__name__}"
@@ -143,6 +146,17 @@ def refuse_shear(affine: np.ndarray) -> None:
             f"the grid is sheared by {np.degrees(np.arcsin(min(1.0, lean))):.3g} degrees (gantry tilt), which .nrrd, "
             f".mha and .mhd cannot hold safely; write .nii.gz",
         )
+
+
+@contextmanager
+def _without_itk_warnings() -> Iterator[None]:
+    """ITK prints warnings that quote the path, past everything that Python can catch."""
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)
 
 
 def _save(image: sitk.Image, path: Path, *, packed: bool) -> None:

@@ -19,6 +19,8 @@ import time
 import uuid
 from pathlib import Path
 
+import psutil
+
 PREFIX = ".thinslice-tmp-"
 _NAME = re.compile(rf"{re.escape(PREFIX)}([0-9a-f]{{8}})-(\d+)-(\d+)-[0-9a-f]{{8}}-(old-)?(.*)", re.DOTALL)
 _FORGOTTEN_S = 86_400.0  # another machine's processes cannot be asked: what it did not touch for a day is left over
@@ -53,7 +55,7 @@ def exchange(one: Path, other: Path) -> bool:
     Raises:
         OSError: it could, and it failed.
     """
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if os.name == "posix" else None
     if rename is None:
         return False
     if not rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
@@ -67,18 +69,8 @@ def exchange(one: Path, other: Path) -> bool:
 def _left_over(path: Path, machine: str, pid: str, started: str) -> bool:
     """Whether the process that made this name is gone."""
     if machine == _machine():
-        return not _alive(int(pid)) or _started(int(pid)) != int(started)
+        return not psutil.pid_exists(int(pid)) or _started(int(pid)) != int(started)
     return time.time() - path.stat().st_mtime > _FORGOTTEN_S
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # somebody else's
-        return True
-    return True
 
 
 def _started(pid: int) -> int:

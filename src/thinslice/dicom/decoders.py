@@ -18,7 +18,7 @@ from typing import IO
 import numpy as np
 
 from thinslice.dicom.codec import Layout
-from thinslice.dicom.worker import DECODED, NO_DECODER, REPLY, REQUEST
+from thinslice.dicom.worker import DECODED, NO_DECODER, READY, REPLY, REQUEST
 
 _START = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from thinslice.dicom.worker import main; main()"
 
@@ -44,6 +44,10 @@ class _Worker:
             env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             start_new_session=True,  # Ctrl-C is for the program, which ends its workers
         )
+        assert self.process.stdout is not None
+        if self.process.stdout.read(1) != READY:
+            self.close()
+            raise NoDecoderError("process")
 
     @property
     def alive(self) -> bool:

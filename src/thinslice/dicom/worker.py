@@ -19,7 +19,7 @@ REQUEST = struct.Struct("<64sIIBB?Q")
 """Transfer syntax, rows, columns, bits allocated, bits stored, signed, bytes of the codestream that follows."""
 REPLY = struct.Struct("<cQ")
 """Outcome, and bytes of what follows."""
-DECODED, DAMAGED, NO_DECODER = b"+", b"-", b"?"
+READY, DECODED, DAMAGED, NO_DECODER = b"!", b"+", b"-", b"?"
 MEMORY_BYTES = 4 << 30
 SECONDS, SECONDS_PER_MEGAPIXEL = 5.0, 8.0
 
@@ -40,6 +40,8 @@ def main() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    replies.write(READY)
+    replies.flush()
     while serve_one(requests, replies):
         pass
 

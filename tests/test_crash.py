@@ -240,7 +240,8 @@ def test_a_long_name_can_be_written(tmp_path):
 
 
 FULL = """
-import json, sys
+import sys
+from thinslice.cli.app import run
 source, dicom, folder = sys.argv[1:]
 for given, name in ((source, "a.nii.gz"), (source, "b.nii"), (source, "c.nrrd"), (source, "d.mha"), (dicom, "e")):
     code = run(["enhance", "-q", "-i", given, "-o", f"{folder}/{name}", "--iterations", "1", "--threads", "1"])

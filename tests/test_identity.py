@@ -77,20 +77,13 @@ def spoilt(keyword: str, vr: str, text: str = CANARY) -> Series:
     return datasets
 
 
-def write(datasets: Series, folder: Path) -> Path:
-    """Files whose names hold the canary, in a folder below one that does."""
+def write(datasets: Series, folder: Path, *, syntax: bytes = b"1.2.840.10008.1.2.1") -> Path:
+    """Files whose names hold the canary, in a folder below one that does; the transfer syntax is as long as usual."""
     inner = folder / CANARY
     inner.mkdir(parents=True)
     for number, ds in enumerate(datasets):
-        (inner / f"{CANARY} {number:03d}.dcm").write_bytes(file_bytes(ds))
+        (inner / f"{CANARY} {number:03d}.dcm").write_bytes(file_bytes(ds).replace(b"1.2.840.10008.1.2.1", syntax))
     return folder
-
-
-def syntax_canary() -> Series:
-    datasets = with_canaries()
-    for ds in datasets:
-        ds.made_syntax = f"1.2.{DIGITS}"
-    return datasets
 
 
 def several_series() -> Series:
@@ -109,7 +102,7 @@ REFUSED = {  # name: (series, exit code, code)
     "rescale type": (lambda: spoilt("RescaleType", "LO"), 3, "DCM-NOTHU"),
     "rescale slope": (lambda: spoilt("RescaleSlope", "DS"), 3, "DCM-RESCALE"),
     "bits": (lambda: spoilt("BitsStored", "LO"), 3, "DCM-BITS"),
-    "syntax": (syntax_canary, 3, "DCM-CODEC"),
+    "syntax": (with_canaries, 3, "DCM-CODEC"),
     "several series": (several_series, 3, "DCM-MULTISERIES"),
     "frames": (lambda: [enhanced([*with_canaries()[:4], *with_canaries()[6:]])], 4, "DCM-GAP"),
     "position": (lambda: spoilt("ImagePositionPatient", "DS"), 4, "DCM-IPP"),
@@ -169,7 +162,7 @@ def runs(tmp_path_factory):
         (1, "BUG", ["BUG", "enhance", "-v", "-i", nifti, "-o", out / "b.nii"]),
     ]  # fmt: skip
     for name, (make, exit_code, code) in REFUSED.items():
-        write(make(), top / name)
+        write(make(), top / name, **({"syntax": b"1.2.7770777.1000.21"} if name == "syntax" else {}))
         lines.append((exit_code, code, ["enhance", "-v", "-i", top / name, "-o", out / "b.nii", *effort]))
     shown = [["inspect", damaged], ["inspect", good, "--json", "-"], lines[11][2]]
     shown = [[*map(str, line), "--show-identity"] for line in shown]
@@ -189,7 +182,7 @@ def everything(top: Path, lines) -> tuple[list[int], str]:
 
 def test_every_run_ends_as_it_should(runs):
     lines, codes, printed, _, _ = runs
-    assert codes == [exit_code for exit_code, _, _ in lines], printed
+    assert codes == [exit_code for exit_code, _, _ in lines], printed[-3000:]
     errors = [line.partition("]")[0] for line in printed.splitlines() if line.startswith("error[")]
     assert errors == [f"error[{code}" for _, code, _ in lines if code]
 

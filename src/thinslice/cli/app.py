@@ -98,7 +98,7 @@ def _trace(error: BaseException, *, names: bool) -> str:
 def _usage_error(error: Exception) -> UsageError:
     """What the parser of the command line says, in our form."""
     text = error.format_message() if hasattr(error, "format_message") else str(error)
-    text = re.sub(r"(?s)(unexpected extra arguments?) \(.*\)", r"\1; quote paths that hold spaces", text)
+    text = re.sub(r"(?s)(unexpected extra argument\S*) \(.*\)", r"\1; quote paths that hold spaces", text)
     text = re.sub(r"(?s)(No such command) '.*'", r"\1", text)
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "thinslice"

@@ -6,15 +6,27 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
+from thinslice.dicom import jpeg
+from thinslice.dicom.codec import PLUGINS
 from thinslice.dicom.codes import Findings
 from thinslice.dicom.limits import Limits
 from thinslice.dicom.slices import Slice
-from thinslice.dicom.terms import IMAGE_TYPES, PHOTOMETRIC, RESCALE_TYPES, shown
+from thinslice.dicom.terms import IMAGE_TYPES, PHOTOMETRIC, RESCALE_TYPES, shown, shown_uid
 
 LOSSY_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in ("50", "51", "53", "55", "81", "91", "203"))
 """Syntaxes that may lose data. 91 and 203 (JPEG 2000, HTJ2K) allow both: lossy there unless the header denies it."""
 _LEAST_SLOPE, _MOST_SLOPE, _MOST_INTERCEPT = 1e-6, 1e6, 1e9  # beyond, HU are none, or no float32
+_UNCOMPRESSED = frozenset(
+    {ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian}
+)
+_READ_SYNTAXES = _UNCOMPRESSED | jpeg.SYNTAXES | PLUGINS.keys()  # of a vendor's own, not even the byte order is known
 _LEAST_MM, _MOST_MM = 1e-3, 100.0  # micro-CT has pixels of some micrometres; a patient has none of 10 cm
 _EITHER = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in ("91", "203"))
 
@@ -152,6 +164,11 @@ def _check_pixels(image: Slice, limits: Limits, findings: Findings) -> None:
         return
     if image.file.pixel_offset is None:
         findings.refuse("DCM-UNREADABLE", f"{name} holds no pixel data; nothing was skipped, copy the series anew")
+    elif image.file.pixel_length is not None and image.file.syntax not in _READ_SYNTAXES:
+        findings.refuse(
+            "DCM-CODEC",
+            f"transfer syntax {shown_uid(image.file.syntax)} cannot be decoded here; export the series uncompressed",
+        )
     elif image.file.pixel_length is not None:
         assert allocated is not None
         _check_native_length(image, rows * columns * allocated // 8, findings)

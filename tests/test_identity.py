@@ -148,7 +148,7 @@ def runs(tmp_path_factory):
         (0, "", ["evaluate", "-v", "-i", nifti, "--axis", "z", "--methods", "linear", "--factors", "2", "--protocols",
                  "gap", "-o", out / "page", "--json", out / "e.json"]),
         (2, "USE-OPTION", ["inspect", "-v", good, f"{CANARY} too"]),
-        (2, "USE-AXIS", ["inspect", "-v", good, "--axis", "q"]),
+        (2, "USE-OPTION", ["inspect", "-v", good, "--axis", "q"]),
         (2, "USE-PREVIEW", ["enhance", "-v", "-i", good, "-o", out / "b.nii", "--preview", f"{CANARY}.gif"]),
         (3, "FILE-MISSING", ["inspect", "-v", top / f"no {CANARY}"]),
         (3, "FILE-BROKEN", ["inspect", "-v", broken]),

@@ -266,7 +266,7 @@ def test_the_program_itself_refuses_alike(tmp_path):
     )
     assert done.returncode == 3
     assert done.stdout == ""
-    assert done.stderr.startswith("error[FILE-BROKEN]: in.nii is cut short: ")
+    assert done.stderr.startswith("error[FILE-BROKEN]: the file is cut short: ")
     assert done.stderr.count("\n") == 1
     assert [p.name for p in tmp_path.iterdir()] == ["in.nii"]
 

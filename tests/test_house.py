@@ -8,6 +8,16 @@ from pathlib import Path
 
 import pytest
 
+COMMON_OPTIONS = (
+    "--quiet",
+    "--verbose",
+    "--threads",
+    "--device",
+    "--json",
+    "--overwrite",
+    "--show-identity",
+    "--version",
+)
 HEAVY = ("torch", "nibabel", "SimpleITK", "pydicom", "scipy", "matplotlib", "numpy")
 
 
@@ -28,7 +38,7 @@ def test_help_loads_nothing_heavy_and_names_each_common_option(command: str) -> 
         "import contextlib, io\nfrom thinslice.cli.app import run\ntext = io.StringIO()\n"
         f"with contextlib.redirect_stdout(text): code = run(['{command}', '-h'])\n"
         "assert code == 0\n"
-        "for option in ('--quiet', '--verbose', '--threads', '--device', '--json', '--overwrite', '--version'):\n"
+        f"for option in {COMMON_OPTIONS!r}:\n"
         "    assert option in text.getvalue(), option"
     )
     assert loaded_by(code) == set()

@@ -6,7 +6,24 @@ the command line. A warning is a `Notice`: it never stops a run, it goes to stde
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import PurePath
+
+_NAMED = re.compile("\x02([^\x03\x04]*)\x04([^\x03\x04]*)\x03")
+
+
+def named(path: PurePath | str, instead: str = "the file") -> str:
+    """The name of a file or folder, marked for messages: people name files after patients.
+
+    Messages show `instead` in its place; the name itself comes only where identity is asked for.
+    """
+    name = path.name if isinstance(path, PurePath) else path
+    return f"\x02{''.join(c if c.isprintable() else '?' for c in name)}\x04{instead}\x03"
+
+
+def _shown(text: str, *, names: bool) -> str:
+    return " ".join(_NAMED.sub(r"\1" if names else r"\2", text).split())
 
 
 class ThinsliceError(Exception):
@@ -14,18 +31,33 @@ class ThinsliceError(Exception):
 
     Args:
         code: stable code, such as ``"GEO-FEW"``.
-        message: one line, without the code.
+        message: one line, without the code; what may be a patient's name is marked by `named`.
     """
 
     exit_code = 1
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(_shown(message, names=False))
         self.code = code
-        self.message = " ".join(message.split())
+        self.marked = message
 
     def __reduce__(self) -> tuple[type[ThinsliceError], tuple[str, str]]:
-        return type(self), (self.code, self.message)
+        return type(self), (self.code, self.marked)
+
+    @property
+    def message(self) -> str:
+        """One line, without names of files and folders."""
+        return _shown(self.marked, names=False)
+
+    @property
+    def message_with_names(self) -> str:
+        """The same line with the names: for those who may see whose scan it is."""
+        return _shown(self.marked, names=True)
+
+    @property
+    def line_with_names(self) -> str:
+        """The line for stderr, with the names."""
+        return f"error[{self.code}]: {self.message_with_names}"
 
     @property
     def line(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import psutil
 
 from thinslice.errors import ResourceError
+from thinslice.temporary import PREFIX
 
 WORKING_BYTES = 1_500_000_000  # libraries, networks, batches and blocks: measured at 512 x 512
 _PIXEL_BYTES = 600  # activations of one acquired pixel in a batch that is one large image
@@ -26,6 +28,23 @@ def estimate_bytes(acquired: tuple[int, int, int], output: tuple[int, int, int])
     voxels_in, voxels_out = (int(np.prod(shape, dtype=np.int64)) for shape in (acquired, output))
     image = max(acquired[0] * max(acquired[1:]), acquired[1] * acquired[2])
     return WORKING_BYTES + 8 * voxels_in + 4 * voxels_out + _PIXEL_BYTES * image
+
+
+def check_room_for(shape: tuple[int, ...]) -> None:
+    """Refuse a scan that memory cannot hold, before anything is allocated for it.
+
+    Args:
+        shape: of the float32 array.
+
+    Raises:
+        ResourceError: RES-MEMORY with the figures.
+    """
+    need, free = 4 * math.prod(int(size) for size in shape), free_bytes()
+    if need > free:
+        raise ResourceError(
+            "RES-MEMORY",
+            f"this scan needs {need / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; take a part of it",
+        )
 
 
 def free_bytes() -> int:
@@ -62,7 +81,7 @@ def output_array(acquired: tuple[int, int, int], output: tuple[int, int, int]) -
         )
     if not file_backed:
         return np.empty(output, np.float32)
-    file = tempfile.TemporaryFile(prefix=".thinslice-tmp-")  # noqa: SIM115 - the array keeps it open
+    file = tempfile.TemporaryFile(prefix=PREFIX)  # noqa: SIM115 - the array keeps it open
     left = shutil.disk_usage(tempfile.gettempdir()).free
     if size > left:
         raise ResourceError(

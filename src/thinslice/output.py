@@ -1,21 +1,21 @@
 """Outputs come whole or not at all.
 
 What is written goes under a recognisable temporary name beside its target, is flushed to disk and
-renamed. A run that fails or is interrupted leaves neither output nor temporary name.
+renamed. A run that fails or is interrupted leaves neither output nor temporary name; one that is killed
+leaves a temporary name at most, and the next run into the same folder removes it.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from thinslice.errors import OutputError
-
-TEMPORARY_PREFIX = ".thinslice-tmp-"
+from thinslice.errors import OutputError, named
+from thinslice.temporary import clear_away, exchange, temporary_name
 
 
 def refuse_existing(path: Path, *, overwrite: bool = False, code: str = "OUT-EXISTS") -> None:
@@ -24,13 +24,15 @@ def refuse_existing(path: Path, *, overwrite: bool = False, code: str = "OUT-EXI
     An empty folder may always be written into. Called before work starts, and again on writing.
     """
     if path.is_symlink() and not path.exists():
-        raise OutputError("OUT-WRITE", f"output {path.name} is a link that leads nowhere; choose another name")
+        raise OutputError("OUT-WRITE", f"output {named(path, '')} is a link that leads nowhere; choose another name")
     occupied = path.exists() and not (path.is_dir() and not any(path.iterdir()))
     if occupied and not overwrite:
-        raise OutputError(code, f"output {path.name} exists; choose another name or add --overwrite")
+        raise OutputError(code, f"output {named(path, '')} exists; choose another name or add --overwrite")
     parent = next(folder for folder in path.absolute().parents if folder.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise OutputError("OUT-WRITE", f"cannot write into folder {parent.name or '/'}; choose another place")
+        raise OutputError(
+            "OUT-WRITE", f"cannot write into folder {named(parent, 'of the output')}; choose another place"
+        )
 
 
 @contextmanager
@@ -42,11 +44,12 @@ def whole_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     refuse_existing(path, overwrite=overwrite)
     if path.is_dir():
-        raise OutputError("OUT-EXISTS", f"output {path.name} is a folder; name a file")
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:12]}-{path.name}")
+        raise OutputError("OUT-EXISTS", f"output {named(path, '')} is a folder; name a file")
+    temporary = temporary_name(path)
     with _as_output_errors(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            clear_away(path.parent)
             yield temporary
             _flush(temporary)
             os.replace(temporary, path)
@@ -61,38 +64,45 @@ def whole_folder(
 ) -> Iterator[Path]:
     """Give a temporary folder beside `path`; rename it to `path` at the end.
 
-    Under `overwrite` the old folder is renamed away, replaced and only then removed, and only if
+    Under `overwrite` the old folder is exchanged for the new one and only then removed, and only if
     every file in it carries a name that a run writes (one of `suffixes`); a folder with foreign
     files is never removed.
     """
     refuse_existing(path, overwrite=overwrite, code=code)
     if path.exists() and not path.is_dir():
-        raise OutputError(code, f"output {path.name} is a file; name a folder")
+        raise OutputError(code, f"output {named(path, '')} is a file; name a folder")
     if path.is_dir() and (foreign := [p.name for p in path.iterdir() if p.is_dir() or p.suffix not in suffixes]):
         raise OutputError(
             code,
-            f"output folder {path.name} holds {len(foreign)} entries that no run of this kind writes; name another",
+            f"output folder {named(path, '')} holds {len(foreign)} entries that no run writes; name another",
         )
-    unique = uuid.uuid4().hex[:12]
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{unique}-{path.name}")
-    old = path.with_name(f"{TEMPORARY_PREFIX}{unique}-old-{path.name}")
+    temporary = temporary_name(path)
     with _as_output_errors(path):
         try:
             temporary.mkdir(parents=True)
+            clear_away(path.parent)
             yield temporary
-            for file in temporary.iterdir():
+            for file in (*temporary.iterdir(), temporary):
                 _flush(file)
-            if path.exists():
-                path.rename(old)
-            temporary.rename(path)
+            _put_in_place(temporary, path)
             _flush(path.parent)
-        except BaseException:
-            if old.exists() and not path.exists():
-                old.rename(path)
-            raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
+
+
+def _put_in_place(temporary: Path, path: Path) -> None:
+    """Rename a folder to `path`; what was there goes under the temporary name, to be removed."""
+    if not path.exists() or not any(path.iterdir()):
+        temporary.rename(path)
+    elif not exchange(temporary, path):
+        old = temporary_name(path, old=True)
+        path.rename(old)
+        try:
+            temporary.rename(path)
+        except BaseException:
+            old.rename(path)
+            raise
+        old.rename(temporary)
 
 
 @contextmanager
@@ -100,11 +110,13 @@ def _as_output_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (28, 122):  # ENOSPC, EDQUOT
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise OutputError(
-                "OUT-FULL", f"no space left to write {path.name}; free some or choose another place"
+                "OUT-FULL", f"no space left to write {named(path, 'the output')}; free some or choose another place"
             ) from error
-        raise OutputError("OUT-WRITE", f"cannot write {path.name}: {error.strerror or error}") from error
+        raise OutputError(
+            "OUT-WRITE", f"cannot write {named(path, 'the output')}: {error.strerror or type(error).__name__}"
+        ) from error
 
 
 def _flush(path: Path) -> None:

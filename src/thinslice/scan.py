@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinslice import files
-from thinslice.errors import GeometryError, Notice, OutputError, UsageError
+from thinslice.errors import GeometryError, Notice, OutputError, UsageError, named
 from thinslice.output import refuse_existing
 from thinslice.volume import Volume
 
@@ -75,7 +75,7 @@ def read(
         )  # fmt: skip
     else:
         if series is not None or phase is not None:
-            raise UsageError("USE-SERIES", f"series and phase go with DICOM; {path.name} holds one volume")
+            raise UsageError("USE-SERIES", f"series and phase go with DICOM; {named(path)} holds one volume")
         volume = files.read(path, axis=axis, rescale=rescale)
         if strict and volume.source.warnings:
             notice = volume.source.warnings[0]
@@ -152,12 +152,12 @@ def check_target(path: str | PathLike[str], *, source: Volume, overwrite: bool =
         return
     if path.suffix.lower() in _NO_FOLDER_NAMES:
         raise OutputError(
-            "OUT-FORMAT", f"output {path.name} must be a folder (DICOM) or end in {', '.join(files.ENDINGS)}"
+            "OUT-FORMAT", f"output {named(path, '')} must be a folder (DICOM) or end in {', '.join(files.ENDINGS)}"
         )
     if source.source.kind != "dicom":
         raise OutputError(
             "OUT-FORMAT",
-            f"output {path.name} names a folder, for DICOM, but the input is no DICOM; end it in "
+            f"output {named(path, '')} names a folder, for DICOM, but the input is no DICOM; end it in "
             f"{', '.join(files.ENDINGS)}",
         )
     refuse_existing(path, overwrite=overwrite)

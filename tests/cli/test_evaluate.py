@@ -46,6 +46,9 @@ def test_scans_may_follow_one_option_and_a_page_is_written(
     second.write_bytes(thin.read_bytes())
     page = tmp_path / "page"
     arguments = ["evaluate", "-i", str(thin), str(second), "--methods", "linear,cubic", "--factors", "2", "--axis", "z"]
+    assert run([*arguments, "--protocols", "gap"]) == 0
+    assert "scan1, gap x2" in capfd.readouterr().out
+    arguments.append("--show-identity")
     assert run([*arguments, "--protocols", "gap", "-o", str(page)]) == 0
     out = capfd.readouterr().out
     assert "chest, gap x2" in out

@@ -1,7 +1,7 @@
 """Broken and hostile files end in one line with a code, before memory is taken; identity is never in that line."""
 
 import json
-import resource
+import os
 import subprocess
 import sys
 import warnings
@@ -15,16 +15,16 @@ from dicom_cases import CASES, Case
 from dicom_phantom import ROOT, each, enhanced, file_bytes, save, series
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, get_frame
-from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGLSLossless, RLELossless
 from test_transfer_syntaxes import pydicom_compressed, transcoded
 from thin import PROVENANCE
 
-from thinslice.dicom import list_series, read_series, write_series
+from thinslice.dicom import decoders, list_series, read_series, write_series
+from thinslice.dicom.codec import Layout
 from thinslice.dicom.find import Entry
 from thinslice.dicom.limits import Limits
 from thinslice.dicom.slices import read_slices
-from thinslice.errors import InputError, ThinsliceError
+from thinslice.errors import ResourceError, ThinsliceError
 
 # the generator writes odd values on purpose
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*")
@@ -60,14 +60,18 @@ def test_frames_that_lie(tmp_path):
     assert refused(tmp_path, limits={"slices": 100}) == "DCM-LIMIT"
 
 
-def test_deflated_bomb(tmp_path):
+def write_bomb(file: Path) -> None:
+    """A deflated file of 290 kB that inflates to 300 MB."""
     data = file_bytes(series(slices=1)[0], syntax=DeflatedExplicitVRLittleEndian)
     start = data.index(b"1.2.840.10008.1.2.1.99")
     head = data[: data.index(b"\x02\x00\x12\x00", start)]
     engine = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    bomb = engine.compress(bytes(300_000_000)) + engine.flush()
-    (tmp_path / "bomb.dcm").write_bytes(head + bomb)
-    assert refused(tmp_path) in {"DCM-LIMIT", "DCM-UNREADABLE"}
+    file.write_bytes(head + engine.compress(bytes(300_000_000)) + engine.flush())
+
+
+def test_deflated_bomb(tmp_path):
+    write_bomb(tmp_path / "bomb.dcm")
+    assert refused(tmp_path) == "DCM-LIMIT"
 
 
 def test_deflated_data_that_end_early(tmp_path):
@@ -110,28 +114,34 @@ def test_run_lengths_for_another_matrix(tmp_path):
     assert refused(tmp_path) == "DCM-UNREADABLE"
 
 
-def test_deeply_nested_sequences(tmp_path):
-    inner = Dataset()
-    for _ in range(600):
-        outer = Dataset()
-        outer.ReferencedStudySequence = Sequence([inner])
-        outer["ReferencedStudySequence"].is_undefined_length = True
-        inner = outer
-    datasets = series()
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(20_000)
-    try:
-        datasets[0].OtherPatientIDsSequence = inner.ReferencedStudySequence
-        save(datasets, tmp_path)
-    finally:
-        sys.setrecursionlimit(limit)
-    try:
-        read_series(tmp_path)
-    except InputError as error:
-        code = error.code
-    else:
-        code = None
-    assert code in (None, "DCM-UNREADABLE")
+def nested(levels: int) -> bytes:
+    """OtherPatientIDsSequence within itself, of undefined length, explicit little endian."""
+    begin = b"\x10\x00\x02\x10SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    return begin * levels + b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0" * levels
+
+
+@pytest.mark.parametrize(
+    ("levels", "code"), [(10, None), (17, "DCM-LIMIT"), (3000, "DCM-UNREADABLE"), (100_000, "DCM-UNREADABLE")]
+)
+def test_deeply_nested_sequences(levels, code, tmp_path):
+    save(series(), tmp_path)
+    file = next(tmp_path.iterdir())
+    data = file.read_bytes()
+    place = data.index(b"\x18\x00\x15\x00", 132)
+    file.write_bytes(data[:place] + nested(levels) + data[place:])
+    if code:
+        assert refused(tmp_path) == code
+    if levels < 20:
+        assert read_series(tmp_path, limits={"sequence_depth": 20}).shape == (12, 24, 20)
+
+
+def test_an_attribute_of_very_many_values(tmp_path):
+    def change(_, ds):
+        ds.add_new("PatientComments", "UT", "\\" * 20_000)
+
+    save(each(change), tmp_path)
+    assert refused(tmp_path) == "DCM-LIMIT"
+    assert read_series(tmp_path, limits={"values": 30_000}).shape == (12, 24, 20)
 
 
 def test_limits(tmp_path):
@@ -149,31 +159,133 @@ def test_limits(tmp_path):
     assert read_series(tmp_path, limits={"rows": 24, "slices": 12, "voxels": 24 * 20 * 12}).shape == (12, 24, 20)
 
 
-def test_memory_stays_bounded(tmp_path):
-    """A small file that promises a gigabyte is refused by a process that may not even address it."""
+MEASURED = """
+import resource, sys
+from thinslice import scan
+from thinslice.errors import ThinsliceError
+limits = dict(pair.split("=") for pair in sys.argv[2:])
+scan.is_dicom(__import__("pathlib").Path(sys.argv[1]))
+from thinslice.dicom import read_series
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+try:
+    read_series(sys.argv[1], limits={name: int(value) for name, value in limits.items()})
+except ThinsliceError as error:
+    print(error.code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
 
+
+def refused_within_memory(folder: Path, **limits: int) -> str:
+    """The code of a refusal, in a process that may address 1 GiB; its memory stays below 250 MB, libraries included."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, folder, *(f"{name}={value}" for name, value in limits.items())],
+        capture_output=True, text=True, timeout=300, check=False, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+    )  # fmt: skip
+    code, megabytes = done.stdout.split() or (done.stderr[-800:], "0")
+    assert int(megabytes) < 250, megabytes
+    return code
+
+
+NO_LIMITS = {"rows": 1 << 20, "slices": 1 << 20, "voxels": 1 << 60}
+
+
+def test_a_header_that_announces_everything_allocates_nothing(tmp_path):
+    """65,535 x 65,535 x 10,000 voxels: by the limits, and without them by what is in the file."""
+    ds = enhanced(series())
+    ds.Rows = ds.Columns = 65535
+    ds.NumberOfFrames = 10_000
+    save([ds], tmp_path)
+    assert refused_within_memory(tmp_path) == "DCM-LIMIT"
+    assert refused_within_memory(tmp_path, **NO_LIMITS) == "DCM-UNREADABLE"
+
+
+def test_single_slices_that_announce_much_allocate_nothing(tmp_path):
     def lie(_, ds):
         ds.Rows = ds.Columns = 4000
         ds.NumberOfFrames = 5
 
-    save(each(lie), tmp_path / "in")
-    code = (
-        "import sys; from thinslice.dicom import read_series; from thinslice.errors import ThinsliceError\n"
-        "try:\n    read_series(sys.argv[1])\nexcept ThinsliceError as error:\n    print(error.code)"
-    )
+    save(each(lie), tmp_path)
+    assert refused_within_memory(tmp_path) == "DCM-UNREADABLE"
 
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "in"],
-        capture_output=True,
-        text=True,
-        preexec_fn=limit,
-        timeout=60,
-        check=False,
+def test_a_compressed_series_larger_than_memory_is_refused_with_the_figure(tmp_path):
+    """What a codestream holds shows only when it is decoded: the header's promise must fit into memory first."""
+    datasets = series()
+    for ds in datasets:
+        pydicom_compressed(ds, RLELossless)
+        ds.Rows = ds.Columns = 65535
+    save(datasets, tmp_path, syntax=RLELossless)
+    with pytest.raises(ResourceError, match=r"needs 206\.2 GB"):
+        read_series(tmp_path, limits=NO_LIMITS)
+
+
+def test_a_header_of_a_gigabyte_is_not_read(tmp_path):
+    """One attribute of 1 GiB, in a file that takes no room on the disk."""
+    save(series(), tmp_path)
+    file = next(tmp_path.iterdir())
+    data = file.read_bytes()
+    place = data.index(b"\x18\x00\x15\x00", 132)
+    with file.open("r+b") as stream:
+        stream.seek(place)
+        stream.write(b"\x10\x00\x00\x40UT\0\0" + (1 << 30).to_bytes(4, "little"))  # PatientComments
+        stream.seek(1 << 30, 1)
+        stream.write(data[place:])
+    assert refused_within_memory(tmp_path) == "DCM-LIMIT"
+
+
+def test_a_bomb_takes_no_memory(tmp_path):
+    write_bomb(tmp_path / "bomb.dcm")
+    assert refused_within_memory(tmp_path, inflate_bytes=20 << 20) == "DCM-LIMIT"
+
+
+@pytest.mark.parametrize("stated", ["crash", "hang", "memory"])
+def test_a_decoder_that_fails_takes_nobody_with_it(stated, plain_worker):
+    """The worker's own limits, with a decoder that does its worst; the next image is decoded as ever."""
+    with pytest.raises(decoders.DecoderError):
+        plain_worker.decode(stated.encode(), Layout("1.2.3", 24, 20, 16, 16, True))
+    assert plain_worker.alive == (stated == "memory")
+
+
+@pytest.fixture
+def plain_worker(monkeypatch):
+    """A worker whose decoder is one of ours that crashes, hangs or eats memory as the image asks."""
+    worst = (
+        "import os, signal\nfrom thinslice.dicom import worker\n"
+        "def decode_image(data, layout):\n"
+        "    if data == b'crash': os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "    if data == b'memory': bytearray(1 << 33)\n"
+        "    while data == b'hang': pass\n"
+        "worker.decode_image = decode_image\nworker.SECONDS = 1.0\n"
     )
-    assert done.stdout.strip() == "DCM-UNREADABLE", done.stderr[-500:]
+    monkeypatch.setattr(
+        decoders, "_START", decoders._START.replace("from thinslice", f"exec({worst!r}); from thinslice", 1)
+    )
+    worker = decoders._Worker()
+    yield worker
+    worker.close()
+
+
+def test_streams_that_crash_the_decoder_of_lossless_jpeg(tmp_path):
+    """Of single changed bytes in lossless JPEG, three in a hundred end the process that decodes with GDCM."""
+    import gdcm
+
+    transcoded(series(), tmp_path, gdcm.TransferSyntax.JPEGLosslessProcess14_1)
+    file = sorted(tmp_path.iterdir())[6]
+    ds = pydicom.dcmread(file)
+    sound = get_frame(ds.PixelData, 0, number_of_frames=1)
+    random, died = np.random.default_rng(3), 0
+    for _ in range(60):
+        broken = bytearray(sound)
+        for place in random.integers(len(broken), size=3):
+            broken[place] = random.integers(256)
+        try:
+            decoders.decode(bytes(broken), Layout(ds.file_meta.TransferSyntaxUID, 24, 20, 16, 16, True))
+        except decoders.DecoderError as error:
+            if "died" in str(error):
+                died += 1
+                encapsulated(ds, bytes(broken))
+                ds.save_as(file)
+                assert refused(tmp_path) in {"DCM-UNREADABLE", "DCM-CODESTREAM"}
+    assert died
 
 
 @pytest.mark.parametrize("kind", ["native", "deflated", "multi-frame"])

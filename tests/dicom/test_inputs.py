@@ -94,9 +94,10 @@ def test_files_without_header(cut, hu, tmp_path):
 def test_empty_file_is_never_a_gap(name, tmp_path):
     save(series(), tmp_path)
     (tmp_path / name).touch()
-    with pytest.raises(InputError, match=name) as caught:
+    with pytest.raises(InputError, match=r"file \d+ \(in the order of names\)") as caught:
         read_series(tmp_path)
     assert caught.value.code == "DCM-UNREADABLE"
+    assert name in caught.value.message_with_names
 
 
 @pytest.mark.parametrize("left", [0.2, 0.6, 0.99])

@@ -84,9 +84,10 @@ def test_saved_weights_come_back(scan, tmp_path):
     assert again.digest == model.digest
     assert again.facts["steps"] == 3
     (tmp_path / "bad.safetensors").write_bytes(b"no model" * 9)
-    with pytest.raises(InputError, match=r"bad\.safetensors") as caught:
+    with pytest.raises(InputError, match="no thinslice model") as caught:
         Model.load(tmp_path / "bad.safetensors")
     assert caught.value.code == "MODEL-READ"
+    assert "bad.safetensors" in caught.value.message_with_names
     assert torch.is_tensor(next(iter(again.state().values())))
 
 

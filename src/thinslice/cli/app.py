@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import sys
 import traceback
@@ -18,7 +19,7 @@ from thinslice.cli.enhance import enhance
 from thinslice.cli.evaluate import evaluate
 from thinslice.cli.inspect import inspect
 from thinslice.cli.train import train
-from thinslice.errors import ResourceError, ThinsliceError, UsageError
+from thinslice.errors import ResourceError, ThinsliceError, UsageError, named
 
 INTERRUPTED = 130
 
@@ -57,6 +58,7 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run one command; whatever goes wrong ends as one line on stderr. Returns the exit code."""
     verbose = any(argument in ("-v", "--verbose") for argument in arguments)
+    names = "--show-identity" in arguments
     _hush_third_parties(verbose=verbose)
     try:
         code = app(args=list(arguments), prog_name="thinslice", standalone_mode=False)
@@ -66,9 +68,9 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except Exception as error:
         if verbose:
-            traceback.print_exc()
+            print(_trace(error, names=names), file=sys.stderr, end="")  # noqa: T201
         known = as_thinslice_error(error)
-        print(known.line, file=sys.stderr)  # noqa: T201
+        print(known.line_with_names if names else known.line, file=sys.stderr)  # noqa: T201
         return known.exit_code
 
 
@@ -80,14 +82,25 @@ def as_thinslice_error(error: Exception) -> ThinsliceError:
         return _usage_error(error)
     if isinstance(error, MemoryError):
         return ResourceError("RES-MEMORY", "memory ran out; free some, or use a machine with more of it")
-    return ThinsliceError(
-        "BUG", f"{type(error).__name__}: {error}; this is a fault of thinslice: run again with --verbose and report it"
-    )
+    what = named(f"{type(error).__name__}: {error}", type(error).__name__)  # a library's words may hold a path
+    return ThinsliceError("BUG", f"{what}: this is a fault of thinslice; run again with --verbose and report it")
+
+
+def _trace(error: BaseException, *, names: bool) -> str:
+    """A traceback, as Python prints it; without the words of errors, which quote paths and values, unless `names`."""
+    if names:
+        return "".join(traceback.format_exception(error))
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    before = f"{_trace(cause, names=False)}\nwhich led to\n\n" if cause else ""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    return f"{before}Traceback (most recent call last):\n{frames}{type(error).__name__}\n"
 
 
 def _usage_error(error: Exception) -> UsageError:
     """What the parser of the command line says, in our form."""
     text = error.format_message() if hasattr(error, "format_message") else str(error)
+    text = re.sub(r"(?s)(unexpected extra argument\S*) \(.*\)", r"\1; quote paths that hold spaces", text)
+    text = re.sub(r"(?s)(No such command) '.*'", r"\1", text)
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "thinslice"
     return UsageError("USE-OPTION", f"{text.replace('Value error, ', '').rstrip('.')}; see {command} -h")

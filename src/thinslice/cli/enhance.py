@@ -11,7 +11,7 @@ from thinslice.cli import options
 from thinslice.cli.options import with_common_options
 from thinslice.cli.summary import summary
 from thinslice.cli.terminal import Terminal
-from thinslice.errors import UsageError
+from thinslice.errors import UsageError, named
 
 _GRID, _METHOD, _WRITING = "Grid", "Method", "Writing"
 
@@ -117,7 +117,7 @@ def enhance(
     if spacing is not None and factor is not None:
         raise UsageError("USE-TARGET", f"both --spacing {spacing:g} and --factor {factor:g} are given; give one")
     if preview is not None and preview.suffix.lower() != ".png":
-        raise UsageError("USE-PREVIEW", f"--preview {preview.name} does not end in .png")
+        raise UsageError("USE-PREVIEW", f"--preview {named(preview, '')} does not end in .png")
     terminal.refuse_existing(output, save_weights, preview)
 
     import thinslice
@@ -160,6 +160,7 @@ def enhance(
         from thinslice.report.preview import save_preview
 
         save_preview(volume, result.volume, preview, overwrite=terminal.overwrite)
-    terminal.write_record(result.record)
+    identity = {"identity": {"input": str(source.resolve()), "output": str(output.resolve())}}
+    terminal.write_record(result.record | (identity if terminal.show_identity else {}))
     terminal.warn(result.record["warnings"])
-    terminal.say(*summary(result.record, output.name))
+    terminal.say(*summary(result.record, output.name if terminal.show_identity else "as -o says"))

@@ -123,6 +123,7 @@ def evaluate(
             told_profile=tell_profile,
             write_inputs=write_inputs,
             score=dict(score) if score else None,
+            names=None if terminal.show_identity else [f"scan{number}" for number in range(1, len(scans) + 1)],
             on_progress=on_progress,
             on_result=pages.add if pages else None,
         )

@@ -41,8 +41,9 @@ class Entry:
     warnings: tuple[Notice, ...] = ()
     error: ThinsliceError | None = None
 
-    def as_record(self) -> dict[str, Any]:
-        """The entry, ready for JSON."""
+    def as_record(self, *, names: bool) -> dict[str, Any]:
+        """The entry, ready for JSON; with `names`, the error names files."""
+        message = self.error and (self.error.message_with_names if names else self.error.message)
         return {
             "name": self.name,
             "shape": list(self.shape),
@@ -51,7 +52,7 @@ class Entry:
             "thickness_mm": self.thickness_mm,
             **self.facts,
             "warnings": [{"code": notice.code, "message": notice.message} for notice in self.warnings],
-            "error": {"code": self.error.code, "message": self.error.message} if self.error else None,
+            "error": {"code": self.error.code, "message": message} if self.error else None,
         }
 
 
@@ -71,16 +72,20 @@ def inspect(
     files.check_there(source)
     if scan.is_dicom(source):
         reading = {"phase": phase, "rescale": rescale, "allow_derived": allow_derived}
-        entries = _series(source, limits=dict(limit) if limit else None, **reading)
+        entries = _series(source, uids=terminal.show_identity, limits=dict(limit) if limit else None, **reading)
     else:
         entries = [_file(source, axis=axis, rescale=rescale)]
     terminal.write_record(
-        {"version": __version__, "command": "inspect", "volumes": [entry.as_record() for entry in entries]}
+        {
+            "version": __version__,
+            "command": "inspect",
+            "volumes": [entry.as_record(names=terminal.show_identity) for entry in entries],
+        }
     )
-    terminal.say(_table(entries), *_remarks(entries))
+    terminal.say(_table(entries), *_remarks(entries, terminal))
 
 
-def _series(source: Path, **reading: Any) -> list[Entry]:
+def _series(source: Path, *, uids: bool, **reading: Any) -> list[Entry]:
     from thinslice import dicom
 
     return [
@@ -91,7 +96,7 @@ def _series(source: Path, **reading: Any) -> list[Entry]:
             spacing_mm=found.spacing_mm,
             thickness_mm=found.thickness_mm,
             facts={
-                "uid": found.uid,
+                **({"uid": found.uid} if uids else {}),
                 "tilt_deg": found.tilt_deg,
                 "spacing_fit_residual_mm": found.residual_mm,
                 "kernel": found.kernel or None,
@@ -146,15 +151,16 @@ def _table(entries: list[Entry]) -> Table:
     return table
 
 
-def _remarks(entries: list[Entry]) -> list[str]:
+def _remarks(entries: list[Entry], terminal: Terminal) -> list[str]:
     """Lines under the table: how to choose a series, what is refused, what is warned of."""
     lines = []
     for entry in entries:
         if len(entries) > 1:
-            lines.append(f"{entry.name}: --series {entry.facts['uid']}")
+            chosen_by = entry.facts.get("uid") or entry.name.removeprefix("series ")
+            lines.append(f"{entry.name}: --series {chosen_by}")
         lines += [f"{entry.name}: {notice.line}" for notice in entry.warnings]
         if entry.error:
-            lines.append(f"{entry.name}: {entry.error.line}")
+            lines.append(f"{entry.name}: {terminal.line_of(entry.error)}")
         elif entry.thickness_mm is None:
             lines.append(
                 f"{entry.name}: thickness is not stated: the spacing is taken unless --thickness says otherwise"

@@ -63,6 +63,15 @@ def _common(
             metavar="FILE|-", help="Write the record; with - to stdout, and nothing else.", rich_help_panel=_COMMON
         ),
     ] = None,
+    show_identity: Annotated[
+        bool,
+        typer.Option(
+            "--show-identity",
+            metavar="",
+            help="Show names of files, UIDs and paths in messages and records.",
+            rich_help_panel=_COMMON,
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", metavar="", help="Replace outputs that exist.", rich_help_panel=_COMMON)
     ] = False,
@@ -73,8 +82,9 @@ def _common(
             os.environ[name] = str(threads)
         os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = str(threads)
     return Terminal(
-        quiet=quiet, verbose=verbose, threads=threads, device=device, json=json, overwrite=overwrite
-    ).checked()
+        quiet=quiet, verbose=verbose, threads=threads, device=device, json=json, overwrite=overwrite,
+        show_identity=show_identity,
+    ).checked()  # fmt: skip
 
 
 def with_common_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinslice.cli.progress import OnProgress, progress
-from thinslice.errors import Notice
+from thinslice.errors import Notice, ThinsliceError
 from thinslice.output import refuse_existing, whole_file
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Terminal:
         device: "auto", "cpu", "cuda" or "mps".
         json: where the record goes: a file, "-" for stdout, or None.
         overwrite: existing outputs are replaced.
+        show_identity: names of files, UIDs and paths may be shown.
         said: warnings that are on the screen already.
     """
 
@@ -42,6 +43,7 @@ class Terminal:
     device: str
     json: str | None
     overwrite: bool
+    show_identity: bool = False
     said: set[str] = field(default_factory=set)
 
     def checked(self) -> Terminal:
@@ -55,6 +57,10 @@ class Terminal:
         for output in outputs:
             if output is not None:
                 refuse_existing(output, overwrite=self.overwrite)
+
+    def line_of(self, error: ThinsliceError) -> str:
+        """An error's line, with names of files where identity may be shown."""
+        return error.line_with_names if self.show_identity else error.line
 
     @cached_property
     def console(self) -> Console:

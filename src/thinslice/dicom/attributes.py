@@ -86,14 +86,23 @@ class Attributes:
         return tuple(parse_number(value) for value in self.values(keyword))
 
     def number(self, keyword: str) -> float | None:
-        """The first value as a number (NaN where it is none), or None where absent or empty."""
+        """The value as a number (NaN where it is none, or several), or None where absent or empty."""
         numbers = self.numbers(keyword)
-        return numbers[0] if numbers else None
+        if not numbers:
+            return None
+        return numbers[0] if len(numbers) == 1 else math.nan
+
+    def finite(self, keyword: str) -> float | None:
+        """The value as a number, or None where it is none."""
+        number = self.number(keyword)
+        return None if number is None or math.isnan(number) else number
 
     def integer(self, keyword: str) -> int | None:
-        """The first value as an integer, or None where absent, empty or no integer."""
+        """The value as an integer, or None where absent, empty, no integer, or several."""
         number = self.number(keyword)
-        return int(number) if number is not None and number == number and number == int(number) else None
+        if number is None or not abs(number) < 1 << 53 or number != int(number):  # beyond, a float is no integer
+            return None
+        return int(number)
 
     def word(self, keyword: str, *, signed: bool, bits: int) -> int | None:
         """A stored pixel value kept in a header: its bits are read as the pixels' bits are.

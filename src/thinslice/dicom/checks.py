@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
+from thinslice.dicom import jpeg
+from thinslice.dicom.codec import PLUGINS
 from thinslice.dicom.codes import Findings
 from thinslice.dicom.limits import Limits
 from thinslice.dicom.slices import Slice
+from thinslice.dicom.terms import IMAGE_TYPES, PHOTOMETRIC, RESCALE_TYPES, shown, shown_uid
 
 LOSSY_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in ("50", "51", "53", "55", "81", "91", "203"))
 """Syntaxes that may lose data. 91 and 203 (JPEG 2000, HTJ2K) allow both: lossy there unless the header denies it."""
+_LEAST_SLOPE, _MOST_SLOPE, _MOST_INTERCEPT = 1e-6, 1e6, 1e9  # beyond, HU are none, or no float32
+_UNCOMPRESSED = frozenset(
+    {ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian}
+)
+_READ_SYNTAXES = _UNCOMPRESSED | jpeg.SYNTAXES | PLUGINS.keys()  # of a vendor's own, not even the byte order is known
+_LEAST_MM, _MOST_MM = 1e-3, 100.0  # micro-CT has pixels of some micrometres; a patient has none of 10 cm
 _EITHER = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in ("91", "203"))
 
 
@@ -59,7 +75,7 @@ def check_origin(slices: Sequence[Slice], findings: Findings, *, allow_derived: 
         else:
             findings.refuse("DCM-SYNTH", f"{message}; give the acquired series, or go on with --allow-derived")
     elif any(image.image_type[:1] == ("DERIVED",) for image in slices):
-        kinds = "\\".join(slices[0].image_type)[:64]
+        kinds = "\\".join(shown(word, IMAGE_TYPES) for word in slices[0].image_type[:4])
         findings.warn("DCM-DERIVED", f"the source is already derived ({kinds}): its slice profile is not the scanner's")
     if any(map(is_lossy, slices)):
         findings.warn("DCM-LOSSY", "the source went through lossy compression; the output carries the flag")
@@ -80,8 +96,11 @@ def check_series(slices: Sequence[Slice], findings: Findings) -> None:
             "DCM-IPP", f"ImagePositionPatient is missing or malformed in {len(lost)} slices; export the series again"
         )
     spacings = np.array([image.pixel_spacing for image in slices])
-    if not (np.isfinite(spacings).all() and spacings.min() > 0):
-        findings.refuse("DCM-SPACING", "PixelSpacing is missing, malformed or not over 0; export the series again")
+    if not (np.isfinite(spacings).all() and spacings.min() >= _LEAST_MM and spacings.max() <= _MOST_MM):
+        findings.refuse(
+            "DCM-SPACING",
+            f"PixelSpacing is missing, malformed or not {_LEAST_MM:g} to {_MOST_MM:g} mm; export the series again",
+        )
     elif (np.abs(spacings / spacings[0] - 1) > 1e-4).any():
         findings.refuse(
             "DCM-MIXED",
@@ -133,7 +152,7 @@ def _check_pixels(image: Slice, limits: Limits, findings: Findings) -> None:
     if photometric != "MONOCHROME2":
         findings.refuse(
             "DCM-PHOTOMETRIC",
-            f"PhotometricInterpretation is {photometric[:16] or 'missing'}, not MONOCHROME2; export as CT image",
+            f"PhotometricInterpretation is {shown(photometric, PHOTOMETRIC)}, not MONOCHROME2; export as CT image",
         )
     valid = allocated in (8, 16, 32) and stored is not None and 1 <= stored <= allocated and high == stored - 1
     if not valid or representation not in (0, 1) or samples != 1:
@@ -145,6 +164,11 @@ def _check_pixels(image: Slice, limits: Limits, findings: Findings) -> None:
         return
     if image.file.pixel_offset is None:
         findings.refuse("DCM-UNREADABLE", f"{name} holds no pixel data; nothing was skipped, copy the series anew")
+    elif image.file.pixel_length is not None and image.file.syntax not in _READ_SYNTAXES:
+        findings.refuse(
+            "DCM-CODEC",
+            f"transfer syntax {shown_uid(image.file.syntax)} cannot be decoded here; export the series uncompressed",
+        )
     elif image.file.pixel_length is not None:
         assert allocated is not None
         _check_native_length(image, rows * columns * allocated // 8, findings)
@@ -174,19 +198,20 @@ def _check_rescale(image: Slice, findings: Findings) -> None:
     if kind not in ("", "HU"):
         findings.refuse(
             "DCM-NOTHU",
-            f"values are not Hounsfield units (RescaleType {kind[:16]}); give the HU series, or --rescale S,I",
+            f"values are not Hounsfield units (RescaleType {shown(kind, RESCALE_TYPES)}); give HU, or --rescale S,I",
         )
     if attributes.has("ModalityLUTSequence"):
         findings.refuse("DCM-LUT", "a modality look-up table is not supported; export with rescale slope and intercept")
         return
     slope, intercept = attributes.number("RescaleSlope"), attributes.number("RescaleIntercept")
-    if slope is None or intercept is None or not np.isfinite([slope, intercept]).all() or slope == 0:
-        shown = ", ".join(_shown(attributes.text(keyword)) for keyword in ("RescaleSlope", "RescaleIntercept"))
+    sound = slope is not None and intercept is not None and _LEAST_SLOPE <= abs(slope) <= _MOST_SLOPE
+    if not (sound and abs(intercept or 0.0) <= _MOST_INTERCEPT):  # NaN is neither
+        found = ", ".join(_shown(attributes.text(keyword)) for keyword in ("RescaleSlope", "RescaleIntercept"))
         findings.refuse(
             "DCM-RESCALE",
-            f"rescale slope and intercept ({shown}) are missing, zero or no numbers; give them with --rescale S,I",
+            f"rescale slope and intercept ({found}) are missing, zero, absurd or no numbers; give --rescale S,I",
         )
 
 
 def _shown(text: str) -> str:
-    return "".join(c for c in text[:24] if c.isprintable()) or "missing"
+    return (text[:24] if re.fullmatch(r"[-+.,eE0-9 ]*", text) else "no number") or "missing"

@@ -57,4 +57,4 @@ class Findings:
         first = min(self.errors, key=lambda error: error.exit_code)
         others = [error.code for error in self.errors if error is not first]
         more = f" (also {', '.join(others)})" if others else ""
-        raise type(first)(first.code, first.message + more)
+        raise type(first)(first.code, first.marked + more)

@@ -6,25 +6,26 @@ are masked away, then the sign is extended, whether the writer extended it or no
 
 from __future__ import annotations
 
-from typing import Any, cast
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
-from pydicom.encaps import encapsulate, get_frame
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, ExplicitVRBigEndian
+from pydicom.encaps import get_frame
+from pydicom.uid import ExplicitVRBigEndian
 
-from thinslice.dicom import jpeg
+from thinslice.dicom import decoders
+from thinslice.dicom.codec import Layout, decodable
 from thinslice.dicom.codes import refusal
 from thinslice.dicom.codestream import check_codestream
 from thinslice.dicom.slices import DicomFile, Slice
+from thinslice.dicom.terms import shown_uid
 from thinslice.errors import ThinsliceError
 
-_JPEG = "1.2.840.10008.1.2.4."
-_PLUGINS = {  # by transfer syntax: the decoder that was tested for it
-    "1.2.840.10008.1.2.5": "pylibjpeg",
-    **{_JPEG + last: "pyjpegls" for last in ("80", "81")},
-    **{_JPEG + last: "pylibjpeg" for last in ("90", "91", "201", "202", "203")},
-}
+_MOST_WORKERS = 8
+_IMAGES_PER_WORKER = 16  # starting one takes as long as decoding some dozen images
 
 
 class PixelReader:
@@ -33,6 +34,26 @@ class PixelReader:
     def __init__(self) -> None:
         self._file: DicomFile | None = None
         self._data = b""
+        self._lock = threading.Lock()
+
+    def all_stored_values(self, images: Sequence[Slice]) -> Iterator[np.ndarray]:
+        """`stored_values` of each image in turn; compressed images are decoded some ahead, several at once."""
+        if all(image.file.pixel_length is not None for image in images):
+            yield from map(self.stored_values, images)
+            return
+        workers = max(1, min(_processors(), _MOST_WORKERS, len(images) // _IMAGES_PER_WORKER))
+        pending: deque[Future[np.ndarray]] = deque()
+        with ThreadPoolExecutor(workers) as threads:
+            try:
+                for image in images:
+                    pending.append(threads.submit(self.stored_values, image))
+                    if len(pending) > 2 * workers:
+                        yield pending.popleft().result()
+                while pending:
+                    yield pending.popleft().result()
+            finally:  # after an error, what was not begun
+                for future in pending:
+                    future.cancel()
 
     def stored_values(self, image: Slice) -> np.ndarray:
         """(rows, columns) int32, or int64 above 16 bits stored: the stored values of a checked slice.
@@ -59,9 +80,10 @@ class PixelReader:
         """The value of PixelData."""
         if frames_of(image) == 1:
             return _read_pixels(image.file)
-        if self._file is not image.file:
-            self._file, self._data = image.file, _read_pixels(image.file)
-        return self._data
+        with self._lock:
+            if self._file is not image.file:
+                self._file, self._data = image.file, _read_pixels(image.file)
+            return self._data
 
 
 def frames_of(image: Slice) -> int:
@@ -76,6 +98,10 @@ def extend_sign(raw: np.ndarray, *, bits: int, signed: bool) -> np.ndarray:
         sign = 1 << (bits - 1)
         values = (values ^ sign) - sign
     return values
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _read_pixels(file: DicomFile) -> bytes:
@@ -101,35 +127,15 @@ def _native(image: Slice, data: bytes, allocated: int) -> np.ndarray:
 def _encapsulated(image: Slice, data: bytes, allocated: int) -> np.ndarray:
     attributes, syntax = image.attributes, image.file.syntax
     rows, columns = image.shape
-    if syntax not in jpeg.SYNTAXES and syntax not in _PLUGINS:
-        raise refusal("DCM-CODEC", f"transfer syntax {syntax} cannot be decoded here; export the series uncompressed")
+    if not decodable(syntax):
+        raise refusal(
+            "DCM-CODEC", f"transfer syntax {shown_uid(syntax)} cannot be decoded here; export the series uncompressed"
+        )
     codestream = get_frame(data, image.frame, number_of_frames=frames_of(image))
     check_codestream(codestream, syntax, rows=rows, columns=columns, name=image.file.name)
     stored, signed = attributes.integer("BitsStored") or 0, attributes.integer("PixelRepresentation") == 1
-    if syntax in jpeg.SYNTAXES:
-        layout = {"rows": rows, "columns": columns, "allocated": allocated, "stored": stored}
-        return jpeg.decode_jpeg(codestream, syntax, signed=signed, **layout)
-    decoder, plugin = _decoder(syntax)
-    options: Any = {
-        "rows": rows,
-        "columns": columns,
-        "samples_per_pixel": 1,
-        "photometric_interpretation": "MONOCHROME2",
-        "bits_allocated": allocated,
-        "bits_stored": stored,
-        "pixel_representation": int(signed),
-        "number_of_frames": 1,
-        "pixel_keyword": "PixelData",
-    }
-    array, _ = decoder.as_array(encapsulate([codestream]), raw=True, decoding_plugin=plugin, **options)
-    return np.asarray(array).reshape(rows, columns)
-
-
-def _decoder(syntax: str) -> tuple[Any, str]:
-    """The decoder of a transfer syntax and the plugin it shall use."""
-    plugin = _PLUGINS[syntax]
-    decoder = cast(Any, get_decoder)(UID(syntax))
-    if plugin not in decoder.available_plugins:
-        message = f"transfer syntax {syntax} needs the decoder {plugin}, which is missing; install thinslice anew"
-        raise refusal("DCM-CODEC", message)
-    return decoder, plugin
+    try:
+        return decoders.decode(codestream, Layout(syntax, rows, columns, allocated, stored, signed))
+    except decoders.NoDecoderError as error:
+        message = f"transfer syntax {syntax} needs the decoder {error}, which is missing; install thinslice anew"
+        raise refusal("DCM-CODEC", message) from error

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from thinslice.dicom.limits import Limits
-from thinslice.errors import InputError
+from thinslice.errors import InputError, named
+from thinslice.temporary import PREFIX
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +26,12 @@ class Entry:
     """A file of the input.
 
     Attributes:
-        name: name to show, relative to the input.
+        name: relative to the input.
         size: bytes.
         path: where it lies, or None for a member of an archive.
         archive: the open archive, or None.
         member: its entry in the archive.
+        number: from 1, in the order of names.
     """
 
     name: str
@@ -37,6 +39,12 @@ class Entry:
     path: Path | None = None
     archive: zipfile.ZipFile | None = None
     member: zipfile.ZipInfo | None = None
+    number: int = 1
+
+    @property
+    def shown(self) -> str:
+        """What messages call it: its name where identity is shown, else its number."""
+        return named(self.name, f"file {self.number} (in the order of names)")
 
     def open(self) -> BinaryIO:
         """A seekable stream of the file's bytes.
@@ -48,16 +56,18 @@ class Entry:
             try:
                 return self.path.open("rb")
             except OSError as error:
-                raise InputError("DCM-UNREADABLE", f"cannot open {self.name}: {error.strerror}") from error
+                raise InputError("DCM-UNREADABLE", f"cannot open {self.shown}: {error.strerror}") from error
         assert self.archive is not None
         assert self.member is not None
         try:
             with self.archive.open(self.member) as stream:
                 data = stream.read(self.size + 1)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, zlib.error) as error:
-            raise InputError("DCM-ZIP", f"archive member {self.name} cannot be read; pack the archive anew") from error
+            raise InputError("DCM-ZIP", f"archive member {self.shown} cannot be read; pack the archive anew") from error
         if len(data) != self.size:
-            raise InputError("DCM-ZIP", f"archive member {self.name} is not as long as declared; pack the archive anew")
+            raise InputError(
+                "DCM-ZIP", f"archive member {self.shown} is not as long as declared; pack the archive anew"
+            )
         return BytesIO(data)
 
     def start(self, count: int) -> bytes:
@@ -71,7 +81,7 @@ class Entry:
             with self.archive.open(self.member) as stream:
                 return stream.read(count)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, zlib.error) as error:
-            raise InputError("DCM-ZIP", f"archive member {self.name} cannot be read; pack the archive anew") from error
+            raise InputError("DCM-ZIP", f"archive member {self.shown} cannot be read; pack the archive anew") from error
 
 
 def find(path: Path, limits: Limits) -> list[Entry]:
@@ -85,9 +95,9 @@ def find(path: Path, limits: Limits) -> list[Entry]:
     elif path.is_file():
         entries = list(_members(path, limits)) if is_zip(path) else [Entry(path.name, path.stat().st_size, path)]
     else:
-        raise InputError("DCM-NONE", f"no file or folder called {path.name}; check the path")
+        raise InputError("DCM-NONE", f"no file or folder called {named(path, '')}; check the path")
     for entry in entries:
-        limits.check("file_bytes", entry.size, f"size of {entry.name}")
+        limits.check("file_bytes", entry.size, f"size of {entry.shown}")
     return entries
 
 
@@ -103,9 +113,9 @@ def is_zip(path: Path) -> bool:
 def _walk(top: Path, limits: Limits) -> Iterator[Entry]:
     count = 0
     for folder, folders, names in os.walk(top):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not name.startswith(PREFIX))  # results in the making
         depth = len(Path(folder).relative_to(top).parts)
-        limits.check("depth", depth, f"folder depth under {top.name}")
+        limits.check("depth", depth, f"folder depth under {named(top, 'the input')}")
         for name in sorted(names):
             file = Path(folder, name)
             try:
@@ -114,21 +124,23 @@ def _walk(top: Path, limits: Limits) -> Iterator[Entry]:
                 continue
             if stat.S_ISREG(status.st_mode):
                 count += 1
-                limits.check("files", count, f"files under {top.name}")
-                yield Entry(str(file.relative_to(top)), status.st_size, file)
+                limits.check("files", count, f"files under {named(top, 'the input')}")
+                yield Entry(str(file.relative_to(top)), status.st_size, file, number=count)
 
 
 def _members(path: Path, limits: Limits) -> Iterator[Entry]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise InputError("DCM-ZIP", f"archive {path.name} cannot be read; pack it anew") from error
+        raise InputError("DCM-ZIP", f"archive {named(path, '')} cannot be read; pack it anew") from error
     members = [member for member in archive.infolist() if not member.is_dir()]
-    limits.check("files", len(members), f"members of {path.name}")
-    limits.check("archive_bytes", sum(member.file_size for member in members), f"unpacked size of {path.name}")
-    for member in sorted(members, key=lambda member: member.filename):
-        _refuse_unsafe(member, path.name, limits)
-        yield Entry(member.filename, member.file_size, archive=archive, member=member)
+    limits.check("files", len(members), f"members of {named(path, 'the archive')}")
+    limits.check(
+        "archive_bytes", sum(member.file_size for member in members), f"unpacked size of {named(path, 'the archive')}"
+    )
+    for number, member in enumerate(sorted(members, key=lambda member: member.filename), 1):
+        _refuse_unsafe(member, named(path, ""), limits)
+        yield Entry(member.filename, member.file_size, archive=archive, member=member, number=number)
 
 
 def _refuse_unsafe(member: zipfile.ZipInfo, archive: str, limits: Limits) -> None:

@@ -11,6 +11,7 @@ from thinslice.dicom.attributes import parse_number
 from thinslice.dicom.codes import Findings, refusal
 from thinslice.dicom.geometry import off_main_normal, same_position_mm
 from thinslice.dicom.slices import CT_CLASSES, Slice
+from thinslice.dicom.terms import MODALITIES, shown, shown_uid
 from thinslice.errors import UsageError
 
 PHASE_KEYS = (
@@ -37,10 +38,31 @@ def only_ct(slices: Sequence[Slice], files: int) -> list[Slice]:
         attributes = slices[0].attributes
         raise refusal(
             "DCM-NOTCT",
-            f"not a CT image: modality {attributes.text('Modality')[:16] or 'missing'}, "
-            f"SOP class {attributes.text('SOPClassUID')[:64] or 'missing'}; only CT is read",
+            f"not a CT image: modality {shown(attributes.text('Modality'), MODALITIES)}, "
+            f"SOP class {shown_uid(attributes.text('SOPClassUID'))}; only CT is read",
         )
     return ct
+
+
+def refuse_strangers(images: Sequence[Slice], ct: Sequence[Slice]) -> None:
+    """Refuse images that lie among the CT slices of a series and are no CT by their header.
+
+    A series has one modality (PS3.3 A.1.2.3): such an image is a slice with a damaged header, and leaving it out
+    would lose it without a word where it is the first or the last.
+
+    Raises:
+        InputError: DCM-NOTCT.
+    """
+    ours = {id(image) for image in ct}
+    places = {(image.attributes.text("SeriesInstanceUID"), image.shape) for image in ct}
+    for image in images:
+        place = (image.attributes.text("SeriesInstanceUID"), image.shape)
+        if id(image) not in ours and place in places and image.attributes.has("ImagePositionPatient"):
+            raise refusal(
+                "DCM-NOTCT",
+                f"{image.file.name} lies in a CT series, but its modality or SOP class is not CT; export the series "
+                "again, or take the file away",
+            )
 
 
 def is_ct(image: Slice) -> bool:
@@ -103,7 +125,7 @@ def choose_series(series: dict[str, list[Slice]], wanted: str | int | None) -> l
         raise refusal(
             "DCM-MULTISERIES",
             f"{len(series)} series found: {_listing(series)}; "
-            "choose one with --series NUMBER or UID (inspect shows both)",
+            "choose one with --series NUMBER or UID (inspect --show-identity shows the UIDs)",
         )
     return next(iter(series.values()))
 
@@ -205,7 +227,10 @@ def _number(slices: Sequence[Slice]) -> str:
     return slices[0].attributes.text("SeriesNumber")
 
 
+def _shown_number(slices: Sequence[Slice]) -> str:
+    number = slices[0].attributes.integer("SeriesNumber")
+    return "missing" if number is None else str(number)
+
+
 def _listing(series: dict[str, list[Slice]]) -> str:
-    return ", ".join(
-        f"number {_number(group) or 'missing'} ({len(group)} images)" for group in list(series.values())[:8]
-    )
+    return ", ".join(f"number {_shown_number(group)} ({len(group)} images)" for group in list(series.values())[:8])

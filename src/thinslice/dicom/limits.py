@@ -17,6 +17,8 @@ class Limits:
         depth: folders below folders.
         file_bytes: size of one file.
         header_bytes: bytes in front of the pixels, single-frame; multi-frame files may have as many per 64 frames.
+        sequence_depth: sequences within sequences of a header.
+        values: values of one text attribute.
         rows: rows or columns of an image.
         slices: slices or frames of a series.
         voxels: voxels of a series.
@@ -29,6 +31,8 @@ class Limits:
     depth: int = 16
     file_bytes: int = 4 << 30
     header_bytes: int = 16 << 20
+    sequence_depth: int = 16
+    values: int = 10_000
     rows: int = 4096
     slices: int = 20_000
     voxels: int = 1 << 31

@@ -29,6 +29,7 @@ from thinslice.dicom.group import (
     choose_phase,
     choose_series,
     only_ct,
+    refuse_strangers,
     without_copies,
     without_crossing,
     without_localizers,
@@ -38,10 +39,13 @@ from thinslice.dicom.padding import border_void, declared_padding
 from thinslice.dicom.quiet import quiet
 from thinslice.dicom.slices import Slice, read_slices
 from thinslice.dicom.source import SourceSeries, keep_for_writing
+from thinslice.dicom.terms import shown_uid
 from thinslice.errors import UsageError
+from thinslice.memory import check_room_for
 from thinslice.volume import Source, Volume
 
 LEAST_SLICES = 3
+LEAST_THICKNESS_MM, MOST_THICKNESS_MM = 1e-3, 1e3
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +143,7 @@ def find_series(path: Path, limits: Limits, findings: Findings) -> Found:
         skipped += not slices
         images += slices or []
     ct = only_ct(images, len(entries))
+    refuse_strangers(images, ct)
     kept = without_localizers(ct, findings)
     return Found(by_series(kept), len(entries), skipped, len(images) - len(ct))
 
@@ -196,11 +201,11 @@ def decode(
         HU, float32 (z, y, x), and padding, bool of the same shape, or None where there is none.
     """
     shape = (len(slices), *slices[0].shape)
+    check_room_for(shape)
     hu = np.empty(shape, np.float32)
     padding: np.ndarray | None = None
-    reader = PixelReader()
-    for index, image in enumerate(slices):
-        stored = reader.stored_values(image)
+    for index, stored in enumerate(PixelReader().all_stored_values(slices)):
+        image = slices[index]
         slope, intercept = rescale or rescale_of(image)
         hu[index] = stored * slope + intercept
         for mask in (declared_padding(image, stored), border_void(hu[index])):
@@ -221,10 +226,10 @@ def _same_image(one: Slice, other: Slice) -> bool:
 
 
 def _thickness(slices: Sequence[Slice], grid: Grid, findings: Findings) -> float | None:
-    """SliceThickness where it is one positive value in all slices, else None."""
+    """SliceThickness where it is one sensible value in all slices, else None."""
     values = {image.attributes.number("SliceThickness") for image in slices}
     value = values.pop()
-    if values or value is None or not np.isfinite(value) or value <= 0:
+    if values or value is None or not LEAST_THICKNESS_MM <= value <= MOST_THICKNESS_MM:  # NaN is not either
         return None
     if abs(value - grid.spacing_mm) > 0.05 * grid.spacing_mm:
         findings.warn(
@@ -252,7 +257,7 @@ def _facts(stack: Stack, found: Found, kept: SourceSeries, padding: np.ndarray |
         "files_looked_at": found.files,
         "files_skipped": found.skipped,
         "images_of_other_kinds": found.other,
-        "transfer_syntaxes": sorted({image.file.syntax for image in stack.slices}),
+        "transfer_syntaxes": sorted({shown_uid(image.file.syntax) for image in stack.slices}),
         "spacing_mm": round(stack.grid.spacing_mm, 6),
         "spacing_fit_residual_mm": round(stack.grid.residual_mm, 6),
         "thickness_mm": stack.thickness,
@@ -263,5 +268,5 @@ def _facts(stack: Stack, found: Found, kept: SourceSeries, padding: np.ndarray |
         "manufacturer": kept.equipment_text("Manufacturer"),
         "model": kept.equipment_text("ManufacturerModelName"),
         "kernel": attributes.text("ConvolutionKernel")[:64] or None,
-        "kvp": attributes.number("KVP"),
+        "kvp": attributes.finite("KVP"),
     }

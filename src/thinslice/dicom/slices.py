@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
 from pathlib import PurePath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from pydicom import dcmread
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomFileLike
 from pydicom.filereader import read_dataset
@@ -28,7 +30,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from thinslice.dicom.attributes import Attributes, frame_attributes
+from thinslice.dicom.attributes import Attributes, frame_attributes, is_uid
 from thinslice.dicom.find import Entry
 from thinslice.dicom.kept import WANTED
 from thinslice.dicom.limits import Limits
@@ -39,6 +41,7 @@ CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
 LEGACY_ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.2"
 CT_CLASSES = frozenset({CT_IMAGE, ENHANCED_CT, LEGACY_ENHANCED_CT})
+_OF_AN_IMAGE = ("ImagePositionPatient", "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation")
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _FOREIGN_ENDINGS = frozenset(
@@ -89,8 +92,8 @@ class DicomFile:
 
     @property
     def name(self) -> str:
-        """Name to show."""
-        return self.entry.name
+        """What messages call it."""
+        return self.entry.shown
 
     def open(self) -> BinaryIO:
         """A stream of the data set, inflated where the syntax is deflated."""
@@ -169,9 +172,14 @@ def read_slices(entry: Entry, limits: Limits) -> list[Slice] | None:
 
 def _images(file: DicomFile, limits: Limits) -> list[Slice]:
     """One slice of a single-frame file, or one per frame."""
-    frames = Attributes(file.header).integer("NumberOfFrames") or 1
+    attributes = Attributes(file.header)
+    frames = attributes.integer("NumberOfFrames")
+    if frames is None and not attributes.text("NumberOfFrames"):
+        frames = 1
+    if frames is None or frames < 1:
+        raise _unreadable(file.entry, "it states a wrong number of frames")
     if frames == 1 and "PerFrameFunctionalGroupsSequence" not in file.header:
-        return [Slice(file, 0, Attributes(file.header))]
+        return [Slice(file, 0, attributes)]
     limits.check("slices", frames, f"frames of {file.name}")
     return [Slice(file, frame, frame_attributes(file.header, frame)) for frame in range(frames)]
 
@@ -202,18 +210,52 @@ def _read_file(entry: Entry, limits: Limits, *, headerless: bool) -> DicomFile |
             syntax = _syntax(stream, entry)
             if syntax == DeflatedExplicitVRLittleEndian:
                 source = _inflated(stream, entry, limits)
-        header = dcmread(source, stop_before_pixels=True, force=True, specific_tags=list(WANTED))
+        header = dcmread(
+            source, stop_before_pixels=True, force=True, specific_tags=list(WANTED), defer_size=limits.header_bytes
+        )
         if header.file_meta.get("MediaStorageSOPClassUID") == _DICOMDIR:
             return None
         offset, length = _locate_pixels(source, syntax)
+        header_bytes = source.tell()
     attributes = Attributes(header)
     if offset is None and not (attributes.has("Rows") and attributes.has("Columns")):
-        if {header.file_meta.get("MediaStorageSOPClassUID"), attributes.text("SOPClassUID")} & CT_CLASSES:
-            raise _unreadable(entry, "it is a CT image that ends within its header")
+        _refuse_remains_of_an_image(entry, attributes, header.file_meta.get("MediaStorageSOPClassUID"))
         return None
     per_frame = max(1, (attributes.integer("NumberOfFrames") or 1) / 64)
-    limits.check("header_bytes", int((offset or 0) / per_frame), f"header of {entry.name}")
+    limits.check("header_bytes", int(header_bytes / per_frame), f"header of {entry.shown}")
+    _check_sizes(header, entry.shown, limits)
     return DicomFile(entry, header, str(syntax), offset, length, headerless, limits)
+
+
+def _check_sizes(header: Dataset, name: str, limits: Limits) -> None:
+    """Raise DCM-LIMIT for sequences too deep and for attributes of too many values."""
+    level, depth = [header], 0
+    while level:
+        limits.check("sequence_depth", depth, f"depth of sequences in {name}")
+        deeper: list[Dataset] = []
+        for dataset in level:
+            for tag in dataset.keys():  # noqa: SIM118 - what is iterated over otherwise are elements, all parsed
+                element: Any = dataset.get_item(tag)
+                if isinstance(element, RawDataElement) and not _is_sequence(element):
+                    limits.check("values", (element.value or b"").count(b"\\") + 1, f"values of an attribute of {name}")
+                elif _is_sequence(element):
+                    deeper += dataset[tag].value or []
+        level, depth = deeper, depth + 1
+
+
+def _is_sequence(element: DataElement | RawDataElement) -> bool:
+    """Whether an element holds a sequence; in implicit VR the dictionary says so."""
+    vr = element.VR or (dictionary_VR(element.tag) if dictionary_has_tag(element.tag) else "UN")
+    return vr == "SQ"
+
+
+def _refuse_remains_of_an_image(entry: Entry, attributes: Attributes, stated_class: str | None) -> None:
+    """Raise DCM-UNREADABLE for a file without image that once was one: one wrong length, and its rest is lost."""
+    classes = {str(stated_class or ""), attributes.text("SOPClassUID")} - {""}
+    if classes & CT_CLASSES or any(map(attributes.has, _OF_AN_IMAGE)):
+        raise _unreadable(entry, "it is an image that ends within its header")
+    if not classes or not all(map(is_uid, classes)):
+        raise _unreadable(entry, "its header is damaged")
 
 
 def _file_meta(stream: BinaryIO) -> FileMetaDataset:
@@ -258,8 +300,8 @@ def _inflated(stream: BinaryIO, entry: Entry, limits: Limits) -> BinaryIO:
                 body += engine.decompress(piece, 1 << 20)
                 piece = engine.unconsumed_tail
             if len(body) > most:
-                limits.check("inflate_ratio", len(body) // max(entry.size, 1024), f"inflating {entry.name}")
-                limits.check("inflate_bytes", len(body), f"inflating {entry.name}")
+                limits.check("inflate_ratio", len(body) // max(entry.size, 1024), f"inflating {entry.shown}")
+                limits.check("inflate_bytes", len(body), f"inflating {entry.shown}")
     except zlib.error as error:
         raise _unreadable(entry, "its deflated data are damaged") from error
     if not engine.eof:
@@ -276,5 +318,5 @@ def _inflated(stream: BinaryIO, entry: Entry, limits: Limits) -> BinaryIO:
 def _unreadable(entry: Entry, reason: str) -> InputError:
     return InputError(
         "DCM-UNREADABLE",
-        f"{entry.name} cannot be read: {reason}; nothing was skipped, copy the series anew or take the file away",
+        f"{entry.shown} cannot be read: {reason}; nothing was skipped, copy the series anew or take the file away",
     )

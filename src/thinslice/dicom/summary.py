@@ -13,6 +13,7 @@ from thinslice.dicom.limits import Limits
 from thinslice.dicom.quiet import quiet
 from thinslice.dicom.read import arrange, find_series
 from thinslice.dicom.slices import Slice
+from thinslice.dicom.terms import shown_uid
 from thinslice.errors import Notice, ThinsliceError
 
 
@@ -116,8 +117,8 @@ def _summary(
         residual_mm=round(stack.grid.residual_mm, 6) if stack else None,
         kernel=attributes.text("ConvolutionKernel")[:64],
         manufacturer=attributes.text("Manufacturer")[:64],
-        kvp=attributes.number("KVP"),
-        transfer_syntaxes=tuple(sorted({image.file.syntax for image in images})),
+        kvp=attributes.finite("KVP"),
+        transfer_syntaxes=tuple(sorted({shown_uid(image.file.syntax) for image in images})),
         warnings=tuple(findings.notices),
         error=error,
     )

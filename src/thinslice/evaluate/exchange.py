@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from thinslice import files
-from thinslice.errors import GeometryError, InputError
+from thinslice.errors import GeometryError, InputError, named
 from thinslice.evaluate.protocols import Case
 
 
@@ -36,14 +36,14 @@ def read_result(case: Case, folder: Path, name: str) -> np.ndarray:
     """
     found = [path for ending in files.ENDINGS if (path := folder / f"{case.slug}{ending}").is_file()]
     if not found:
-        raise InputError("IN-RESULT", f"no result {case.slug}.nii.gz of {name} in folder {folder.name}")
+        raise InputError("IN-RESULT", f"no result {case.slug}.nii.gz of {name} in folder {named(folder, '')}")
     # The slice axis is that of the input that the tool was given: isotropic results do not show it.
     volume = files.read(found[0], axis=getattr(case.thick.source.header, "slice_axis", "z"))
     truth = case.truth_volume
     if volume.shape != truth.shape:
         raise GeometryError(
             "GEO-SHAPE",
-            f"the result {found[0].name} of {name} has {volume.shape} voxels (z, y, x), the truth {truth.shape}; "
+            f"the result {named(found[0], '')} of {name} has {volume.shape} voxels (z, y, x), the truth {truth.shape}; "
             f"write it on slices {case.grid.output_spacing_mm:g} mm apart from {case.grid.output_mm[0]:+g} mm of the "
             "first thick slice",
         )
@@ -53,7 +53,7 @@ def read_result(case: Case, folder: Path, name: str) -> np.ndarray:
     if apart > 0.1 * min(truth.voxel_mm):
         raise GeometryError(
             "GEO-GRID",
-            f"the result {found[0].name} of {name} lies up to {apart:.3g} mm off the truth's grid; "
+            f"the result {named(found[0], '')} of {name} lies up to {apart:.3g} mm off the truth's grid; "
             "its slices must be the truth's",
         )
     return volume.hu

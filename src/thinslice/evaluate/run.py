@@ -53,6 +53,7 @@ def evaluate(
     told_profile: Profile | None = None,
     write_inputs: str | Path | None = None,
     score: Mapping[str, str | Path] | None = None,
+    names: Sequence[str] | None = None,
     on_progress: Progress | None = None,
     on_result: OnResult | None = None,
 ) -> Table:
@@ -76,6 +77,7 @@ def evaluate(
         told_profile: methods are told this profile in place of the true one.
         write_inputs: folder for the thick volumes, as ``SCAN_PROTOCOL_xFACTOR.nii.gz``.
         score: folders of results under the same file names, by row name.
+        names: what the scans are called in the table and in names of files; by default as their files are.
         on_progress: called with (stage, done, total); stage "cases" counts cases, others are of a fit.
         on_result: called with (case, method, result) for every result of the first seed, and once
             for each case with method "truth".
@@ -97,7 +99,7 @@ def evaluate(
     )
     effort = Effort(budget_s=budget, iterations=iterations)
     table = Table()
-    names = scan_names(paths)
+    names = names or scan_names(paths)
     total = len(names) * len(protocols) * len(factors)
     done = 0
     for path, name in zip(paths, names, strict=True):

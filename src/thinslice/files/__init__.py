@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from thinslice.errors import InputError, Notice, OutputError, UsageError
+from thinslice.errors import InputError, Notice, OutputError, UsageError, named
 from thinslice.output import refuse_existing, whole_file
 from thinslice.volume import Volume
 
@@ -52,10 +52,10 @@ def read(
     ending = _ending(path)
     if ending is None:
         raise InputError(
-            "FILE-FORMAT", f"{path.name} is neither DICOM nor one of {', '.join(ENDINGS)}; convert it to one of them"
+            "FILE-FORMAT", f"{named(path)} is neither DICOM nor one of {', '.join(ENDINGS)}; convert it to one of them"
         )
     if not path.is_file():
-        raise InputError("FILE-UNREADABLE", f"{path.name} is no file, though its name says so; give the file in it")
+        raise InputError("FILE-UNREADABLE", f"{named(path)} is no file, though its name says so; give the file in it")
     if ending.startswith(".nii"):
         from thinslice.files import nifti
 
@@ -116,7 +116,7 @@ def check_target(path: str | PathLike[str], *, affine: np.ndarray, overwrite: bo
     path = Path(path)
     ending = _ending(path)
     if ending is None:
-        raise OutputError("OUT-FORMAT", f"output {path.name} must end in {', '.join(ENDINGS)}")
+        raise OutputError("OUT-FORMAT", f"output {named(path, '')} must end in {', '.join(ENDINGS)}")
     refuse_existing(path, overwrite=overwrite)
     if ending == ".mhd":
         refuse_existing(path.with_suffix(".raw"), overwrite=overwrite)
@@ -135,9 +135,9 @@ def check_there(path: Path) -> None:
     try:
         path.stat()
     except FileNotFoundError as error:
-        raise InputError("FILE-MISSING", f"input {path.name} does not exist; check the path") from error
+        raise InputError("FILE-MISSING", f"input {named(path, '')} does not exist; check the path") from error
     except OSError as error:
-        raise InputError("FILE-UNREADABLE", f"input {path.name} cannot be read: {error.strerror}") from error
+        raise InputError("FILE-UNREADABLE", f"input {named(path, '')} cannot be read: {error.strerror}") from error
 
 
 def _ending(path: Path) -> str | None:

@@ -10,6 +10,7 @@ import numpy as np
 from thinslice.errors import InputError, Notice, UsageError
 from thinslice.files.axes import choose_axes
 from thinslice.files.padding import find_padding
+from thinslice.memory import check_room_for
 from thinslice.volume import Source, Volume
 
 SLAB_BYTES = 32 << 20  # what is converted at a time: large enough to be fast, small beside a scan
@@ -48,6 +49,7 @@ def assemble(
     """
     Volume(np.zeros((1, 1, 1), np.float32), affine, thickness)  # refuses a bad grid before data are read
     axes = choose_axes(affine, axis)
+    check_room_for(shape)
     hu = np.empty(tuple(np.array(shape)[list(axes.to_volume)]), np.float32)
     _fill(hu.transpose(axes.to_file), slabs, scale, name)
     padding, value = find_padding(hu)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from thinslice.errors import InputError
+from thinslice.errors import InputError, named
 
 _HEADER_LIMIT = 1 << 16
 _TYPES = {
@@ -38,7 +38,7 @@ def check_metaimage(path: Path) -> None:
         return  # one file a slice: ITK opens each and says which is missing
     data = path if where.upper() == "LOCAL" else path.parent / where
     if not data.is_file():
-        raise InputError("FILE-BROKEN", f"{path.name} names a data file that is not there; put it beside the header")
+        raise InputError("FILE-BROKEN", f"{named(path)} names a data file that is not there; put it beside the header")
     size = _TYPES[fields["ElementType"]] * int(fields.get("ElementNumberOfChannels", "1"))
     needed = size * int(np.prod([int(n) for n in fields["DimSize"].split()]))
     if fields.get("CompressedData", "False").lower() == "true":
@@ -47,7 +47,7 @@ def check_metaimage(path: Path) -> None:
         found = data.stat().st_size - (header_bytes if data == path else 0)
     if found < needed:
         raise InputError(
-            "FILE-BROKEN", f"{path.name} is cut short or damaged: {found} of {needed} bytes; copy it again"
+            "FILE-BROKEN", f"{named(path)} is cut short or damaged: {found} of {needed} bytes; copy it again"
         )
 
 
@@ -60,14 +60,14 @@ def check_nrrd(path: Path) -> None:
     packed = detached = False
     with path.open("rb") as file:
         if file.read(4) != b"NRRD":
-            raise InputError("FILE-FORMAT", f"{path.name} is not NRRD, though its name says so; rename it")
+            raise InputError("FILE-FORMAT", f"{named(path)} is not NRRD, though its name says so; rename it")
         while (line := file.readline(_HEADER_LIMIT)).strip():
             text = line.decode("latin-1").lower().replace(" ", "").strip()
             packed = packed or text in ("encoding:gzip", "encoding:gz")
             detached = detached or text.startswith(("datafile:", "byteskip:", "lineskip:"))
         start = file.tell()
     if packed and not detached and not _inflated_bytes(path, start):
-        raise InputError("FILE-BROKEN", f"{path.name} is cut short or damaged; copy it again")
+        raise InputError("FILE-BROKEN", f"{named(path)} is cut short or damaged; copy it again")
 
 
 def _metaimage_header(path: Path) -> tuple[dict[str, str], int]:
@@ -78,11 +78,11 @@ def _metaimage_header(path: Path) -> tuple[dict[str, str], int]:
             line = file.readline(_HEADER_LIMIT)
             key, found, value = line.decode("latin-1").partition("=")
             if not found or file.tell() > _HEADER_LIMIT:
-                raise InputError("FILE-FORMAT", f"{path.name} is not MetaImage, though its name says so; rename it")
+                raise InputError("FILE-FORMAT", f"{named(path)} is not MetaImage, though its name says so; rename it")
             fields[key.strip()] = value.strip()
         length = file.tell()
     if wrong := _wrong_field(fields):
-        raise InputError("FILE-FORMAT", f"{path.name} has a MetaImage header with a wrong {wrong}; write it again")
+        raise InputError("FILE-FORMAT", f"{named(path)} has a MetaImage header with a wrong {wrong}; write it again")
     return fields, length
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
-from thinslice.errors import GeometryError, InputError
+from thinslice.errors import GeometryError, InputError, named
 from thinslice.files.assemble import assemble, check_dtype, check_rescale, check_shape, refuse_other_than_hu, slabs_of
 from thinslice.files.axes import in_file_order
 from thinslice.files.integrity import check_metaimage, check_nrrd
@@ -41,13 +43,16 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
     scale = check_rescale(rescale) if rescale else (1.0, 0.0)
     try:
         check_nrrd(path) if kind == "nrrd" else check_metaimage(path)
-        image = sitk.ReadImage(str(path))
+        with _without_itk_warnings():
+            image = sitk.ReadImage(str(path))
     except OSError as error:
-        raise InputError("FILE-UNREADABLE", f"{path.name} cannot be read: {error.strerror or error}") from error
+        raise InputError(
+            "FILE-UNREADABLE", f"{named(path)} cannot be read: {error.strerror or type(error).__name__}"
+        ) from error
     except (RuntimeError, ValueError) as error:
-        raise _in_our_words(str(error), path.name) from error
-    volume = from_image(image, name=path.name, kind=kind, axis=axis, scale=scale)
-    return volume if rescale else refuse_other_than_hu(volume, path.name)
+        raise _in_our_words(str(error), named(path)) from error
+    volume = from_image(image, name=named(path), kind=kind, axis=axis, scale=scale)
+    return volume if rescale else refuse_other_than_hu(volume, named(path))
 
 
 def write(volume: Volume, path: Path, *, dtype: np.dtype, overwrite: bool = False) -> None:
@@ -141,6 +146,17 @@ def refuse_shear(affine: np.ndarray) -> None:
             f"the grid is sheared by {np.degrees(np.arcsin(min(1.0, lean))):.3g} degrees (gantry tilt), which .nrrd, "
             f".mha and .mhd cannot hold safely; write .nii.gz",
         )
+
+
+@contextmanager
+def _without_itk_warnings() -> Iterator[None]:
+    """ITK prints warnings that quote the path, past everything that Python can catch."""
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)
 
 
 def _save(image: sitk.Image, path: Path, *, packed: bool) -> None:

@@ -20,7 +20,7 @@ from typing import BinaryIO, cast
 import nibabel as nib
 import numpy as np
 
-from thinslice.errors import GeometryError, InputError, Notice
+from thinslice.errors import GeometryError, InputError, Notice, named
 from thinslice.files.assemble import (
     SLAB_BYTES,
     assemble,
@@ -51,7 +51,7 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
         InputError: FILE-FORMAT, FILE-BROKEN, FILE-DIMS, FILE-DTYPE, FILE-SCALE, FILE-NAN, FILE-NOTHU.
         GeometryError: GEO-SPACING, GEO-AFFINE, GEO-TIE.
     """
-    name = path.name
+    name = named(path)
     scale = check_rescale(rescale) if rescale else None
     with _opened(path) as stream:
         header = _header(stream, name)
@@ -106,9 +106,11 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             while stream.read(1 << 20):  # to the end: only there does gzip compare its checksum
                 pass
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError("FILE-BROKEN", f"{path.name} is cut short or damaged ({error}); copy it again") from error
+        raise InputError("FILE-BROKEN", f"{named(path)} is cut short or damaged; copy it again") from error
     except OSError as error:
-        raise InputError("FILE-UNREADABLE", f"{path.name} cannot be read: {error.strerror or error}") from error
+        raise InputError(
+            "FILE-UNREADABLE", f"{named(path)} cannot be read: {error.strerror or type(error).__name__}"
+        ) from error
 
 
 def _header(stream: BinaryIO, name: str) -> nib.Nifti1Header:
@@ -142,7 +144,7 @@ def _check_length(path: Path, needed: int) -> None:
         holds = length * _DEFLATE_AT_MOST if file.read(2) == b"\x1f\x8b" else length
     if holds < needed:
         raise InputError(
-            "FILE-BROKEN", f"{path.name} is cut short: {length} bytes for {needed} bytes of voxels; copy it again"
+            "FILE-BROKEN", f"{named(path)} is cut short: {length} bytes for {needed} bytes of voxels; copy it again"
         )
 
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
-from thinslice.errors import InputError
+from thinslice.errors import InputError, named
 from thinslice.networks.axial import AxialConfig, AxialNetwork
 from thinslice.networks.inplane import InplaneConfig, InplaneNetwork
 from thinslice.output import whole_file
@@ -96,7 +96,7 @@ class Model:
                 part = {k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")}
                 getattr(model, name).load_state_dict(part)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
-            what = " ".join(str(error).split())[:120]
-            raise InputError("MODEL-READ", f"{Path(path).name} is no thinslice model: {what}") from error
+            what = named(" ".join(str(error).split())[:120], type(error).__name__)  # it may quote the path
+            raise InputError("MODEL-READ", f"{named(Path(path))} is no thinslice model: {what}") from error
         model.fusion, model.facts = about["fusion"], about["facts"]
         return model

@@ -1,0 +1,151 @@
+"""Have images decoded by worker processes, so that no damaged image takes the program with it.
+
+Workers are started when the first compressed image is met, and wait for the next series when one is
+done. They end with the program, or when it is killed: their stdin ends then.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from typing import IO
+
+import numpy as np
+
+from thinslice.dicom.codec import Layout
+from thinslice.dicom.worker import DECODED, NO_DECODER, READY, REPLY, REQUEST
+
+_START = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from thinslice.dicom.worker import main; main()"
+
+
+class DecoderError(Exception):
+    """An image that cannot be decoded."""
+
+
+class NoDecoderError(DecoderError):
+    """The decoder of this name is not installed."""
+
+
+class _Worker:
+    """A process that decodes one image at a time."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-c", _START, json.dumps(sys.path)],  # -I: import nothing from the folder we are in
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            start_new_session=True,  # Ctrl-C is for the program, which ends its workers
+        )
+        assert self.process.stdout is not None
+        if self.process.stdout.read(1) != READY:
+            self.close()
+            raise NoDecoderError("process")
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can take an image; one that was started before a fork belongs to the parent."""
+        return self.owner == os.getpid() and self.process.poll() is None
+
+    def decode(self, codestream: bytes, layout: Layout) -> np.ndarray:
+        """(rows, columns) unsigned container values.
+
+        Raises:
+            DecoderError: where the image is damaged, or the process died of it.
+        """
+        try:
+            outcome, content = self._exchange(codestream, layout)
+        except OSError as error:
+            self.close()
+            raise DecoderError("the decoder died of it") from error
+        if outcome == NO_DECODER:
+            raise NoDecoderError(content.decode())
+        size = layout.rows * layout.columns
+        if outcome != DECODED or not content or len(content) % size:
+            raise DecoderError("the decoder refuses it")
+        return np.frombuffer(content, f"<u{len(content) // size}").reshape(layout.rows, layout.columns)
+
+    def _exchange(self, codestream: bytes, layout: Layout) -> tuple[bytes, bytes]:
+        stdin, stdout = self.process.stdin, self.process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        head = REQUEST.pack(
+            layout.syntax.encode("ascii"), layout.rows, layout.columns, layout.allocated, layout.stored, layout.signed,
+            len(codestream),
+        )  # fmt: skip
+        stdin.write(head)
+        stdin.write(codestream)
+        stdin.flush()
+        outcome, length = REPLY.unpack(_exactly(stdout, REPLY.size))
+        return outcome, _exactly(stdout, length)
+
+    def close(self) -> None:
+        """End the process."""
+        if self.owner == os.getpid():
+            self.process.kill()
+            self.process.wait()
+            for pipe in (self.process.stdin, self.process.stdout):
+                if pipe is not None:
+                    _close(pipe)
+
+
+def decode(codestream: bytes, layout: Layout) -> np.ndarray:
+    """(rows, columns) unsigned container values of a compressed image; may be called from several threads.
+
+    Raises:
+        DecoderError: where the image is damaged.
+        NoDecoderError: where no decoder for it is installed.
+    """
+    with _lock:
+        worker = None
+        while _idle and worker is None:
+            worker = _idle.pop()
+            if not worker.alive:
+                worker.close()
+                worker = None
+    worker = worker or _Worker()
+    try:
+        image = worker.decode(codestream, layout)
+    except DecoderError:
+        _put_back(worker)
+        raise
+    except BaseException:  # Ctrl-C between question and answer: the next question would get this one's answer
+        worker.close()
+        raise
+    _put_back(worker)
+    return image
+
+
+_lock = threading.Lock()
+_idle: list[_Worker] = []
+
+
+def _put_back(worker: _Worker) -> None:
+    if worker.alive:
+        with _lock:
+            _idle.append(worker)
+
+
+@atexit.register
+def _end_all() -> None:
+    while _idle:
+        _idle.pop().close()
+
+
+def _exactly(pipe: IO[bytes], count: int) -> bytes:
+    data = pipe.read(count)
+    if len(data) < count:
+        raise OSError("the worker is gone")
+    return data
+
+
+def _close(pipe: IO[bytes]) -> None:
+    with contextlib.suppress(OSError):  # of what could not be written any more
+        pipe.close()

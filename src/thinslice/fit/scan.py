@@ -68,7 +68,8 @@ def fit_scan(
         on_progress: called with ("fit", done, total).
     """
     config, device, start = config or FitConfig(), device or torch.device("cpu"), time.monotonic()
-    held_out = choose_held_out(len(acquired))
+    even = grid.even_run()
+    held_out = even.start + choose_held_out(even.stop - even.start)
     seconds = budget.seconds and budget.seconds * (1 - _CHECK_SHARE)
     fit = ScanFit(acquired, grid, pixel_mm=pixel_mm, held_out=held_out, config=config, seed=seed, device=device)
     model = fit.run(Budget(seconds, budget.steps), on_progress=on_progress)

@@ -34,11 +34,13 @@ from dicom_folders import (
 from dicom_makers import (
     NOISE,
     OBLIQUE,
+    changing_pixel_spacing,
     colour,
     concatenation,
     copies,
     eight_bit,
     enhanced_rescale,
+    high_bits,
     in_parts,
     layout,
     localizer,
@@ -47,6 +49,7 @@ from dicom_makers import (
     one_slice,
     own_rescale,
     padded,
+    put_text,
     raw_text,
     reformat,
     rescaled,
@@ -147,9 +150,7 @@ GEOMETRY = [
     refuse("two spacings", "DCM-UNEVEN", two_spacings),
     read("two spacings, filled", two_spacings, "DCM-REPAIRED", options={"on_gap": "fill"}),
     refuse("alternating spacings", "DCM-UNEVEN", lambda: moved(lambda k: (0, 0, 0.15 * (-1) ** k))),
-    refuse(
-        "position NaN", "DCM-IPP", lambda: one_slice(lambda ds: ds.add_new("ImagePositionPatient", "LO", "NaN\\1\\2"))
-    ),
+    refuse("position NaN", "DCM-IPP", lambda: one_slice(lambda ds: put_text(ds, "ImagePositionPatient", "NaN\\1\\2"))),
     refuse("no positions", "DCM-IPP", without_positions),
     refuse("no positions, no orientation", "DCM-IPP", without_positions_and_orientation),
     refuse("one slice", "DCM-FEW", lambda: series()[:1], policy=True),
@@ -174,9 +175,7 @@ GEOMETRY = [
     read("sagittal", lambda: series(orientation=(0.0, 1.0, 0.0, 0.0, 0.0, -1.0))),
     refuse("no pixel spacing", "DCM-SPACING", lambda: setting(PixelSpacing=None)),
     refuse("zero pixel spacing", "DCM-SPACING", lambda: setting(PixelSpacing=["0", "0"])),
-    refuse(
-        "pixel spacing changes", "DCM-MIXED", lambda: one_slice(lambda ds: setattr(ds, "PixelSpacing", ["0.8", "0.8"]))
-    ),
+    refuse("pixel spacing changes", "DCM-MIXED", changing_pixel_spacing),
     refuse(
         "two frames of reference",
         "DCM-FOR",
@@ -238,7 +237,7 @@ VALUES = [
     read("overlay bits above", lambda: layout(16, 12, 0, extra=0xA000)),
     read("32 bit", lambda: layout(32, 32, 1)),
     read("8 bit", lambda: [*map(eight_bit, series())], "DCM-RESCALE-VARIES"),
-    refuse("high bit 15 of 12", "DCM-BITS", lambda: setting(BitsStored=12, PixelRepresentation=0)),
+    refuse("high bit 15 of 12", "DCM-BITS", high_bits),
     read("rescale by slice", own_rescale, "DCM-RESCALE-VARIES"),
     refuse("slope 0", "DCM-RESCALE", lambda: raw_text("RescaleSlope", "0"), unreadable=True),
     *[
@@ -280,8 +279,8 @@ MULTI_FRAME = [
     refuse("enhanced, frame missing", "DCM-GAP", lambda: [enhanced(without(5))]),
     read("legacy converted", lambda: [enhanced(series(), legacy=True)]),
     read("concatenation", lambda: concatenation(2, 0, 1)),
-    refuse("concatenation, part missing", "DCM-CONCAT", lambda: concatenation(0, 2)),
-    refuse("concatenation, last part missing", "DCM-CONCAT", lambda: concatenation(0, 1)),
+    refuse("concatenation, part missing", "DCM-CONCAT", lambda: concatenation(0, 2), unreadable=True),
+    refuse("concatenation, last part missing", "DCM-CONCAT", lambda: concatenation(0, 1), unreadable=True),
 ]
 
 FILES = [

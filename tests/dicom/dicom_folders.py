@@ -99,11 +99,9 @@ def other_codestream(folder: Path) -> None:
 
 
 def among_foreign_files(folder: Path) -> None:
-    """Without endings, in folders, beside files of other kinds and objects without image."""
-    datasets = series()
-    save(datasets[:5], folder / "a" / "b" / "c", ending="")
-    save(datasets[5:], folder / "d", ending=".IMA")
-    for name in ("notes.txt", "meta.json", ".DS_Store", "a/LICENSE"):
+    """Without endings, beside files of other kinds and objects without image."""
+    save(series(), folder, ending="")
+    for name in ("notes.txt", "meta.json", ".DS_Store", "LICENSE"):
         (folder / name).write_text("no image, but words enough to look like something else" * 5)
     report = Dataset()
     report.SOPClassUID, report.SOPInstanceUID, report.Modality = "1.2.840.10008.5.1.4.1.1.88.67", f"{ROOT}.99", "SR"
@@ -111,12 +109,12 @@ def among_foreign_files(folder: Path) -> None:
 
 
 def two_series(folder: Path) -> None:
-    save(series(), folder / "a")
+    save(series(), folder)
     other = series(slices=5)
     for ds in other:
         ds.SeriesInstanceUID, ds.SeriesNumber = f"{ROOT}.22", 4
         ds.SOPInstanceUID += ".9"
-    save(other, folder / "b")
+    save(other, folder, ending="b.dcm")
 
 
 def ct_beside_others(folder: Path) -> None:

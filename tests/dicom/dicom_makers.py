@@ -19,6 +19,7 @@ from dicom_phantom import (
     store,
     true_hu,
 )
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
@@ -41,12 +42,14 @@ def setting(**values: Any) -> Series:
 def raw_text(keyword: str, text: str) -> Series:
     """A regular series with a decimal string written as it stands, valid or not."""
 
-    def change(_: int, ds: Dataset) -> None:
-        tag = ds[keyword].tag
-        del ds[tag]
-        ds.add_new(tag, "LO", text)  # any text may be written under this VR; the reader looks at the bytes
+    return each(lambda _, ds: put_text(ds, keyword, text))
 
-    return each(change)
+
+def put_text(ds: Dataset, keyword: str, text: str) -> None:
+    """Replace a value by any text, which pydicom would not write: under its own VR, as the bytes they are."""
+    element = ds[keyword]
+    data = text.encode() + b" " * (len(text) % 2)
+    ds[element.tag] = RawDataElement(element.tag, element.VR, len(data), data, 0, False, True)
 
 
 def tilted(degrees: float, **values: Any) -> Series:
@@ -86,7 +89,7 @@ def in_parts(**second: Any) -> Series:
     """Two volumes at the same positions in one series; the second's values set, its voxels 100 HU higher."""
     first, later = series(), series()
     for number, ds in enumerate(later):
-        ds.SOPInstanceUID = f"{ROOT}.5.{number + 1}"
+        ds.SOPInstanceUID, ds.InstanceNumber = f"{ROOT}.5.{number + 1}", SLICES + number + 1
         paint(ds, true_hu(ds) + 100)
         for keyword, value in second.items():
             setattr(ds, keyword, value)
@@ -189,6 +192,25 @@ def enhanced_rescale() -> Series:
         ds.RescaleSlope, ds.RescaleIntercept = f"{0.5 + 0.1 * number:.1f}", f"{-1000 - number}"
 
     return [enhanced(each(change, repaint=True), per_frame_rescale=True)]
+
+
+def high_bits() -> Series:
+    """12 bits at the top of 16, as before 1993."""
+
+    def change(_: int, ds: Dataset) -> None:
+        ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 12, 15, 0
+        stored = np.rint(true_hu(ds) + 1024).astype("<u2") << 4
+        ds.add_new("PixelData", "OW", stored.tobytes())
+
+    return each(change)
+
+
+def changing_pixel_spacing() -> Series:
+    datasets = series()
+    for ds in datasets[6:]:
+        ds.PixelSpacing = ["1.2", "0.9"]
+        paint(ds)
+    return datasets
 
 
 def own_rescale() -> Series:

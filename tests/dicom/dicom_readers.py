@@ -1,4 +1,4 @@
-"""Other readers of DICOM, asked for volumes in HU with an affine: oracles for ours, and its company in the scorecard."""
+"""Other readers of DICOM, asked for volumes in HU with an affine: oracles for ours, company in the scorecard."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def by_simpleitk(place: Path, _: dict[str, Any]) -> Reading:
                 reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(place), series))
                 images.append(reader.Execute())
         except RuntimeError as error:
-            print(error)
+            sys.stdout.write(f"{error}\n")
             images = []
     volumes = []
     for image in images:
@@ -80,12 +80,17 @@ def by_simpleitk(place: Path, _: dict[str, Any]) -> Reading:
 
 
 def by_dcm2niix(place: Path, _: dict[str, Any]) -> Reading:
-    """The build from PyPI, which lies beside the interpreter; Debian's is older and differs."""
+    """The build from PyPI, which lies beside the interpreter; Debian's is older and differs.
+
+    Copies that it makes beside its main result (equalised spacing, corrected tilt) are left aside.
+    """
     program = Path(sys.executable).with_name("dcm2niix")
     assert program.exists(), "dcm2niix is a development dependency: pip install dcm2niix"
     with tempfile.TemporaryDirectory() as out:
         command = [str(program), "-z", "n", "-b", "n", "-f", "x", "-o", out, str(place)]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=120, check=False)
+        for copy in (*Path(out).glob("*_Eq*.nii"), *Path(out).glob("*_Tilt*.nii")):
+            copy.unlink()
         return Reading(_nifti(Path(out)), done.stdout + done.stderr)
 
 
@@ -96,7 +101,7 @@ def by_dicom2nifti(place: Path, _: dict[str, Any]) -> Reading:
         try:
             dicom2nifti.convert_directory(str(place), out, compression=False)
         except Exception as error:  # it raises whatever its libraries raise
-            print(error)
+            sys.stdout.write(f"{error}\n")
         volumes = _nifti(Path(out))
     return Reading(volumes, said[0])
 
@@ -125,7 +130,7 @@ def by_highdicom(place: Path, _: dict[str, Any]) -> Reading:
                 affine = _LPS_TO_RAS @ np.array(volume.affine)[:, [2, 1, 0, 3]]
                 volumes.append((np.asarray(volume.array, float).reshape(volume.spatial_shape).T, affine, None))
         except Exception as error:  # refusals are of many types
-            print(f"{type(error).__name__}: {error}")
+            sys.stdout.write(f"{type(error).__name__}: {error}\n")
             volumes = []
     return Reading(volumes, said[0])
 
@@ -169,8 +174,14 @@ def _plain(line: str) -> str:
 
 
 def _nifti(folder: Path) -> list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
-    images = [nibabel.load(file) for file in sorted(folder.glob("*.nii"))]
-    return [(np.asarray(image.dataobj, float), image.affine, None) for image in images]
+    volumes = []
+    for file in sorted(folder.glob("*.nii")):
+        try:
+            image = nibabel.load(file)
+            volumes.append((np.asarray(image.dataobj, float), image.affine, None))
+        except nibabel.spatialimages.HeaderDataError:  # an intercept that is no number: no value is one
+            volumes.append((np.full((2, 2, 2), np.nan), np.eye(4), None))
+    return volumes
 
 
 @contextmanager

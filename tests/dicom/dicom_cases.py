@@ -246,7 +246,11 @@ VALUES = [
     ],
     read("slope 0.37", lambda: rescaled("0.37", "-1000.5")),
     *[
-        refuse(f"intercept {text!r}", "DCM-RESCALE", lambda text=text: raw_text("RescaleIntercept", text))
+        refuse(
+            f"intercept {text!r}" if len(text) < 20 else f"intercept of {len(text)} digits",
+            "DCM-RESCALE",
+            lambda text=text: raw_text("RescaleIntercept", text),
+        )
         for text in ("-1024,0", "nan", "inf", "0x400", "-1_024", "1" * 70)
     ],
     refuse("no rescale", "DCM-RESCALE", lambda: setting(RescaleSlope=None, RescaleIntercept=None)),

@@ -68,6 +68,21 @@ def test_every_code_of_the_manual_occurs(repository):
     assert not options & (refused | warned)
 
 
+def listing() -> str:
+    """The table as docs/dicom.md shows it: what comes of which input."""
+    outcomes: dict[str, list[str]] = {}
+    for case in CASES:
+        outcome = f"refused: {case.refused}" if case.refused else ", ".join(sorted(case.warned)) or "-"
+        outcomes.setdefault(outcome, []).append(case.name)
+    rows = [f"| {outcome} | {'; '.join(names)} |" for outcome, names in outcomes.items()]
+    return "\n".join(["| code | inputs |", "|---|---|", *rows])
+
+
+def test_the_manual_lists_the_cases(repository):
+    text = (repository / "docs" / "dicom.md").read_text(encoding="utf-8")
+    assert listing() in text, f"put this into docs/dicom.md, section Cases:\n{listing()}"
+
+
 def test_exit_code_is_the_smallest_of_all_reasons(tmp_path):
     from dicom_phantom import each, save
 

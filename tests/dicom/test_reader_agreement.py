@@ -18,8 +18,21 @@ from thinslice.volume import Volume
 ORACLES = ("dcm2niix", "highdicom")
 READ = [case for case in CASES if case.refused is None and not case.options]
 
-# cases that neither oracle reads rightly, with the reason: what is left is covered by the phantom's own truth
-ALONE: dict[str, str] = {}
+# what neither oracle reads rightly, or to which no one grid is right; the phantom's own truth covers them
+ALONE = {
+    "jitter 0.01 mm": "no grid is exact: each reader fits its own",
+    "jitter 0.05 mm": "no grid is exact",
+    "orientation noise 1e-4": "no orientation is exact",
+    "tilt 15": "one loses the shear or measures along the slant, one refuses",
+    "tilt -15 with tag": "as above",
+    "tilt 2": "one measures along the slant, one loses the shear",
+    "tilt 0.5": "both lose the shear",
+    "two copies": "one stacks the copies, one refuses",
+    "concatenation": "one gives each part by itself, one has no reader for it",
+    "zip": "neither opens archives",
+    "no preamble": "both refuse",
+    "JPEG 12 bit": "decoders of lossy images may differ by a rounding",
+}
 
 
 def assert_same(volume: Volume, values: np.ndarray, affine: np.ndarray) -> None:
@@ -35,7 +48,8 @@ def assert_same(volume: Volume, values: np.ndarray, affine: np.ndarray) -> None:
     axes = np.abs(turn).argmax(axis=1)
     same_order = values.transpose(axes)[tuple(slice(None, None, sign) for sign in turn.sum(axis=1))]
     keep = slice(None) if volume.padding is None else ~volume.padding.T
-    np.testing.assert_array_equal(same_order[keep].astype(np.float32), volume.hu.T[keep])
+    # exact: stored values are integers, and 2e-3 is what a slope kept in float32 makes of them at most
+    np.testing.assert_allclose(same_order[keep], volume.hu.T[keep], rtol=0, atol=2e-3)
 
 
 @pytest.mark.parametrize("case", READ, ids=lambda case: case.name)
@@ -45,17 +59,24 @@ def test_agrees_with_every_oracle_that_is_right(case: Case, tmp_path: Path) -> N
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         volume = read_series(tmp_path / "in")
+    truth = errors_of((volume.hu.T, volume.affine, None if volume.padding is None else volume.padding.T), hu_at)
     compared = 0
-    for name in ORACLES:
-        found = [entry for entry in READERS[name](tmp_path / "in", {}).volumes if entry[0].shape[2] > 1]
-        if len(found) != 1 or found[0][0].ndim != 3 or sorted(found[0][0].shape) != sorted(volume.shape):
+    for name in ORACLES if case.name not in ALONE else ():
+        readings = READERS[name](tmp_path / "in", {}).volumes
+        found = [entry for entry in readings if sorted(entry[0].shape) == sorted(volume.shape)]
+        if len(found) != 1:
             continue
         values, affine, _ = found[0]
         marked = None
-        if volume.padding is not None and values.shape == volume.shape[::-1]:
-            marked = volume.padding.T[:, ::-1] if affine[1, 1] * volume.affine[1, 1] < 0 else volume.padding.T
-        if errors_of((values, affine, marked), hu_at) > case.within:
-            continue
-        assert_same(volume, values, affine)
-        compared += 1
-    assert compared or case.name in ALONE, "no oracle reads this rightly: name it in ALONE with the reason"
+        if volume.padding is not None:  # axial, here: at most the rows are turned round
+            marked = volume.padding.T if affine[1, 1] * volume.affine[1, 1] > 0 else volume.padding.T[:, ::-1]
+        if errors_of((values, affine, marked), hu_at) <= truth + 0.005:  # 5 HU a mm: right to 1e-3 mm
+            assert_same(volume, values, affine)
+            compared += 1
+    assert (compared > 0) != (case.name in ALONE), "no oracle reads this rightly: name it in ALONE with the reason"
+
+
+def test_both_oracles_serve() -> None:
+    """The reasons for standing alone are few beside what is compared."""
+    assert len(READ) - len(ALONE) > 4 * len(ALONE)
+    assert {case.name for case in READ} >= set(ALONE)

@@ -27,6 +27,7 @@ ALONE = {
     "tilt -15 with tag": "as above",
     "tilt 2": "one measures along the slant, one loses the shear",
     "tilt 0.5": "both lose the shear",
+    "all twice": "one gives two equal volumes as if in time, one refuses",
     "two copies": "one stacks the copies, one refuses",
     "concatenation": "one gives each part by itself, one has no reader for it",
     "zip": "neither opens archives",

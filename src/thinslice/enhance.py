@@ -77,7 +77,7 @@ class Result:
         if volume is self.volume:
             return self
         output = {"grid": records.grid_entry(volume), "copied_slices": 0, "padding_voxels": _count(volume.padding)}
-        message = "the result was made upright: its slices were resampled, and acquired slices come back blurred"
+        message = "the result was made upright: slices were resampled, so that acquired ones come back only nearly"
         record = self.record | {
             "output": self.record["output"] | output,
             "warnings": [*self.record["warnings"], asdict(Notice("GEO-UPRIGHT", message))],

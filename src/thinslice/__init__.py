@@ -38,6 +38,7 @@ __all__ = [
     "evaluate",
     "fit",
     "read",
+    "read_parts",
     "write",
 ]
 
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     )
     from thinslice.evaluate import evaluate
     from thinslice.networks.model import Model
-    from thinslice.scan import read, write
+    from thinslice.scan import read, read_parts, write
     from thinslice.volume import Volume
 
 _HOMES = {
@@ -63,6 +64,7 @@ _HOMES = {
     "Result": "enhance",
     "Volume": "volume",
     "read": "scan",
+    "read_parts": "scan",
     "write": "scan",
 } | dict.fromkeys([name for name in __all__ if name.endswith("Error") or name == "Notice"], "errors")
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ from thinslice.synthesis.consistency import residual
 from thinslice.synthesis.fuse import synthesise, view_weights
 from thinslice.synthesis.noise import noise_of
 from thinslice.synthesis.padding import carry_padding, fill_padding
+from thinslice.synthesis.upright import upright
 from thinslice.volume import Volume
 
 Fit = Literal["auto", "scan", "none"]
@@ -70,6 +71,25 @@ class Result:
         )  # fmt: skip
         self.record["warnings"].extend(asdict(notice) for notice in notices)
 
+    def upright(self) -> Result:
+        """The same without the shear of a gantry tilt, each slice resampled once; itself where there is none."""
+        volume = upright(self.volume)
+        if volume is self.volume:
+            return self
+        output = {"grid": records.grid_entry(volume), "copied_slices": 0, "padding_voxels": _count(volume.padding)}
+        message = "the result was made upright: slices were resampled, so that acquired ones come back only nearly"
+        record = self.record | {
+            "output": self.record["output"] | output,
+            "warnings": [*self.record["warnings"], asdict(Notice("GEO-UPRIGHT", message))],
+        }
+        map_ = self.uncertainty
+        return replace(
+            self,
+            volume=volume,
+            record=record,
+            uncertainty=None if map_ is None else upright(replace(self.volume, hu=map_)).hu,
+        )
+
     def to_nibabel(self) -> Any:
         """A `nibabel.Nifti1Image` (x, y, z)."""
         from thinslice.files.objects import to_nibabel
@@ -102,6 +122,7 @@ def enhance(
     iterations: int | None = None,
     views: Sequence[str] = VIEWS,
     consistency: float | str | None = None,
+    detilt: bool = False,
     model: Model | None = None,
     seed: int = 0,
     threads: int | None = None,
@@ -126,6 +147,7 @@ def enhance(
         iterations: steps of fitting, in place of `budget`; repeatable.
         views: which of "axial", "coronal", "sagittal" run.
         consistency: damping of the projection onto the acquired slices, "off", or None to choose it.
+        detilt: make the result of a scan with gantry tilt upright, resampled once after all else.
         model: weights to use or to start from.
         seed: same seed, iterations, machine and threads: same voxels.
         threads: of the CPU; by default all.
@@ -167,9 +189,9 @@ def enhance(
         )  # fmt: skip
         clock.lap("synthesis")
     padding = carry_padding(out, volume, grid=job.grid)
-    step = job.grid.output_spacing_mm / job.grid.spacing_mm
+    s = volume.slice_spacing_mm
     result = volume.with_slices(
-        out, first=job.grid.output_mm[0] / job.grid.spacing_mm, step=step, padding=padding,
+        out, first=job.grid.output_mm[0] / s, step=job.grid.output_spacing_mm / s, padding=padding,
         thickness=job.output_thickness_mm,
     )  # fmt: skip
     warnings = [*volume.source.warnings, *job.warnings, *_fit_warnings(fitted)]
@@ -185,7 +207,8 @@ def enhance(
             "settings": {} if fitted is None else {"fit": fitted.config},
         },
     )  # fmt: skip
-    return Result(result, record, model, volume)
+    done = Result(result, record, model, volume)
+    return done.upright() if detilt else done
 
 
 def fit(source: Any, *, affine: Any = None, **options: Any) -> Model:
@@ -302,9 +325,11 @@ def _provenance(result: Result, settings: str) -> Any:
 
     record = result.record
     views = ", ".join(record["method"]["views"])
+    repairs = ", gaps filled" if result.source.slice_positions_mm is not None else ""
+    repairs += ", made upright" if any(warning["code"] == "GEO-UPRIGHT" for warning in record["warnings"]) else ""
     return Provenance(
         version=record["version"],
-        method=f"cross-view mutual distillation ({views})",
+        method=f"cross-view mutual distillation ({views}){repairs}",
         settings=settings,
         model=record["model"]["sha256"],
         thickness_mm=record["output"]["thickness_mm"],

@@ -18,6 +18,12 @@ from thinslice.errors import OutputError, named
 from thinslice.temporary import clear_away, exchange, temporary_name
 
 
+def numbered(path: Path, number: int) -> Path:
+    """The name of one of several outputs: thin.nii.gz becomes thin_1.nii.gz."""
+    ending = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+    return path.with_name(f"{path.name.removesuffix(ending)}_{number}{ending}")
+
+
 def refuse_existing(path: Path, *, overwrite: bool = False, code: str = "OUT-EXISTS") -> None:
     """Raise OutputError where `path` exists and may not be replaced, or cannot be written.
 

@@ -77,7 +77,7 @@ def plan_job(
                 f"slice thickness {given:g} mm is over three times the spacing {s:g} mm: little can be resolved",
             )
         )
-    grid = plan_grid(slices, s, d, thickness_mm=given, profile=profile)
+    grid = plan_grid(slices, s, d, thickness_mm=given, profile=profile, acquired_mm=volume.slice_positions_mm)
     return Job(grid, volume.voxel_mm[:2], thickness_from, tuple(warnings))
 
 

@@ -23,7 +23,19 @@ if TYPE_CHECKING:
 _NO_FOLDER_NAMES = (".dcm", ".zip", ".gz", ".img", ".hdr", ".nhdr")  # a slip of the pen, no folder for a series
 
 
-def read(
+def read(source: Any, **options: Any) -> Volume:
+    """Read a CT volume; arguments and errors are those of `read_parts`.
+
+    Raises:
+        UsageError: DCM-ON-GAP where a series is split into several parts: `read_parts` gives them all.
+    """
+    volumes = read_parts(source, **options)
+    if len(volumes) > 1:
+        raise UsageError("DCM-ON-GAP", f"the series is split into {len(volumes)} parts; read_parts gives them all")
+    return volumes[0]
+
+
+def read_parts(
     source: Any,
     *,
     affine: Any = None,
@@ -36,8 +48,8 @@ def read(
     allow_derived: bool = False,
     strict: bool = False,
     limits: Mapping[str, float] | None = None,
-) -> Volume:
-    """Read a CT volume.
+) -> list[Volume]:
+    """Read a CT volume, or under on_gap "split" the regular parts of a DICOM series.
 
     Args:
         source: path of a file or of a DICOM folder, zip or image; or an object that
@@ -48,7 +60,8 @@ def read(
         rescale: slope and intercept from stored values to HU, in place of the source's.
         series: which DICOM series.
         phase: which volume of a DICOM series that holds several.
-        on_gap: "error", "split" or "fill", for a DICOM series with slices missing.
+        on_gap: for a DICOM series with slices missing or unevenly spaced: "error" refuses it, "split" gives its
+            regular parts, "fill" one volume with `slice_positions_mm`, which `enhance` synthesises across.
         allow_derived: read a series that is synthesised itself.
         strict: make every warning an error.
         limits: limits for DICOM input, by name.
@@ -61,7 +74,7 @@ def read(
 
         if rescale is not None:
             raise UsageError("USE-RESCALE", f"rescale goes with a path; a {type(source).__name__} must hold HU")
-        return from_object(source, affine=affine, thickness=thickness, axis=axis)
+        return [from_object(source, affine=affine, thickness=thickness, axis=axis)]
     path = Path(source)
     files.check_there(path)
     if is_dicom(path):
@@ -69,18 +82,18 @@ def read(
 
         if axis is not None:
             raise UsageError("USE-AXIS", "axis goes with files such as NIfTI; DICOM says itself how its slices lie")
-        volume = dicom.read_series(
+        volumes = dicom.read_parts(
             path, series=series, phase=phase, rescale=rescale, on_gap=on_gap, allow_derived=allow_derived,
             strict=strict, limits=limits,
         )  # fmt: skip
     else:
         if series is not None or phase is not None:
             raise UsageError("USE-SERIES", f"series and phase go with DICOM; {named(path)} holds one volume")
-        volume = files.read(path, axis=axis, rescale=rescale)
-        if strict and volume.source.warnings:
-            notice = volume.source.warnings[0]
+        volumes = [files.read(path, axis=axis, rescale=rescale)]
+        if strict and volumes[0].source.warnings:
+            notice = volumes[0].source.warnings[0]
             raise GeometryError(notice.code, notice.message)  # all that files warn of is geometry
-    return volume if thickness is None else replace(volume, thickness=thickness)
+    return volumes if thickness is None else [replace(volume, thickness=thickness) for volume in volumes]
 
 
 def write(
@@ -115,7 +128,8 @@ def write(
         UsageError: USE-DTYPE.
     """
     path = Path(path)
-    check_target(path, source=source or volume, overwrite=overwrite)
+    # files.write looks at the shear of the volume itself: its source may have been tilted
+    check_target(path, source=source or volume, upright=True, overwrite=overwrite)
     if files.has_known_ending(path):
         return files.write(volume, path, dtype=dtype, overwrite=overwrite)
     from thinslice import dicom
@@ -133,13 +147,14 @@ def write(
     return ()
 
 
-def check_target(path: str | PathLike[str], *, source: Volume, overwrite: bool = False) -> None:
+def check_target(path: str | PathLike[str], *, source: Volume, upright: bool = False, overwrite: bool = False) -> None:
     """Refuse, before any work, an output that could not be written afterwards.
 
     Args:
         path: the output.
         source: the scan it is to be made from: DICOM output needs DICOM input, and a sheared grid
             goes into NIfTI or DICOM only.
+        upright: a sheared grid is made upright before it is written.
         overwrite: an existing output may be replaced.
 
     Raises:
@@ -148,7 +163,7 @@ def check_target(path: str | PathLike[str], *, source: Volume, overwrite: bool =
     """
     path = Path(path)
     if files.has_known_ending(path):
-        files.check_target(path, affine=source.affine, overwrite=overwrite)
+        files.check_target(path, affine=source.affine, upright=upright, overwrite=overwrite)
         return
     if path.suffix.lower() in _NO_FOLDER_NAMES:
         raise OutputError(

@@ -51,6 +51,11 @@ class SliceGrid:
         return float(np.median(np.diff(self.acquired_mm)))
 
     @property
+    def closest_mm(self) -> float:
+        """Distance of the nearest two acquired slices: s, unless they are uneven."""
+        return float(np.diff(self.acquired_mm).min())
+
+    @property
     def output_spacing_mm(self) -> float:
         """d: distance of output slices."""
         return float((self.output_mm[-1] - self.output_mm[0]) / (len(self.output_mm) - 1))
@@ -72,15 +77,32 @@ class SliceGrid:
         hit = (np.abs(index - nearest) < _ON_GRID) & (nearest >= 0) & (nearest < len(self.output_mm))
         return np.flatnonzero(hit), nearest[hit]
 
+    def even_run(self) -> slice:
+        """The longest run of acquired slices whose distances differ by no more than 10 %; all where none has 4."""
+        gaps = np.diff(self.acquired_mm)
+        longest, start = slice(0, 0), 0
+        for index in range(1, len(gaps) + 1):
+            if index == len(gaps) or abs(gaps[index] - gaps[start]) > 0.1 * gaps[start]:
+                if index + 1 - start > longest.stop - longest.start:
+                    longest = slice(start, index + 1)
+                start = index
+        return longest if longest.stop - longest.start >= 4 else slice(0, len(self.acquired_mm))
+
 
 def plan_grid(
-    slices: int, spacing_mm: float, output_spacing_mm: float, *, thickness_mm: float, profile: Profile = "box"
+    slices: int,
+    spacing_mm: float,
+    output_spacing_mm: float,
+    *,
+    thickness_mm: float,
+    profile: Profile = "box",
+    acquired_mm: np.ndarray | None = None,
 ) -> SliceGrid:
     """Place the output slices.
 
     Gap regime (T < s): the first output centre is the first acquired centre, the last one is not
     beyond the last acquired centre. Thick regime (T >= s): the slabs are split, the field of view
-    [-s/2, (m - 1/2) s] is filled from its middle, so that both ends are treated alike.
+    [-s/2, last + s/2] is filled from its middle, so that both ends are treated alike.
 
     Args:
         slices: m, number of acquired slices.
@@ -88,6 +110,7 @@ def plan_grid(
         output_spacing_mm: d, below s.
         thickness_mm: T.
         profile: shape of the slice profile.
+        acquired_mm: (m,) centres of the acquired slices from the first, where they are not spaced evenly.
 
     Raises:
         GeometryError: GEO-FEW with fewer than 2 slices, GEO-NOTTHICK where d is not below s.
@@ -104,11 +127,11 @@ def plan_grid(
             f"{s:g} mm to {d:g} mm is {s / d:.3g} times finer; 1.2 to 8 times is possible: "
             f"choose a spacing from {s / 8:.3g} to {s / 1.2:.3g} mm",
         )
-    acquired = np.arange(slices) * s
+    acquired = np.arange(slices) * s if acquired_mm is None else np.asarray(acquired_mm, float)
     if thickness_mm < s * (1 - 1e-3):
         output = np.arange(int(np.floor(acquired[-1] / d + 1e-3)) + 1) * d
     else:
-        count = int(np.floor(slices * s / d + 1e-3))
+        count = int(np.floor((acquired[-1] + s) / d + 1e-3))
         output = (acquired[-1] - (count - 1) * d) / 2 + np.arange(count) * d
     return SliceGrid(acquired, output, float(thickness_mm), profile)
 

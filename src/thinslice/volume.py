@@ -44,6 +44,9 @@ class Volume:
         thickness: slice thickness in mm (width of the slice sensitivity profile), or None.
         padding: bool (z, y, x), True where nothing was ever measured, or None.
         source: provenance without identity.
+        slice_positions_mm: float64 (z,), distance of each slice's plane from the first's along their normal,
+            where slices are missing or unevenly spaced; else None. The affine then holds for the first slice
+            and the usual spacing: slice k lies at `slice_positions_mm[k] / slice_spacing_mm` along z.
 
     Raises:
         GeometryError: GEO-SHAPE if `hu` is not three-dimensional, GEO-AFFINE if the affine is not
@@ -55,6 +58,7 @@ class Volume:
     thickness: float | None = None
     padding: np.ndarray | None = None
     source: Source = field(default_factory=Source)
+    slice_positions_mm: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         hu = _read_only(self.hu, np.float32)
@@ -81,6 +85,11 @@ class Volume:
             if padding.shape != hu.shape:
                 raise GeometryError("GEO-SHAPE", f"padding mask {padding.shape} does not match the volume {hu.shape}")
             object.__setattr__(self, "padding", padding)
+        if self.slice_positions_mm is not None:
+            positions = _read_only(self.slice_positions_mm, np.float64)
+            if positions.shape != hu.shape[:1] or positions[0] != 0 or not (np.diff(positions) > 0).all():
+                raise GeometryError("GEO-POSITIONS", "slice positions must be one a slice, from 0 and increasing")
+            object.__setattr__(self, "slice_positions_mm", positions)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -116,7 +125,14 @@ class Volume:
         affine = self.affine.copy()
         affine[:3, 3] += first * affine[:3, 2]
         affine[:3, 2] *= step
-        return replace(self, hu=hu, affine=affine, **changes)
+        return replace(self, hu=hu, affine=affine, slice_positions_mm=None, **changes)
+
+    def refuse_uneven(self) -> None:
+        """Raise GeometryError GEO-UNEVEN where slices are missing or unevenly spaced: an affine cannot say so."""
+        if self.slice_positions_mm is not None:
+            raise GeometryError(
+                "GEO-UNEVEN", "slices are missing or unevenly spaced; only enhance takes such a volume, to fill it"
+            )
 
 
 def _read_only(array: Any, dtype: Any) -> np.ndarray:

@@ -69,7 +69,7 @@ def test_exit_codes(
     def fail(*_args: object, **_options: object) -> None:
         raise error
 
-    monkeypatch.setattr(scan, "read", fail)
+    monkeypatch.setattr(scan, "read_parts", fail)
     monkeypatch.chdir(tmp_path)
     record = tmp_path / "record.json"
     assert run(["enhance", "-i", "a.nii.gz", "-o", "b.nii.gz", "--json", str(record)]) == code
@@ -85,7 +85,7 @@ def test_verbose_shows_where_a_fault_is(monkeypatch: pytest.MonkeyPatch, capfd: 
     def fail(*_args: object, **_options: object) -> None:
         raise ZeroDivisionError("a fault")
 
-    monkeypatch.setattr(scan, "read", fail)
+    monkeypatch.setattr(scan, "read_parts", fail)
     assert run(["enhance", "-v", "-i", "a.nii.gz", "-o", "b.nii.gz"]) == 1
     err = capfd.readouterr().err
     assert "Traceback" in err

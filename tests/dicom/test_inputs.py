@@ -181,7 +181,7 @@ class TestSeveralSeries:
 
 
 def test_options_are_checked(plain):
-    for options in ({"on_gap": "fill"}, {"rescale": (0.0, 1.0)}, {"limits": {"nonsense": 3}}, {"phase": 2}):
+    for options in ({"on_gap": "guess"}, {"rescale": (0.0, 1.0)}, {"limits": {"nonsense": 3}}, {"phase": 2}):
         with pytest.raises(UsageError):
             read_series(plain, **options)
 

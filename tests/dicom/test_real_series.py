@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from thinslice.dicom import list_series, read_series
+from thinslice.dicom import list_series, read_parts, read_series
 from thinslice.errors import ThinsliceError
 
 READ = {
@@ -33,6 +33,21 @@ REFUSED = {
 }
 
 
+REPAIRED = {
+    # name, on_gap: slices and spacing in mm of each part, or the code that still refuses it
+    ("ge_head_tilt_variable_spacing", "split"): [
+        (14, 4.22 * np.cos(np.radians(18.5))),
+        (14, 7.38 * np.cos(np.radians(18.5))),
+    ],
+    ("ge_head_tilt_variable_spacing", "fill"): "DCM-UNEVEN",  # slices of 4 and of 7 mm
+    ("geometry_missing_slice_ge", "split"): "DCM-GAP",  # three slices and one: no part is long enough
+    ("geometry_missing_slice_ge", "fill"): [(4, 5.0)],
+    ("geometry_tilt_missing_slice_siemens", "split"): "DCM-GAP",
+    ("geometry_tilt_missing_slice_siemens", "fill"): [(4, 0.7497)],
+    ("geometry_same_position_repeated", "fill"): "DCM-DUP-DIFF",
+}
+
+
 @pytest.mark.parametrize("name", READ)
 def test_read(name, shared_ct):
     shape, spacing, thickness, warned = READ[name]
@@ -42,6 +57,7 @@ def test_read(name, shared_ct):
     assert volume.shape == shape
     assert volume.slice_spacing_mm == pytest.approx(spacing, abs=1e-4)
     assert volume.thickness == thickness
+    assert volume.source.facts["spacing_fit_residual_mm"] < 1e-4  # a real scanner's positions: far within tolerance
     assert {notice.code for notice in volume.source.warnings} == warned
     measured = volume.hu if volume.padding is None else volume.hu[~volume.padding]
     assert -1100 < measured.min() < -900
@@ -53,6 +69,30 @@ def test_refused(name, shared_ct):
     with pytest.raises(ThinsliceError) as caught:
         read_series(shared_ct / "dicom" / name)
     assert caught.value.code == REFUSED[name]
+
+
+@pytest.mark.parametrize(("name", "on_gap"), REPAIRED)
+def test_repaired(name, on_gap, shared_ct):
+    expected = REPAIRED[name, on_gap]
+    if isinstance(expected, str):
+        with pytest.raises(ThinsliceError) as caught:
+            read_parts(shared_ct / "dicom" / name, on_gap=on_gap)
+        assert caught.value.code == expected
+        return
+    volumes = read_parts(shared_ct / "dicom" / name, on_gap=on_gap)
+    assert [volume.shape[0] for volume in volumes] == [slices for slices, _ in expected]
+    for volume, (_, spacing) in zip(volumes, expected, strict=True):
+        assert volume.slice_spacing_mm == pytest.approx(spacing, abs=1e-3)
+        assert (volume.slice_positions_mm is not None) == (on_gap == "fill")
+
+
+def test_parts_of_a_head_keep_their_thickness_and_their_tilt(shared_ct):
+    """4 mm slices through the base of the skull, 7 mm above, 1.08 mm apart where they meet, tilted by 18.5 degrees."""
+    parts = read_parts(shared_ct / "dicom" / "ge_head_tilt_variable_spacing", on_gap="split")
+    assert [part.thickness for part in parts] == [4.0, 7.0]
+    assert all(part.source.facts["tilt_deg"] == pytest.approx(18.5, abs=0.01) for part in parts)
+    (gap,) = parts[0].source.facts["gaps"]
+    assert gap["width_mm"] == pytest.approx(1.14 * np.cos(np.radians(18.5)), abs=1e-3)
 
 
 def test_every_folder_has_its_expectation(shared_ct):

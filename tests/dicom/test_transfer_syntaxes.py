@@ -1,15 +1,14 @@
 """Every transfer syntax of CT gives the same values; other ones are refused by name."""
 
 import base64
-import warnings
-from io import BytesIO
 from pathlib import Path
 
 import gdcm
 import numpy as np
 import pydicom
 import pytest
-from dicom_phantom import each, file_bytes, save, series, true_hu
+from dicom_folders import JPEG, pydicom_compressed, transcoded
+from dicom_phantom import each, file_bytes, save, true_hu
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
@@ -24,8 +23,6 @@ from pydicom.uid import (
 
 from thinslice.dicom import read_series
 from thinslice.errors import InputError
-
-JPEG = "1.2.840.10008.1.2.4."
 
 # A reversible high-throughput JPEG 2000 image of formula_image(), made with OpenJPH 0.26: no encoder is at hand here.
 HTJ2K = base64.b64decode(
@@ -62,27 +59,6 @@ def plain(tmp_path_factory) -> np.ndarray:
     folder = tmp_path_factory.mktemp("plain")
     save(exact_series(), folder)
     return read_series(folder).hu
-
-
-def transcoded(datasets: list[Dataset], folder: Path, kind: int) -> None:
-    """Write a series in a syntax for which GDCM has an encoder."""
-    save(datasets, folder)
-    for file in folder.iterdir():
-        reader = gdcm.ImageReader()
-        reader.SetFileName(str(file))
-        assert reader.Read()
-        change = gdcm.ImageChangeTransferSyntax()
-        change.SetTransferSyntax(gdcm.TransferSyntax(kind))
-        change.SetInput(reader.GetImage())
-        assert change.Change()
-        writer = gdcm.ImageWriter()
-        writer.SetFileName(str(file))
-        writer.SetFile(reader.GetFile())
-        writer.SetImage(change.GetOutput())
-        assert writer.Write()
-        written = pydicom.dcmread(file)
-        del written.RescaleType  # GDCM adds one of its own
-        written.save_as(file)
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
@@ -182,13 +158,6 @@ def test_mixed_syntaxes_in_one_series(plain, tmp_path):
             file_bytes(ds, syntax=RLELossless if number % 2 else ExplicitVRLittleEndian)
         )
     np.testing.assert_array_equal(read_series(tmp_path).hu, plain)
-
-
-def pydicom_compressed(ds: Dataset, syntax: str, **options: object) -> None:
-    ds.file_meta = pydicom.dcmread(BytesIO(file_bytes(series(slices=1)[0]))).file_meta
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        ds.compress(syntax, generate_instance_uid=False, **options)
 
 
 def repeated(source: Path, folder: Path) -> Path:

@@ -12,6 +12,7 @@ from thinslice.cli.options import with_common_options
 from thinslice.cli.summary import summary
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import UsageError, named
+from thinslice.output import numbered
 
 _GRID, _METHOD, _WRITING = "Grid", "Method", "Writing"
 
@@ -79,6 +80,10 @@ def enhance(
             rich_help_panel=_METHOD,
         ),
     ] = None,
+    detilt: Annotated[
+        bool,
+        typer.Option("--detilt", metavar="", help="Make a tilted scan upright in the end.", rich_help_panel=_GRID),
+    ] = False,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weights to use.", rich_help_panel=_METHOD)
     ] = None,
@@ -87,6 +92,7 @@ def enhance(
     series: options.Series = None,
     phase: options.Phase = None,
     rescale: options.Rescale = None,
+    on_gap: options.OnGap = "error",
     allow_derived: options.AllowDerived = False,
     strict: options.Strict = False,
     limit: options.Limit = None,
@@ -123,44 +129,66 @@ def enhance(
     import thinslice
     from thinslice import scan
 
-    volume = scan.read(
+    volumes = scan.read_parts(
         source,
         axis=axis,
         rescale=rescale,
         series=series,
         phase=phase,
+        on_gap=on_gap,
         allow_derived=allow_derived,
         strict=strict,
         limits=dict(limit) if limit else None,
     )
-    scan.check_target(output, source=volume, overwrite=terminal.overwrite)
-    terminal.warn(volume.source.warnings)
-    with terminal.progress() as on_progress:
-        result = thinslice.enhance(
-            volume,
-            spacing=spacing,
-            factor=factor,
-            thickness=thickness,
-            profile=profile,
-            fit=fit,
-            budget=budget,
-            iterations=iterations,
-            views=views,
-            consistency=consistency,
-            model=None if weights is None else thinslice.Model.load(weights),
-            seed=seed,
-            threads=terminal.threads,
-            device=terminal.device,
-            on_progress=on_progress,
-        )
-    result.save(output, overwrite=terminal.overwrite, dtype=dtype, compress=compress)
-    if save_weights is not None:
-        result.model.save(save_weights, overwrite=terminal.overwrite)
-    if preview is not None:
-        from thinslice.report.preview import save_preview
+    several = len(volumes) > 1
+    targets = [numbered(output, number) if several else output for number in range(1, len(volumes) + 1)]
+    asides = [  # weights and picture of each part
+        [path and numbered(path, number) if several else path for path in (save_weights, preview)]
+        for number in range(1, len(volumes) + 1)
+    ]
+    for volume, target, aside in zip(volumes, targets, asides, strict=True):
+        terminal.refuse_existing(*aside)
+        scan.check_target(target, source=volume, upright=detilt, overwrite=terminal.overwrite)
+    terminal.warn(volumes[0].source.warnings)
+    model = None if weights is None else thinslice.Model.load(weights)
+    results = []
+    for volume in volumes:
+        with terminal.progress() as on_progress:
+            result = thinslice.enhance(
+                volume,
+                spacing=spacing,
+                factor=factor,
+                thickness=thickness,
+                profile=profile,
+                fit=fit,
+                budget=budget / len(volumes),
+                iterations=iterations,
+                views=views,
+                consistency=consistency,
+                model=model,
+                seed=seed,
+                threads=terminal.threads,
+                device=terminal.device,
+                on_progress=on_progress,
+            )
+        results.append(result)
+    records = []
+    for result, target, (kept_weights, picture) in zip(results, targets, asides, strict=True):
+        final = result.upright() if detilt else result
+        final.save(target, overwrite=terminal.overwrite, dtype=dtype, compress=compress)
+        if kept_weights is not None:
+            result.model.save(kept_weights, overwrite=terminal.overwrite)
+        if picture is not None:
+            from thinslice.report.preview import save_preview
 
-        save_preview(volume, result.volume, preview, overwrite=terminal.overwrite)
-    identity = {"identity": {"input": str(source.resolve()), "output": str(output.resolve())}}
-    terminal.write_record(result.record | (identity if terminal.show_identity else {}))
-    terminal.warn(result.record["warnings"])
-    terminal.say(*summary(result.record, output.name if terminal.show_identity else "as -o says"))
+            save_preview(result.source, result.volume, picture, overwrite=terminal.overwrite)
+        records.append(final.record)
+    if terminal.show_identity:
+        records = [
+            record | {"identity": {"input": str(source.resolve()), "output": str(target.resolve())}}
+            for record, target in zip(records, targets, strict=True)
+        ]
+    terminal.write_record(records if several else records[0])
+    for record, target in zip(records, targets, strict=True):
+        terminal.warn(record["warnings"])
+        terminal.say(*summary(record, target.name if terminal.show_identity else "as -o says"))

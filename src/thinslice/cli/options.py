@@ -197,6 +197,14 @@ Rescale = Annotated[
         rich_help_panel=_READING,
     ),
 ]
+OnGap = Annotated[
+    Literal["error", "split", "fill"],
+    typer.Option(
+        metavar="error|split|fill",
+        help="Missing or uneven slices: refuse, make a result of each part, or fill.",
+        rich_help_panel=_READING,
+    ),
+]
 AllowDerived = Annotated[
     bool,
     typer.Option("--allow-derived", metavar="", help="Go on with synthesised input.", rich_help_panel=_READING),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from thinslice.dicom.derived import Provenance
-    from thinslice.dicom.read import read_series
+    from thinslice.dicom.read import read_parts, read_series
     from thinslice.dicom.sniff import looks_like_dicom
     from thinslice.dicom.summary import SeriesSummary, list_series
     from thinslice.dicom.write import WrittenSeries, write_series
@@ -23,6 +23,7 @@ __all__ = [
     "WrittenSeries",
     "list_series",
     "looks_like_dicom",
+    "read_parts",
     "read_series",
     "write_series",
 ]
@@ -33,6 +34,7 @@ _HOMES = {
     "WrittenSeries": "write",
     "list_series": "summary",
     "looks_like_dicom": "sniff",
+    "read_parts": "read",
     "read_series": "read",
     "write_series": "write",
 }

@@ -12,7 +12,16 @@ from thinslice.errors import GeometryError, InputError, ModelError, Notice, Thin
 
 GEOMETRIC = frozenset(
     {"DCM-FEW", "DCM-IPP", "DCM-IOP", "DCM-SPACING", "DCM-MIXED", "DCM-FOR", "DCM-GAP", "DCM-UNEVEN", "DCM-DRIFT"}
-    | {"DCM-DUP-DIFF", "DCM-TILT", "DCM-TILT-TAG", "DCM-JITTER", "DCM-IOP-NOISE", "DCM-THICK", "DCM-DUP"}
+    | {
+        "DCM-DUP-DIFF",
+        "DCM-TILT",
+        "DCM-TILT-TAG",
+        "DCM-JITTER",
+        "DCM-IOP-NOISE",
+        "DCM-THICK",
+        "DCM-DUP",
+        "DCM-REPAIRED",
+    }
 )
 """Codes of geometry, also those of warnings that become errors under --strict."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from thinslice.dicom.codes import Findings
+from thinslice.dicom.gaps import is_fillable, lower_median, refuse_gap, refuse_uneven, slice_numbers
 
 LOCALIZER_ANGLE = np.deg2rad(10.0)
 NORM_SILENT, NORM_LIMIT = 1e-4, 1e-3  # six-decimal cosines give 1e-6; 1e-4 is 0.05 mm over a 500 mm field
@@ -32,6 +33,7 @@ class Grid:
         column: (3,) unit vector along a column (y of the array).
         residual_mm: largest distance of a slice's position from the grid, along the normal.
         tilt_deg: angle between `step` and the normal; 0 where the drift is below what is seen as tilt.
+        places: (n,) places of the slices in steps from the first, where they are not 0, 1, 2 ...; else None.
     """
 
     first: np.ndarray
@@ -40,6 +42,7 @@ class Grid:
     column: np.ndarray
     residual_mm: float
     tilt_deg: float
+    places: np.ndarray | None = None
 
     @property
     def normal(self) -> np.ndarray:
@@ -119,11 +122,17 @@ def same_position_mm(along: np.ndarray) -> float:
     """How near two positions along the normal must be to be one place: max(0.01 mm, 0.2 % of the spacing)."""
     gaps = np.diff(np.sort(along))
     gaps = gaps[gaps > 0.01]
-    return max(0.01, 0.002 * _lower_median(gaps)) if len(gaps) else 0.01
+    return max(0.01, 0.002 * lower_median(gaps)) if len(gaps) else 0.01
 
 
 def fit(
-    positions: np.ndarray, row: np.ndarray, column: np.ndarray, pixel_spacing: np.ndarray, findings: Findings
+    positions: np.ndarray,
+    row: np.ndarray,
+    column: np.ndarray,
+    pixel_spacing: np.ndarray,
+    findings: Findings,
+    *,
+    fill: bool = False,
 ) -> Grid | None:
     """Fit a regular grid to slices in order, one per position.
 
@@ -132,26 +141,31 @@ def fit(
         row: (3,) unit vector.
         column: (3,) unit vector.
         pixel_spacing: between rows, between columns, mm.
-        findings: gets DCM-GAP, DCM-UNEVEN, DCM-DRIFT, DCM-JITTER or DCM-TILT.
+        findings: gets DCM-GAP, DCM-UNEVEN, DCM-DRIFT, DCM-JITTER, DCM-TILT or DCM-REPAIRED.
+        fill: slices may be missing or unevenly spaced; the grid then says in `places` where they are.
 
     Returns:
         The grid, or None where it is refused.
     """
     normal = np.cross(row, column)
     along = positions @ normal
-    index = _slice_numbers(along, findings)
-    if index is None:
+    places, missing = slice_numbers(along)
+    if missing.any() and not fill:
+        refuse_gap(along, missing, findings)
         return None
-    # p_k = p_0 + k step by least squares, all three components at once
-    centred = index - index.mean()
-    step = centred @ (positions - positions.mean(axis=0)) / (centred @ centred)
-    first = positions.mean(axis=0) - index.mean() * step
-    residual = positions - (first + index[:, None] * step)
-    spacing = float(normal @ step)
+    first, step, residual = _straight(positions, places)
+    silent, limit = _tolerances(float(normal @ step))
     along_residual = float(np.abs(residual @ normal).max())
-    silent = max(0.02, 0.004 * spacing)
-    if along_residual > max(silent, min(0.1, 0.02 * spacing)):
-        _refuse_uneven(along, spacing, along_residual, findings)
+    if along_residual > limit:
+        if not fill:
+            refuse_uneven(along, float(normal @ step), along_residual, findings)
+            return None
+        places = (along - along[0]) / lower_median(np.diff(along))
+        first, step, residual = _straight(positions, places)
+        along_residual = 0.0
+    spacing = float(normal @ step)
+    even = np.array_equal(places, np.arange(len(places)))
+    if not even and not is_fillable(along, spacing, findings):
         return None
     pixel = float(min(pixel_spacing))
     in_plane = float(np.hypot(residual @ row, residual @ column).max())
@@ -161,14 +175,18 @@ def fit(
         )
         return None
     shear = step - spacing * normal
-    drift = float(np.linalg.norm(shear) * (len(index) - 1))
+    drift = float(np.linalg.norm(shear) * places[-1])
     tilt = 0.0
     if drift <= DRIFT_SILENT_PIXELS * pixel:  # rounding of positions: the grid is square
         step = spacing * normal
-        first = positions.mean(axis=0) - index.mean() * step
+        first = positions.mean(axis=0) - places.mean() * step
     elif drift > DRIFT_TILT_PIXELS * pixel:
         tilt = float(np.degrees(np.arctan2(np.linalg.norm(shear), spacing)))
-        findings.warn("DCM-TILT", f"gantry tilt {tilt:.2f} degrees: slices are sheared, and so is the result's grid")
+        findings.warn(
+            "DCM-TILT",
+            f"gantry tilt {tilt:.2f} degrees: slices are sheared, and so is the result's grid; "
+            "--detilt gives an upright one",
+        )
     worst = max(along_residual if along_residual > silent else 0, in_plane if in_plane > 0.05 else 0)
     if worst or (tilt == 0 and drift > DRIFT_SILENT_PIXELS * pixel):
         worst = max(worst, drift if tilt == 0 else 0)
@@ -176,39 +194,21 @@ def fit(
             "DCM-JITTER",
             f"positions deviate up to {worst:.3f} mm from a regular square grid; a grid was fitted to them",
         )
-    return Grid(first, step, row, column, along_residual, tilt)
+    return Grid(first, step, row, column, along_residual, tilt, None if even else places)
 
 
-def _slice_numbers(along: np.ndarray, findings: Findings) -> np.ndarray | None:
-    """0, 1, 2 ... for a stack without gaps; None where slices are missing."""
-    gaps = np.diff(along)
-    usual = _lower_median(gaps)
-    multiple = np.maximum(np.round(gaps / usual), 1)
-    missing = (multiple >= 2) & (np.abs(gaps / (multiple * usual) - 1) <= 0.05)
-    others = gaps[~missing]
-    if missing.any() and np.abs(others - usual).max() <= 0.05 * usual:
-        where = ", ".join(f"{value:.2f}" for value in along[:-1][missing][:6])
-        count = int((multiple[missing] - 1).sum())
-        findings.refuse(
-            "DCM-GAP",
-            f"{count} slices missing after position {where} mm (spacing {usual:.3f} mm); find them and read all",
-        )
-        return None
-    return np.arange(len(along), dtype=float)
+def _tolerances(spacing: float) -> tuple[float, float]:
+    """Distance along the normal of a slice from the grid, mm: silent up to, refused above."""
+    silent = max(0.02, 0.004 * spacing)
+    return silent, max(silent, min(0.1, 0.02 * spacing))
 
 
-def _refuse_uneven(along: np.ndarray, spacing: float, residual: float, findings: Findings) -> None:
-    gaps = np.diff(along)
-    findings.refuse(
-        "DCM-UNEVEN",
-        f"slice spacing varies from {gaps.min():.3f} to {gaps.max():.3f} mm "
-        f"(fit {spacing:.3f} mm, off by {residual:.3f} mm); give a part with one spacing",
-    )
-
-
-def _lower_median(values: np.ndarray) -> float:
-    """The median; of an even number of values the lower of the middle two, so that it is a real gap."""
-    return float(np.sort(values)[(len(values) - 1) // 2])
+def _straight(positions: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """p_k = p_0 + place_k step by least squares, all three components at once: p_0, step, residuals (n, 3)."""
+    centred = places - places.mean()
+    step = centred @ (positions - positions.mean(axis=0)) / (centred @ centred)
+    first = positions.mean(axis=0) - places.mean() * step
+    return first, step, positions - (first + places[:, None] * step)
 
 
 def _angles(vectors: np.ndarray, mean: np.ndarray) -> np.ndarray:

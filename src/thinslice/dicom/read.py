@@ -12,40 +12,23 @@ from typing import Any
 
 import numpy as np
 
-from thinslice.dicom.checks import (
-    check_concatenation,
-    check_origin,
-    check_series,
-    check_values,
-    is_lossy,
-    rescale_of,
-)
+from thinslice.dicom.checks import is_lossy, rescale_of
 from thinslice.dicom.codes import Findings
 from thinslice.dicom.decode import PixelReader
 from thinslice.dicom.find import find
-from thinslice.dicom.geometry import Grid, fit, mean_orientation
-from thinslice.dicom.group import (
-    by_series,
-    choose_phase,
-    choose_series,
-    only_ct,
-    refuse_strangers,
-    without_copies,
-    without_crossing,
-    without_localizers,
-)
+from thinslice.dicom.group import by_series, choose_series, only_ct, refuse_strangers, without_localizers
 from thinslice.dicom.limits import Limits
 from thinslice.dicom.padding import border_void, declared_padding
 from thinslice.dicom.quiet import quiet
 from thinslice.dicom.slices import Slice, read_slices
 from thinslice.dicom.source import SourceSeries, keep_for_writing
+from thinslice.dicom.stack import Stack, arrange
 from thinslice.dicom.terms import shown_uid
 from thinslice.errors import UsageError
 from thinslice.memory import check_room_for
 from thinslice.volume import Source, Volume
 
-LEAST_SLICES = 3
-LEAST_THICKNESS_MM, MOST_THICKNESS_MM = 1e-3, 1e3
+ON_GAP = ("error", "split", "fill")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,17 +48,8 @@ class Found:
     other: int
 
 
-@dataclass(frozen=True, eq=False)
-class Stack:
-    """A series that can be decoded: slices in order along the normal, on a grid."""
-
-    slices: list[Slice]
-    grid: Grid
-    thickness: float | None
-
-
 @quiet()
-def read_series(
+def read_parts(
     path: str | Path,
     *,
     series: str | int | None = None,
@@ -85,7 +59,7 @@ def read_series(
     allow_derived: bool = False,
     strict: bool = False,
     limits: Mapping[str, float] | Limits | None = None,
-) -> Volume:
+) -> list[Volume]:
     """Read a CT series from a folder of any depth, a zip archive or a multi-frame file.
 
     Args:
@@ -93,14 +67,16 @@ def read_series(
         series: SeriesInstanceUID or SeriesNumber, where the input holds several.
         phase: number from 1, where the series holds several volumes at the same positions.
         rescale: (slope, intercept) in place of what the files say.
-        on_gap: "error": a series with missing slices is refused.
+        on_gap: of a series with missing or unevenly spaced slices: "error" refuses it; "split" gives its
+            regular parts; "fill" gives one volume with `slice_positions_mm`.
         allow_derived: read a source that is itself synthesised.
         strict: every warning is an error.
         limits: changed limits (`thinslice.dicom.limits.Limits`).
 
     Returns:
-        The volume in HU; slices run along the normal (row direction x column direction). Padding
-        keeps its value and is marked in `padding`. `source.header` is what `write_series` needs.
+        One volume in HU, or several under "split"; slices run along the normal (row direction x column
+        direction). Padding keeps its value and is marked in `padding`. `source.header` is what
+        `write_series` needs.
 
     Raises:
         InputError: the input is no readable CT volume (DCM-..., exit 3).
@@ -108,8 +84,8 @@ def read_series(
         ModelError: DCM-SYNTH, the source is itself synthesised (exit 7).
         UsageError: an option is wrong (exit 2).
     """
-    if on_gap != "error":
-        raise UsageError("DCM-ON-GAP", f"on_gap is {on_gap!r}; only 'error' is offered: a series with gaps is refused")
+    if on_gap not in ON_GAP:
+        raise UsageError("DCM-ON-GAP", f"on_gap is {on_gap!r}; choose from {', '.join(ON_GAP)}")
     if rescale is not None and (not np.isfinite(rescale).all() or rescale[0] == 0):
         raise UsageError(
             "DCM-RESCALE-OPTION", f"rescale must be a slope other than 0 and an intercept, found {rescale}"
@@ -118,19 +94,40 @@ def read_series(
     findings = Findings(strict=strict)
     found = find_series(Path(path), bounds, findings)
     images = choose_series(found.series, series)
-    stack = arrange(images, bounds, findings, phase=phase, rescale=rescale, allow_derived=allow_derived)
-    hu, padding = decode(stack.slices, rescale=rescale)
-    if padding is not None:
-        findings.warn("DCM-PAD", f"{int(padding.sum())} padding voxels left out and put back")
+    stacks = arrange(images, bounds, findings, phase=phase, rescale=rescale, on_gap=on_gap, allow_derived=allow_derived)
+    decoded = [decode(stack.slices, rescale=rescale) for stack in stacks]
+    padded = sum(int(padding.sum()) for _, padding in decoded if padding is not None)
+    if padded:
+        findings.warn("DCM-PAD", f"{padded} padding voxels left out and put back")
         findings.settle()
-    kept = keep_for_writing(stack.slices, stack.grid.normal)
-    return Volume(
-        hu=hu,
-        affine=stack.grid.affine(stack.slices[0].pixel_spacing),
-        thickness=stack.thickness,
-        padding=padding,
-        source=Source("dicom", _facts(stack, found, kept, padding), tuple(findings.notices), kept),
-    )
+    volumes = []
+    for number, (stack, (hu, padding)) in enumerate(zip(stacks, decoded, strict=True), 1):
+        kept = keep_for_writing(stack.slices, stack.grid.normal)
+        facts = _facts(stack, found, kept, padding)
+        facts |= {"on_gap": on_gap, "part": number, "parts": len(stacks)}
+        volumes.append(
+            Volume(
+                hu=hu,
+                affine=stack.grid.affine(stack.slices[0].pixel_spacing),
+                thickness=stack.thickness,
+                padding=padding,
+                slice_positions_mm=None if stack.grid.places is None else stack.grid.places * stack.grid.spacing_mm,
+                source=Source("dicom", facts, tuple(findings.notices), kept),
+            )
+        )
+    return volumes
+
+
+def read_series(path: str | Path, **options: Any) -> Volume:
+    """The one volume of a series; arguments and errors are those of `read_parts`.
+
+    Raises:
+        UsageError: DCM-ON-GAP where the series is split into several parts: `read_parts` gives them all.
+    """
+    parts = read_parts(path, **options)
+    if len(parts) > 1:
+        raise UsageError("DCM-ON-GAP", f"the series is split into {len(parts)} parts; read_parts gives them all")
+    return parts[0]
 
 
 def find_series(path: Path, limits: Limits, findings: Findings) -> Found:
@@ -146,50 +143,6 @@ def find_series(path: Path, limits: Limits, findings: Findings) -> Found:
     refuse_strangers(images, ct)
     kept = without_localizers(ct, findings)
     return Found(by_series(kept), len(entries), skipped, len(images) - len(ct))
-
-
-def arrange(
-    images: Sequence[Slice],
-    limits: Limits,
-    findings: Findings,
-    *,
-    phase: int | None = None,
-    rescale: tuple[float, float] | None = None,
-    allow_derived: bool = False,
-) -> Stack:
-    """Order the images of one series and fit their grid; refuse what cannot be one regular volume."""
-    slices = without_crossing(images, findings)
-    check_origin(slices, findings, allow_derived=allow_derived)
-    check_concatenation(slices, findings)
-    check_values(slices, limits, findings, rescale=rescale)
-    check_series(slices, findings)
-    directions = mean_orientation(np.array([image.orientation for image in slices]), findings)
-    if len(slices) < LEAST_SLICES:
-        findings.refuse(
-            "DCM-FEW",
-            f"{len(slices)} slices found, at least {LEAST_SLICES} are needed; give the folder of the whole series",
-        )
-    findings.settle()
-    assert directions is not None
-    normal = np.cross(*directions)
-    slices = choose_phase(slices, normal, phase, findings)
-    slices = without_copies(slices, normal, _same_image, findings)
-    if len(slices) < LEAST_SLICES:
-        findings.refuse(
-            "DCM-FEW",
-            f"slices at {len(slices)} positions found, at least {LEAST_SLICES} are needed; give the whole series",
-        )
-        findings.settle()
-    grid = fit(np.array([image.position for image in slices]), *directions, slices[0].pixel_spacing, findings)
-    thickness = None
-    if grid is not None:
-        thickness = _thickness(slices, grid, findings)
-        _compare_tilt(slices, grid, findings)
-    if rescale is None and len({rescale_of(image) for image in slices}) > 1:
-        findings.warn("DCM-RESCALE-VARIES", "rescale differs between slices; applied per slice")
-    findings.settle()
-    assert grid is not None
-    return Stack(slices, grid, thickness)
 
 
 def decode(
@@ -217,41 +170,11 @@ def decode(
     return hu, padding
 
 
-def _same_image(one: Slice, other: Slice) -> bool:
-    for keyword in ("RescaleSlope", "RescaleIntercept"):
-        if one.attributes.numbers(keyword) != other.attributes.numbers(keyword):
-            return False
-    reader = PixelReader()
-    return np.array_equal(reader.stored_values(one), reader.stored_values(other))
-
-
-def _thickness(slices: Sequence[Slice], grid: Grid, findings: Findings) -> float | None:
-    """SliceThickness where it is one sensible value in all slices, else None."""
-    values = {image.attributes.number("SliceThickness") for image in slices}
-    value = values.pop()
-    if values or value is None or not LEAST_THICKNESS_MM <= value <= MOST_THICKNESS_MM:  # NaN is not either
-        return None
-    if abs(value - grid.spacing_mm) > 0.05 * grid.spacing_mm:
-        findings.warn(
-            "DCM-THICK",
-            f"slice thickness {value:g} mm and spacing {grid.spacing_mm:g} mm differ: slices overlap or leave gaps; "
-            "--thickness overrides it where it is wrong",
-        )
-    return value
-
-
-def _compare_tilt(slices: Sequence[Slice], grid: Grid, findings: Findings) -> None:
-    stated = slices[0].attributes.number("GantryDetectorTilt")
-    if stated is not None and abs(stated) > 0.1 and grid.tilt_deg == 0:
-        findings.warn(
-            "DCM-TILT-TAG", f"GantryDetectorTilt says {stated:g} degrees, positions say 0; positions are used"
-        )
-
-
 def _facts(stack: Stack, found: Found, kept: SourceSeries, padding: np.ndarray | None) -> dict[str, Any]:
     """Facts for the record: about scanner and grid, nothing about the patient, no UID, no path."""
     attributes = stack.slices[0].attributes
-    along = [float(image.position @ stack.grid.normal) for image in (stack.slices[0], stack.slices[-1])]
+    positions = np.array([image.position @ stack.grid.normal for image in stack.slices])
+    along, gaps = [float(positions[0]), float(positions[-1])], np.diff(positions)
     return {
         "slices": len(stack.slices),
         "files_looked_at": found.files,
@@ -263,6 +186,8 @@ def _facts(stack: Stack, found: Found, kept: SourceSeries, padding: np.ndarray |
         "thickness_mm": stack.thickness,
         "tilt_deg": round(stack.grid.tilt_deg, 3),
         "range_along_normal_mm": [round(value, 4) for value in along],
+        "spacing_range_mm": [round(float(gap), 4) for gap in (gaps.min(), gaps.max())],
+        "gaps": [{"after_mm": round(start, 4), "width_mm": round(width, 4)} for start, width in stack.gaps],
         "padding_voxels": 0 if padding is None else int(padding.sum()),
         "lossy": any(map(is_lossy, stack.slices)),
         "manufacturer": kept.equipment_text("Manufacturer"),

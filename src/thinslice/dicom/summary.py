@@ -11,8 +11,9 @@ import numpy as np
 from thinslice.dicom.codes import Findings
 from thinslice.dicom.limits import Limits
 from thinslice.dicom.quiet import quiet
-from thinslice.dicom.read import arrange, find_series
+from thinslice.dicom.read import find_series
 from thinslice.dicom.slices import Slice
+from thinslice.dicom.stack import arrange
 from thinslice.dicom.terms import shown_uid
 from thinslice.errors import Notice, ThinsliceError
 
@@ -96,7 +97,7 @@ def _summary(
 ) -> SeriesSummary:
     stack, error = None, None
     try:
-        stack = arrange(images, limits, findings, phase=phase, rescale=rescale, allow_derived=allow_derived)
+        (stack,) = arrange(images, limits, findings, phase=phase, rescale=rescale, allow_derived=allow_derived)
     except ThinsliceError as refused:
         error = refused
     attributes = images[0].attributes

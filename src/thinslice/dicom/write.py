@@ -78,6 +78,7 @@ def write_series(
         UsageError: DCM-OUT-SOURCE where the source was no DICOM series, DCM-COMPRESS, DCM-SERIES-NUMBER.
         OutputError: DCM-OUT-EXISTS, OUT-WRITE, OUT-FULL.
     """
+    volume.refuse_uneven()
     kept = source.source.header
     if not isinstance(kept, SourceSeries):
         raise UsageError(

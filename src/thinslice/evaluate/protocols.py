@@ -82,6 +82,7 @@ def cut(volume: Volume, *, slices: int | None = None, region: int | None = None)
 
     Where the scan is smaller, all of it is kept.
     """
+    volume.refuse_uneven()
     wanted = (slices, region, region)
     first, stop = [], []
     for size, keep in zip(volume.shape, wanted, strict=True):

@@ -106,8 +106,16 @@ def write(
     return notices
 
 
-def check_target(path: str | PathLike[str], *, affine: np.ndarray, overwrite: bool = False) -> None:
+def check_target(
+    path: str | PathLike[str], *, affine: np.ndarray, upright: bool = False, overwrite: bool = False
+) -> None:
     """Refuse, before any work, an output file that could not be written afterwards.
+
+    Args:
+        path: the output.
+        affine: of what is to be written.
+        upright: the grid's shear will be gone by then.
+        overwrite: an existing output may be replaced.
 
     Raises:
         OutputError: OUT-FORMAT, OUT-EXISTS, OUT-WRITE.
@@ -120,7 +128,7 @@ def check_target(path: str | PathLike[str], *, affine: np.ndarray, overwrite: bo
     refuse_existing(path, overwrite=overwrite)
     if ending == ".mhd":
         refuse_existing(path.with_suffix(".raw"), overwrite=overwrite)
-    if not ending.startswith(".nii"):
+    if not (ending.startswith(".nii") or upright):
         from thinslice.files.itk import refuse_shear
 
         refuse_shear(affine)

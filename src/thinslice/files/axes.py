@@ -79,7 +79,12 @@ def choose_axes(affine: np.ndarray, axis: str | int | None = None) -> FileAxes:
 
 
 def in_file_order(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
-    """The volume's values (kji, a view) and affine, in the axis order of the file it came from."""
+    """The volume's values (kji, a view) and affine, in the axis order of the file it came from.
+
+    Raises:
+        GeometryError: GEO-UNEVEN.
+    """
+    volume.refuse_uneven()
     axes = volume.source.header if isinstance(volume.source.header, FileAxes) else FileAxes()
     affine = volume.affine.copy()
     affine[:, list(axes.order)] = volume.affine[:, :3]

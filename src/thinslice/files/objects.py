@@ -116,6 +116,7 @@ def _library(obj: Any) -> str:
 
 def _from_volume(volume: Volume, thickness: float | None, axis: str | int | None) -> Volume:
     if axis is not None and choose_axes(volume.affine, axis).order != (0, 1, 2):
+        volume.refuse_uneven()
         return _from_array(volume.hu, volume.affine, thickness or volume.thickness, axis)
     return volume if thickness is None else replace(volume, thickness=thickness)
 

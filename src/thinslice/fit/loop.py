@@ -78,12 +78,13 @@ class ScanFit:
             network.to(device)
         self._grid, self._pixel_mm, self._config, self._device = grid, pixel_mm, config, device
         self._random = np.random.default_rng(seed)
+        even = grid.even_run()  # increments and context are taught where the spacing is the usual one
         usable = np.ones(len(acquired), bool)
         usable[held_out] = False
         slices = acquired[usable]
         np.clip(slices, *HU_RANGE, out=slices)
         self._teacher = InplaneTeacher(slices, pixel_mm, grid=grid, config=config, random=self._random)
-        self._blocks = choose_blocks(acquired, usable)
+        self._blocks = choose_blocks(acquired[even], usable[even])
         self.curve: list[tuple[str, int, float]] = []
         self.steps = 0
         self._share = 0.0  # of the present phase

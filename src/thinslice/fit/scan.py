@@ -76,7 +76,8 @@ def fit_scan(
     config, device, began = config or FitConfig(), device or torch.device("cpu"), time.monotonic()
     if start is not None:
         config = config.to_adapt(start.inplane.config, start.axial.config)
-    held_out = choose_held_out(len(acquired))
+    even = grid.even_run()
+    held_out = even.start + choose_held_out(even.stop - even.start)
     seconds = budget.seconds and budget.seconds * (1 - _CHECK_SHARE)
     fit = ScanFit(
         acquired, grid, pixel_mm=pixel_mm, held_out=held_out, config=config, seed=seed, device=device, start=start

@@ -84,10 +84,11 @@ def check(
         return None
     window = tuple(_central(length) for length in acquired.shape[1:])
     weights = {view: weight for view, weight in model.fusion.items() if weight}
+    even = grid.even_run()
     truths, fusions, cubics = [], [], []
     for k in held_out:
         given = np.arange(k - 2 * _REACH + 1, k + 2 * _REACH, 2)
-        given = given[(given >= 0) & (given < len(acquired))]
+        given = given[(given >= even.start) & (given < even.stop)]
         stack = np.clip(acquired[given][(slice(None), *window)], *HU_RANGE).astype(np.float32)
         row = int(np.searchsorted(given, k)) - 1
         g = grid

@@ -42,7 +42,9 @@ def _grid(thick: Volume, result: Volume) -> SliceGrid:
     normal = np.cross(thick.affine[:3, 0], thick.affine[:3, 1])
     normal *= np.sign(normal @ thick.affine[:3, 2]) / np.linalg.norm(normal)
     first = float((result.affine[:3, 3] - thick.affine[:3, 3]) @ normal)
-    acquired = np.arange(len(thick.hu)) * thick.slice_spacing_mm
+    acquired = thick.slice_positions_mm
+    if acquired is None:
+        acquired = np.arange(len(thick.hu)) * thick.slice_spacing_mm
     output = first + np.arange(len(result.hu)) * result.slice_spacing_mm
     return SliceGrid(acquired, output, thick.thickness or thick.slice_spacing_mm)
 

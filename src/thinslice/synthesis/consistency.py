@@ -69,7 +69,7 @@ def choose_damping(out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid) ->
     Found by bisection in log lambda on a sample of columns. Where A x is nearer to y than the
     noise already, the largest damping tried is returned: there is nothing to correct.
     """
-    if grid.thickness_mm <= DAMPED_FROM * grid.spacing_mm:
+    if grid.thickness_mm <= DAMPED_FROM * grid.closest_mm:
         return 0.0
     operator = slice_operator(grid)
     stride = max(1, acquired[0].size // 4096)

@@ -1,0 +1,155 @@
+"""From the images of one series to one stack on its grid, or to the regular parts of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from thinslice.dicom.checks import check_concatenation, check_origin, check_series, check_values, rescale_of
+from thinslice.dicom.codes import Findings
+from thinslice.dicom.decode import PixelReader
+from thinslice.dicom.gaps import between, regular_runs, wide_gaps
+from thinslice.dicom.geometry import Grid, fit, mean_orientation
+from thinslice.dicom.group import choose_phase, without_copies, without_crossing
+from thinslice.dicom.limits import Limits
+from thinslice.dicom.slices import Slice
+
+LEAST_SLICES = 3
+LEAST_OF_PART = 4  # slices of a part that is enhanced by itself
+LEAST_THICKNESS_MM, MOST_THICKNESS_MM = 1e-3, 1e3
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """A series, or a regular part of one, that can be decoded.
+
+    Attributes:
+        slices: in order along the normal.
+        grid: where they lie.
+        thickness: SliceThickness in mm where it is one value, else None.
+        gaps: (position before it, width) in mm of what was filled or left out between parts.
+    """
+
+    slices: list[Slice]
+    grid: Grid
+    thickness: float | None
+    gaps: tuple[tuple[float, float], ...] = ()
+
+
+def arrange(
+    images: Sequence[Slice],
+    limits: Limits,
+    findings: Findings,
+    *,
+    phase: int | None = None,
+    rescale: tuple[float, float] | None = None,
+    on_gap: str = "error",
+    allow_derived: bool = False,
+) -> list[Stack]:
+    """Order the images of one series and fit their grid; refuse what cannot be one regular volume.
+
+    Under on_gap "split" the series may come in several parts.
+    """
+    slices = without_crossing(images, findings)
+    check_origin(slices, findings, allow_derived=allow_derived)
+    check_concatenation(slices, findings)
+    check_values(slices, limits, findings, rescale=rescale)
+    check_series(slices, findings)
+    directions = mean_orientation(np.array([image.orientation for image in slices]), findings)
+    if len(slices) < LEAST_SLICES:
+        findings.refuse(
+            "DCM-FEW",
+            f"{len(slices)} slices found, at least {LEAST_SLICES} are needed; give the folder of the whole series",
+        )
+    findings.settle()
+    assert directions is not None
+    normal = np.cross(*directions)
+    slices = choose_phase(slices, normal, phase, findings)
+    slices = without_copies(slices, normal, _same_image, findings)
+    if len(slices) < LEAST_SLICES:
+        findings.refuse(
+            "DCM-FEW",
+            f"slices at {len(slices)} positions found, at least {LEAST_SLICES} are needed; give the whole series",
+        )
+        findings.settle()
+    stacks = _stacks(slices, directions, findings, on_gap=on_gap)
+    for stack in stacks:
+        _compare_tilt(stack.slices, stack.grid, findings)
+    if rescale is None and len({rescale_of(image) for image in slices}) > 1:
+        findings.warn("DCM-RESCALE-VARIES", "rescale differs between slices; applied per slice")
+    findings.settle()
+    return stacks
+
+
+def _stacks(
+    slices: list[Slice], directions: tuple[np.ndarray, np.ndarray], findings: Findings, *, on_gap: str
+) -> list[Stack]:
+    """The slices on their grid, or the regular parts of them on theirs; [] where they are refused."""
+    positions = np.array([image.position for image in slices])
+    along = positions @ np.cross(*directions)
+    runs, gaps = [range(len(slices))], []
+    if on_gap == "split" and _is_irregular(positions, directions, slices[0].pixel_spacing):
+        runs = regular_runs(along, least=LEAST_OF_PART) or runs  # none: refused as it would be without the option
+        if len(runs[0]) < len(slices):
+            gaps = between(runs, along)
+            sizes, where = ", ".join(str(len(run)) for run in runs), ", ".join(f"{start:.2f}" for start, _ in gaps[:6])
+            left_out = len(slices) - len({index for run in runs for index in run})
+            findings.warn(
+                "DCM-REPAIRED",
+                f"split into {len(runs)} regular parts of {sizes} slices, broken after position {where} mm; "
+                f"{left_out} slices left out",
+            )
+    stacks = []
+    for run in runs:
+        part = slices[run.start : run.stop]
+        spacing = part[0].pixel_spacing
+        grid = fit(positions[run.start : run.stop], *directions, spacing, findings, fill=on_gap == "fill")
+        if grid is None:
+            continue
+        filled = gaps if grid.places is None else wide_gaps(along)
+        stacks.append(Stack(part, grid, _thickness(part, grid, findings), tuple(filled)))
+    return stacks
+
+
+def _is_irregular(positions: np.ndarray, directions: tuple[np.ndarray, np.ndarray], pixel_spacing: np.ndarray) -> bool:
+    trial = Findings()
+    fit(positions, *directions, pixel_spacing, trial)
+    return any(error.code in ("DCM-GAP", "DCM-UNEVEN") for error in trial.errors)
+
+
+def _same_image(one: Slice, other: Slice) -> bool:
+    for keyword in ("RescaleSlope", "RescaleIntercept"):
+        if one.attributes.numbers(keyword) != other.attributes.numbers(keyword):
+            return False
+    reader = PixelReader()
+    return np.array_equal(reader.stored_values(one), reader.stored_values(other))
+
+
+def _thickness(slices: Sequence[Slice], grid: Grid, findings: Findings) -> float | None:
+    """SliceThickness where it is one sensible value in all slices, else None."""
+    values = {image.attributes.number("SliceThickness") for image in slices}
+    if len(values) > 1 and grid.places is not None:
+        findings.refuse(
+            "DCM-UNEVEN",
+            f"the slices state {len(values)} thicknesses, and filling takes one; --on-gap split enhances each part",
+        )
+    value = values.pop()
+    if values or value is None or not LEAST_THICKNESS_MM <= value <= MOST_THICKNESS_MM:  # NaN is not either
+        return None
+    if abs(value - grid.spacing_mm) > 0.05 * grid.spacing_mm:
+        findings.warn(
+            "DCM-THICK",
+            f"slice thickness {value:g} mm and spacing {grid.spacing_mm:g} mm differ: slices overlap or leave gaps; "
+            "--thickness overrides it where it is wrong",
+        )
+    return value
+
+
+def _compare_tilt(slices: Sequence[Slice], grid: Grid, findings: Findings) -> None:
+    stated = slices[0].attributes.number("GantryDetectorTilt")
+    if stated is not None and abs(stated) > 0.1 and grid.tilt_deg == 0:
+        findings.warn(
+            "DCM-TILT-TAG", f"GantryDetectorTilt says {stated:g} degrees, positions say 0; positions are used"
+        )

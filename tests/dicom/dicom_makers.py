@@ -1,0 +1,295 @@
+"""Makers of awkward series: what is odd about each, written into valid ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from dicom_phantom import (
+    ROOT,
+    SLICES,
+    SPACING,
+    Series,
+    each,
+    enhanced,
+    moved,
+    paint,
+    series,
+    store,
+    true_hu,
+)
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+NOISE = np.random.default_rng(5).uniform(-1, 1, (SLICES, 6))
+
+
+def setting(**values: Any) -> Series:
+    """A regular series with attributes set, None deleting one; pixels painted anew by the new header."""
+
+    def change(_: int, ds: Dataset) -> None:
+        for keyword, value in values.items():
+            if value is None:
+                delattr(ds, keyword)
+            else:
+                setattr(ds, keyword, value)
+
+    return each(change)
+
+
+def raw_text(keyword: str, text: str) -> Series:
+    """A regular series with a decimal string written as it stands, valid or not."""
+
+    return each(lambda _, ds: put_text(ds, keyword, text))
+
+
+def put_text(ds: Dataset, keyword: str, text: str) -> None:
+    """Replace a value by any text, which pydicom would not write: under its own VR, as the bytes they are."""
+    element = ds[keyword]
+    data = text.encode() + b" " * (len(text) % 2)
+    ds[element.tag] = RawDataElement(element.tag, element.VR, len(data), data, 0, False, True)
+
+
+def tilted(degrees: float, **values: Any) -> Series:
+    """Positions sheared along y, as with gantry tilt; GantryDetectorTilt only where given."""
+    angle = np.radians(degrees)
+    normal = np.array([0.0, -np.sin(angle), np.cos(angle)])
+    orientation = (1.0, 0.0, 0.0, 0.0, float(np.cos(angle)), float(np.sin(angle)))
+    assert np.allclose(np.cross(orientation[:3], orientation[3:]), normal)
+    datasets = series(orientation=orientation, step=np.array([0.0, 0.0, SPACING]))
+    for ds in datasets:
+        for keyword, value in values.items():
+            setattr(ds, keyword, value)
+    return datasets
+
+
+def rotated(*angles: float) -> tuple[float, ...]:
+    """Row and column direction after turns about x, y and z, in degrees."""
+    matrix = np.eye(3)
+    for axis, angle in enumerate(np.radians(angles)):
+        turn = np.eye(3)
+        i, j = [(1, 2), (0, 2), (0, 1)][axis]
+        turn[i, i] = turn[j, j] = np.cos(angle)
+        turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
+        matrix = turn @ matrix
+    return tuple(float(value) for value in [*matrix[:, 0], *matrix[:, 1]])
+
+
+def with_orientation_noise(size: float) -> Series:
+    def change(number: int, ds: Dataset) -> None:
+        noisy = np.array([float(value) for value in ds.ImageOrientationPatient]) + size * NOISE[number]
+        ds.ImageOrientationPatient = [f"{value:.9f}" for value in noisy]
+
+    return each(change)
+
+
+def in_parts(**second: Any) -> Series:
+    """Two volumes at the same positions in one series; the second's values set, its voxels 100 HU higher."""
+    first, later = series(), series()
+    for number, ds in enumerate(later):
+        ds.SOPInstanceUID, ds.InstanceNumber = f"{ROOT}.5.{number + 1}", SLICES + number + 1
+        paint(ds, true_hu(ds) + 100)
+        for keyword, value in second.items():
+            setattr(ds, keyword, value)
+    return first + later
+
+
+def copies(numbers: range, *, different: bool = False) -> Series:
+    datasets = series()
+    again = series()
+    for number in numbers:
+        again[number].SOPInstanceUID = f"{ROOT}.6.{number}"
+        if different:
+            paint(again[number], true_hu(again[number]) + 50)
+        datasets.append(again[number])
+    return datasets
+
+
+def localizer(*, rows: int | None = None, typed: bool = True) -> Series:
+    ds = series(orientation=(0.0, 1.0, 0.0, 0.0, 0.0, -1.0))[0]
+    ds.SOPInstanceUID = f"{ROOT}.7.1"
+    if typed:
+        ds.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    if rows:
+        ds.Rows = rows
+        paint(ds)
+    return [*series(), ds]
+
+
+def layout(allocated: int, stored: int, signed: int, *, extra: int = 0, intercept: str = "-1024") -> Series:
+    """A pixel layout; `extra` fills the bits above BitsStored."""
+
+    def change(_: int, ds: Dataset) -> None:
+        ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = allocated, stored, stored - 1, signed
+        ds.RescaleIntercept = intercept
+        values = np.rint(true_hu(ds) - float(intercept)).astype(np.int64)
+        store(ds, values, extra=extra)
+
+    return each(change)
+
+
+def rescaled(slope: str, intercept: str) -> Series:
+    def change(_: int, ds: Dataset) -> None:
+        ds.RescaleSlope, ds.RescaleIntercept = slope, intercept
+
+    return each(change, repaint=True)
+
+
+def padded(stored: int, tag: int | None, *, signed: int = 1, vr: str = "SS", limit: int | None = None) -> Series:
+    """Corners outside a round field of view hold a stored value, declared by the tag or not."""
+
+    def change(_: int, ds: Dataset) -> None:
+        ds.PixelRepresentation = signed
+        values = np.rint(true_hu(ds) + 1024).astype(np.int64)
+        y, x = np.mgrid[: ds.Rows, : ds.Columns]
+        values[np.hypot(y - ds.Rows / 2, x - ds.Columns / 2) > 11] = stored
+        store(ds, values)
+        if tag is not None:
+            ds.add_new("PixelPaddingValue", vr, tag)
+        if limit is not None:
+            ds.add_new("PixelPaddingRangeLimit", vr, limit)
+
+    return each(change)
+
+
+def without(*numbers: int) -> Series:
+    return [ds for number, ds in enumerate(series()) if number not in numbers]
+
+
+def two_spacings() -> Series:
+    return moved(lambda number: (0, 0, -3.0 * min(number, 5)))
+
+
+def concatenation(*parts: int) -> Series:
+    """A multi-frame object of three parts, of which some are there."""
+    whole = series()
+    datasets = []
+    for part in parts:
+        ds = enhanced(whole[4 * part : 4 * part + 4])
+        ds.SOPInstanceUID = f"{ROOT}.9.{part + 1}"
+        ds.ConcatenationUID, ds.InConcatenationNumber, ds.InConcatenationTotalNumber = f"{ROOT}.8", part + 1, 3
+        ds.ConcatenationFrameOffsetNumber = 4 * part
+        datasets.append(ds)
+    return datasets
+
+
+def lut() -> Series:
+    def change(_: int, ds: Dataset) -> None:
+        item = Dataset()
+        item.add_new("LUTDescriptor", "SS", [4096, 0, 16])
+        item.ModalityLUTType = "HU"
+        item.add_new("LUTData", "OW", np.arange(4096, dtype="<u2").tobytes())
+        ds.ModalityLUTSequence = Sequence([item])
+        del ds.RescaleSlope, ds.RescaleIntercept
+
+    return each(change)
+
+
+def enhanced_rescale() -> Series:
+    def change(number: int, ds: Dataset) -> None:
+        ds.RescaleSlope, ds.RescaleIntercept = f"{0.5 + 0.1 * number:.1f}", f"{-1000 - number}"
+
+    return [enhanced(each(change, repaint=True), per_frame_rescale=True)]
+
+
+def high_bits() -> Series:
+    """12 bits at the top of 16, as before 1993."""
+
+    def change(_: int, ds: Dataset) -> None:
+        ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 12, 15, 0
+        stored = np.rint(true_hu(ds) + 1024).astype("<u2") << 4
+        ds.add_new("PixelData", "OW", stored.tobytes())
+
+    return each(change)
+
+
+def changing_pixel_spacing() -> Series:
+    datasets = series()
+    for ds in datasets[6:]:
+        ds.PixelSpacing = ["1.2", "0.9"]
+        paint(ds)
+    return datasets
+
+
+def own_rescale() -> Series:
+    def change(number: int, ds: Dataset) -> None:
+        ds.RescaleSlope, ds.RescaleIntercept = f"{0.5 + 0.1 * number:.1f}", f"{-1000 - number}"
+
+    return each(change, repaint=True)
+
+
+def one_slice(change: Callable[[Dataset], None], number: int = 5) -> Series:
+    datasets = series()
+    change(datasets[number])
+    return datasets
+
+
+def reversed_numbers(number: int, ds: Dataset) -> None:
+    ds.InstanceNumber = SLICES - number
+
+
+def without_positions() -> Series:
+    def change(number: int, ds: Dataset) -> None:
+        ds.SliceLocation = f"{number * SPACING}"
+        del ds.ImagePositionPatient
+
+    return each(change)
+
+
+def without_positions_and_orientation() -> Series:
+    datasets = without_positions()
+    for ds in datasets:
+        del ds.ImageOrientationPatient
+    return datasets
+
+
+def reformat(orientation: tuple[float, ...]) -> Series:
+    """Planes cut out of another series by the scanner's console."""
+    datasets = series(orientation=orientation)
+    for ds in datasets:
+        ds.ImageType = ["DERIVED", "SECONDARY", "MPR"]
+    return datasets
+
+
+def split_by_acquisition() -> Series:
+    """One scan whose slices carry two acquisition numbers and many times: still one scan."""
+
+    def change(number: int, ds: Dataset) -> None:
+        ds.AcquisitionNumber, ds.AcquisitionTime = 1 + number // 6, f"0304{number:02d}"
+
+    return each(change)
+
+
+def colour() -> Series:
+    def change(_: int, ds: Dataset) -> None:
+        ds.SOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+        ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", 0
+        ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
+        ds.add_new("PixelData", "OB", bytes(ds.Rows * ds.Columns * 3))
+
+    return each(change)
+
+
+def localizer_matrix() -> Series:
+    datasets = series()[6:]
+    for ds in datasets:
+        ds.Rows = 30
+        paint(ds)
+    return datasets
+
+
+def eight_bit(ds: Dataset) -> Dataset:
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
+    low = float(np.floor(true_hu(ds).min()))
+    ds.RescaleSlope, ds.RescaleIntercept = "1", f"{low:g}"
+    paint(ds)
+    return ds
+
+
+def shuffled(datasets: Series) -> Series:
+    return [datasets[number] for number in np.random.default_rng(1).permutation(len(datasets))]
+
+
+OBLIQUE = rotated(20, -15, 10)

@@ -93,6 +93,17 @@ def enhance(
         Literal["none", "jpegls", "j2k", "rle"],
         typer.Option(metavar="none|jpegls|j2k|rle", help="Of DICOM output.", rich_help_panel=_WRITING),
     ] = "none",
+    series_number: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=(1 << 31) - 1,
+            help="Of DICOM output.",
+            show_default="the source's plus 9000",
+            rich_help_panel=_WRITING,
+        ),
+    ] = None,
     save_weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep the fitted weights.", rich_help_panel=_WRITING)
     ] = None,
@@ -148,7 +159,7 @@ def enhance(
             device=terminal.device,
             on_progress=on_progress,
         )
-    result.save(output, overwrite=terminal.overwrite, dtype=dtype, compress=compress)
+    result.save(output, overwrite=terminal.overwrite, dtype=dtype, compress=compress, series_number=series_number)
     if save_weights is not None:
         result.model.save(save_weights, overwrite=terminal.overwrite)
     if preview is not None:

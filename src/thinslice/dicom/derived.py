@@ -20,7 +20,7 @@ from pydicom.sequence import Sequence as ItemSequence
 from pydicom.tag import Tag
 
 from thinslice.dicom.attributes import is_uid
-from thinslice.dicom.kept import CLINICAL_TRIAL_SUBJECT, COPIED, EQUIPMENT, UNPAIRED_BODY_PARTS
+from thinslice.dicom.kept import CLINICAL_TRIAL_SUBJECT, COPIED, EQUIPMENT, FACELESS_BODY_PARTS, UNPAIRED_BODY_PARTS
 from thinslice.dicom.slices import CT_IMAGE
 from thinslice.dicom.source import NUMERIC, Reference, SourceSeries, tag
 from thinslice.dicom.uid import uid_from
@@ -39,6 +39,7 @@ _EMPTY_IF_ABSENT = frozenset(
     | {"ReferringPhysicianName", "PositionReferenceIndicator", "AcquisitionNumber", "KVP", "PatientPosition"}
 )
 SERIES_NUMBER_OFFSET = 9000
+_MOST = (1 << 31) - 1
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Provenance:
         settings: digest or text of the settings.
         model: digest of the model's weights, or "".
         thickness_mm: nominal thickness of the output slices.
+        repairs: what was mended in the source before, such as gaps that were filled; or "".
     """
 
     version: str
@@ -58,6 +60,7 @@ class Provenance:
     settings: str
     model: str
     thickness_mm: float
+    repairs: str = ""
 
 
 def series_dataset(
@@ -91,22 +94,16 @@ def series_dataset(
     dataset.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
     dataset.Modality = "CT"
     dataset.SeriesInstanceUID = series_uid
-    dataset.SeriesNumber = (
-        (source.series_number or 0) + SERIES_NUMBER_OFFSET if series_number is None else series_number
-    )
+    dataset.SeriesNumber = _series_number(source.series_number or 0) if series_number is None else series_number
     label = f"thinslice {spacing_mm:.3g}mm"
     dataset.SeriesDescription = (
-        f"{source.series_description[:40].strip()} | {label}" if source.series_description else label
+        f"{description} | {label}" if (description := source.series_description[:40].strip()) else label
     )
     dataset.Manufacturer = dataset.ManufacturerModelName = "thinslice"
     dataset.SoftwareVersions = provenance.version
     dataset.ContributingEquipmentSequence = _equipment(source, provenance, moment)
     dataset.SyntheticData = "YES"
-    model = f"; model {provenance.model[:16]}" if provenance.model else ""
-    dataset.DerivationDescription = (
-        f"Thin slices synthesised from thick slices by thinslice {provenance.version} ({provenance.method}{model}); "
-        "not acquired data; research use"
-    )[:1024]
+    dataset.DerivationDescription = _derivation(provenance)
     dataset.DerivationCodeSequence = ItemSequence([_code("113085", "Spatial resampling")])
     dataset.SliceThickness = decimal(provenance.thickness_mm)
     dataset.SpacingBetweenSlices = decimal(spacing_mm)
@@ -116,9 +113,8 @@ def series_dataset(
     if padding is not None:
         dataset.add(DataElement(tag("PixelPaddingValue"), "SS", padding))
     dataset.WindowCenter, dataset.WindowWidth = source.window or ("40", "400")
-    dataset.BurnedInAnnotation = source.burned_in if source.burned_in in ("YES", "NO") else "NO"
-    if source.recognizable:
-        dataset.RecognizableVisualFeatures = "YES"
+    dataset.BurnedInAnnotation = "YES" if source.burned_in else "NO"
+    _carry_recognizable(source, dataset)
     dataset.LossyImageCompression = "01" if source.lossy else "00"
     if source.lossy and source.lossy_ratio:
         dataset.LossyImageCompressionRatio = list(source.lossy_ratio)
@@ -127,13 +123,42 @@ def series_dataset(
     return dataset
 
 
-def slice_references(source: SourceSeries, along_mm: float) -> list[Reference]:
-    """The source slices that bracket a position along the normal; one where the position is a slice's own."""
+def _series_number(of_source: int) -> int:
+    """The source's plus 9000, within an integer string."""
+    return min(max(of_source, 0), _MOST - SERIES_NUMBER_OFFSET) + SERIES_NUMBER_OFFSET
+
+
+def _derivation(provenance: Provenance) -> str:
+    """What the slices are, in words, at most 1024 characters."""
+    model = f"; model {provenance.model[:16]}" if provenance.model else ""
+    repairs = f"; source repaired: {provenance.repairs[:400]}" if provenance.repairs else ""
+    return (
+        f"Thin slices synthesised from thick slices by thinslice {provenance.version[:32]} "
+        f"({provenance.method[:400]}{model}){repairs}; not acquired data; research use, not a medical device"
+    )
+
+
+def _carry_recognizable(source: SourceSeries, dataset: Dataset) -> None:
+    """YES is carried. NO only where no face can be: what thick slices of a head hide, thin ones may show."""
+    body_part = source.texts.get("BodyPartExamined", b"").decode("latin-1")
+    if source.recognizable == "YES" or (source.recognizable == "NO" and body_part in FACELESS_BODY_PARTS):
+        dataset.RecognizableVisualFeatures = source.recognizable
+
+
+def slice_references(source: SourceSeries, corners: np.ndarray) -> list[Reference]:
+    """The source slices that bracket an output slice; one where it lies in a slice's own plane.
+
+    Args:
+        source: what was kept of the source.
+        corners: (4, 3) LPS mm, the centres of the output slice's corner pixels. Where they lie at several
+            depths of the source (an upright slice of a tilted scan), the slices between belong to it too.
+    """
     places = np.array([reference.along_mm for reference in source.references])
-    above = int(np.searchsorted(places, along_mm - 1e-3))
-    if above < len(places) and abs(places[above] - along_mm) <= 1e-3:
-        return [source.references[above]]
-    return [source.references[index] for index in sorted({max(above - 1, 0), min(above, len(places) - 1)})]
+    along = corners @ source.normal
+    below = int(np.searchsorted(places, along.min() + 1e-3)) - 1
+    above = int(np.searchsorted(places, along.max() - 1e-3))
+    last = len(places) - 1
+    return list(source.references[min(max(below, 0), last) : min(above, last) + 1])
 
 
 def add_references(dataset: Dataset, source: SourceSeries, references: list[Reference]) -> None:
@@ -162,7 +187,7 @@ def run_time(offset: str) -> datetime:
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     fixed = epoch.isdigit()
     seconds = int(epoch) if fixed else time.time()
-    if re.fullmatch(r"[+-]\d{4}", offset):
+    if re.fullmatch(r"[+-](0\d|1[0-4])[0-5]\d", offset):
         minutes = int(offset[1:3]) * 60 + int(offset[3:])
         zone = timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
         return datetime.fromtimestamp(seconds, zone)
@@ -182,6 +207,10 @@ def _carry(source: SourceSeries, dataset: Dataset) -> None:
             setattr(dataset, keyword, source.sequences[keyword])
         elif keyword in _EMPTY_IF_ABSENT:
             setattr(dataset, keyword, "")
+    if not {"ContrastBolusAgent", "ContrastBolusAgentSequence"} & {*source.texts, *source.sequences}:
+        dataset.pop(tag("ContrastBolusRoute"), None)  # alone it is of no module
+    elif "ContrastBolusAgent" not in dataset:  # type 2 beside its sequence
+        dataset.ContrastBolusAgent = str(dataset.ContrastBolusAgentSequence[0].get("CodeMeaning", ""))[:64]
     identity = [reference.sop_instance for reference in source.references]
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
         if keyword not in source.texts:  # the source has none, or no valid one
@@ -191,9 +220,10 @@ def _carry(source: SourceSeries, dataset: Dataset) -> None:
 
 def _settle_laterality(dataset: Dataset, body_part: str) -> None:
     """Laterality is required, if only empty, unless the body part is an unpaired one; there it may not be (type 2C)."""
-    if body_part in UNPAIRED_BODY_PARTS:
-        if "Laterality" in dataset:
-            del dataset.Laterality
+    regions = dataset.get("AnatomicRegionSequence") or []
+    names = {body_part, *(re.sub(r"[^A-Z]", "", str(item.get("CodeMeaning", "")).upper()) for item in regions)}
+    if names & UNPAIRED_BODY_PARTS:
+        dataset.pop(tag("Laterality"), None)
     elif "Laterality" not in dataset:
         dataset.Laterality = ""
 
@@ -216,10 +246,11 @@ def _equipment(source: SourceSeries, provenance: Provenance, moment: datetime) -
     for keyword in EQUIPMENT:
         if source.texts.get(keyword):
             _set_bytes(scanner, keyword, source.texts[keyword])
-    if "Manufacturer" not in scanner:
-        scanner.Manufacturer = "unknown"
-    scanner.PurposeOfReferenceCodeSequence = ItemSequence([_code("109101", "Acquisition Equipment")])
-    items.append(scanner)
+    if source.texts.get("Manufacturer", b"").lower() != b"thinslice":  # its own result names its scanner already
+        if "Manufacturer" not in scanner:
+            scanner.Manufacturer = "unknown"
+        scanner.PurposeOfReferenceCodeSequence = ItemSequence([_code("109101", "Acquisition Equipment")])
+        items.append(scanner)
     for value, meaning in (("109102", "Processing Equipment"), ("109100", "Synthesizing Equipment")):
         item = Dataset()
         item.Manufacturer = item.ManufacturerModelName = "thinslice"

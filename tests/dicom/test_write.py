@@ -1,8 +1,6 @@
 """A derived series is what dicom.md says, byte for byte the same each time, and gives its volume back."""
 
-import warnings
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -11,7 +9,7 @@ from dicom_cases import OBLIQUE, padded, setting, tilted
 from dicom_phantom import ROOT, each, enhanced, save, series
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from thin import PROVENANCE, linear_thin
+from thin import PROVENANCE, linear_thin, written
 
 from thinslice.dicom import read_series, write_series
 from thinslice.errors import OutputError, UsageError
@@ -33,19 +31,6 @@ SOURCES = {
 @pytest.fixture(autouse=True)
 def fixed_time(monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-
-
-def written(datasets: list[Dataset], folder: Path, **options) -> tuple[Volume, Volume, list[Dataset]]:
-    """Source volume, thin volume, and the data sets of the written files in order."""
-    save(datasets, folder / "in")
-    source = read_series(folder / "in")
-    thin = linear_thin(source, factor=4)
-    result = write_series(thin, folder / "out", source=source, provenance=PROVENANCE, **options)
-    files = sorted((folder / "out").iterdir())
-    assert [file.name for file in files] == [f"IM{number:04d}.dcm" for number in range(1, result.files + 1)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return source, thin, [pydicom.dcmread(file) for file in files]
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -138,6 +123,8 @@ def test_fields_of_the_derived_series(tmp_path):
 def test_frames_of_a_multi_frame_source_are_referenced(tmp_path):
     _, _, files = written([enhanced(series())], tmp_path)
     assert [item.ReferencedFrameNumber for item in files[6].SourceImageSequence] == [2, 3]
+    (instance,) = files[6].ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    assert (instance.ReferencedSOPInstanceUID, "ReferencedFrameNumber" in instance) == (f"{ROOT}.9.1", False)
 
 
 def test_decimal_strings_fit_their_vr(tmp_path):

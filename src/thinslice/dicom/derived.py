@@ -162,15 +162,16 @@ def slice_references(source: SourceSeries, corners: np.ndarray) -> list[Referenc
 
 
 def add_references(dataset: Dataset, source: SourceSeries, references: list[Reference]) -> None:
-    """Name the source images of a slice, those at least whose UIDs are such."""
+    """Name the source images of a slice, those at least whose UIDs are such; frames only where they have a place."""
     named = [reference for reference in references if is_uid(reference.sop_instance)]
     if not named:
         return
-    dataset.SourceImageSequence = ItemSequence([_reference(reference, purpose=True) for reference in named])
+    dataset.SourceImageSequence = ItemSequence([_source_image(reference) for reference in named])
     if is_uid(source.series_uid):
         series = Dataset()
         series.SeriesInstanceUID = source.series_uid
-        series.ReferencedInstanceSequence = ItemSequence([_reference(reference, purpose=False) for reference in named])
+        objects = {reference.sop_instance: reference for reference in named}
+        series.ReferencedInstanceSequence = ItemSequence([_reference(reference) for reference in objects.values()])
         dataset.ReferencedSeriesSequence = ItemSequence([series])
 
 
@@ -262,17 +263,19 @@ def _equipment(source: SourceSeries, provenance: Provenance, moment: datetime) -
     return ItemSequence(items)
 
 
-def _reference(reference: Reference, *, purpose: bool) -> Dataset:
+def _reference(reference: Reference) -> Dataset:
     item = Dataset()
     item.ReferencedSOPClassUID = reference.sop_class
     item.ReferencedSOPInstanceUID = reference.sop_instance
+    return item
+
+
+def _source_image(reference: Reference) -> Dataset:
+    item = _reference(reference)
     if reference.frame is not None:
         item.ReferencedFrameNumber = reference.frame
-    if purpose:
-        item.SpatialLocationsPreserved = "NO"
-        item.PurposeOfReferenceCodeSequence = ItemSequence(
-            [_code("121322", "Source image for image processing operation")]
-        )
+    item.SpatialLocationsPreserved = "NO"
+    item.PurposeOfReferenceCodeSequence = ItemSequence([_code("121322", "Source image for image processing operation")])
     return item
 
 

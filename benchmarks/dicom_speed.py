@@ -115,6 +115,7 @@ def main() -> None:
     options.add_argument("--slices", type=int, default=1000)
     options.add_argument("--size", type=int, default=512, help="pixels along x and y")
     options.add_argument("--runs", type=int, default=3, help="the best of so many is shown")
+    options.add_argument("--compress", default="none,jpegls,rle,j2k", help="which ways to write")
     options.add_argument("--folder", type=Path, help="where to put the series, for a while")
     chosen = options.parse_args()
     table = Table("", "wall s", "processor s", "MB")
@@ -125,7 +126,7 @@ def main() -> None:
         volume = read_series(source)
         times = best(chosen.runs, lambda: read_series(source))
         table.add_row("read JPEG lossless", *(f"{value:.1f}" for value in times), f"{size / 1e6:.0f}")
-        for compress in ("none", "jpegls", "rle", "j2k"):
+        for compress in chosen.compress.split(","):
 
             def write(compress: str = compress) -> None:
                 shutil.rmtree(target, ignore_errors=True)

@@ -15,7 +15,7 @@ def test_inspect_says_that_it_is_synthetic(tmp_path: Path, capfd: pytest.Capture
     written(series(), tmp_path)
     assert run(["inspect", str(tmp_path / "out"), "--json", str(tmp_path / "found.json")]) == 0
     out, _ = capfd.readouterr()
-    (row,) = (line for line in out.splitlines() if line.startswith("series 9003 "))
+    (row,) = (line for line in out.splitlines() if line.split()[:2] == ["series", "9003"])
     assert row.split()[-1] == "synthetic"
     assert "error[DCM-SYNTH]: the source is itself synthesised" in out
     (found,) = json.loads((tmp_path / "found.json").read_text())["volumes"]
@@ -47,9 +47,9 @@ def test_a_series_through_the_command(tmp_path: Path, capfd: pytest.CaptureFixtu
     files = [pydicom.dcmread(file) for file in (tmp_path / "out").iterdir()]
     assert {ds.SeriesNumber for ds in files} == {77}
     assert {ds.file_meta.TransferSyntaxUID.name for ds in files} == {"JPEG-LS Lossless Image Compression"}
-    second = [*common, "-i", str(tmp_path / "out"), "-o", str(tmp_path / "again")]
-    assert run([*second, "--allow-derived"]) == 0
-    assert "warning[DCM-SYNTH]" in capfd.readouterr().err
+    capfd.readouterr()
+    assert run(["inspect", str(tmp_path / "out"), "--allow-derived"]) == 0
+    assert "warning[DCM-SYNTH]" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("number", ["-1", str(2**31)])

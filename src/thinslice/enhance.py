@@ -313,7 +313,6 @@ def _provenance(result: Result, settings: str) -> Any:
         settings=settings,
         model=record["model"]["sha256"],
         thickness_mm=record["output"]["thickness_mm"],
-        repairs="; ".join(entry["message"] for entry in record["warnings"] if entry["code"] == "DCM-REPAIRED"),
     )
 
 

@@ -268,16 +268,16 @@ class TestEquipment:
 
 class TestDerivation:
     def test_says_what_it_is(self, tmp_path):
-        provenance = replace(PROVENANCE, model="0123456789abcdef0123", repairs="2 gaps filled")
+        provenance = replace(PROVENANCE, model="0123456789abcdef0123")
         text = first_written(series(), tmp_path, provenance=provenance).DerivationDescription
         for part in (
-            *("synthesised", "thinslice 0.1.0", "linear interpolation", "model 0123456789abcdef", "2 gaps filled"),
+            *("synthesised", "thinslice 0.1.0", "linear interpolation", "model 0123456789abcdef"),
             *("not acquired data", "research use, not a medical device"),
         ):
             assert part in text
 
     def test_ends_whole_however_long_the_rest(self, tmp_path):
-        provenance = replace(PROVENANCE, method="m" * 2000, repairs="r" * 2000, model="d" * 64)
+        provenance = replace(PROVENANCE, method="m" * 2000, version="v" * 99, model="d" * 64)
         text = first_written(series(), tmp_path, provenance=provenance).DerivationDescription
         assert len(text) <= 1024
         assert text.endswith("not acquired data; research use, not a medical device")

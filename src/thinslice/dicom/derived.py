@@ -48,11 +48,10 @@ class Provenance:
 
     Attributes:
         version: version of thinslice.
-        method: one line on the method.
+        method: one line on the method, and on what was mended in the source before.
         settings: digest or text of the settings.
         model: digest of the model's weights, or "".
         thickness_mm: nominal thickness of the output slices.
-        repairs: what was mended in the source before, such as gaps that were filled; or "".
     """
 
     version: str
@@ -60,7 +59,6 @@ class Provenance:
     settings: str
     model: str
     thickness_mm: float
-    repairs: str = ""
 
 
 def series_dataset(
@@ -131,10 +129,9 @@ def _series_number(of_source: int) -> int:
 def _derivation(provenance: Provenance) -> str:
     """What the slices are, in words, at most 1024 characters."""
     model = f"; model {provenance.model[:16]}" if provenance.model else ""
-    repairs = f"; source repaired: {provenance.repairs[:400]}" if provenance.repairs else ""
     return (
         f"Thin slices synthesised from thick slices by thinslice {provenance.version[:32]} "
-        f"({provenance.method[:400]}{model}){repairs}; not acquired data; research use, not a medical device"
+        f"({provenance.method[:800]}{model}); not acquired data; research use, not a medical device"
     )
 
 

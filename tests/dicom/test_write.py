@@ -217,6 +217,29 @@ def test_source_without_valid_uids(tmp_path):
     assert files[0].StudyInstanceUID.startswith("2.25.")
 
 
+def test_sources_without_any_uid_share_none(tmp_path):
+    """An archive would put two patients into one study."""
+    uids = {}
+    for name in ("one", "other"):
+
+        def strip(number, ds, name=name):
+            del ds.StudyInstanceUID, ds.FrameOfReferenceUID
+            ds.SOPInstanceUID = ds.SeriesInstanceUID = "none"
+            if name == "other" and number == 3:
+                ds.PixelData = ds.PixelData[:-2] + b"\x07\x00"
+
+        save(each(strip), tmp_path / name)
+        source = read_series(tmp_path / name)
+        for factor in (2, 3):
+            place = tmp_path / f"{name}_{factor}"
+            write_series(linear_thin(source, factor=factor), place, source=source, provenance=PROVENANCE)
+            result = pydicom.dcmread(place / "IM0001.dcm")
+            uids[name, factor] = (result.StudyInstanceUID, result.FrameOfReferenceUID)
+    for name in ("one", "other"):
+        assert uids[name, 2] == uids[name, 3]
+    assert not set(uids["one", 2]) & set(uids["other", 2])
+
+
 def test_values_beyond_16_bits_are_clipped_and_counted(tmp_path):
     save(series(), tmp_path / "in")
     source = read_series(tmp_path / "in")

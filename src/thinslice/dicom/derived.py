@@ -69,6 +69,7 @@ def series_dataset(
     spacing_mm: float,
     series_number: int | None,
     padding: int | None,
+    identity: str,
 ) -> Dataset:
     """What all slices of the derived series have in common.
 
@@ -79,11 +80,12 @@ def series_dataset(
         spacing_mm: distance of the result's slices.
         series_number: SeriesNumber, or None for the source's plus 9000.
         padding: PixelPaddingValue in HU, or None where the volume holds no padding.
+        identity: tells this source from all others; UIDs that it lacks are made of it.
     """
     dataset = Dataset()
     if source.charset:
         dataset.SpecificCharacterSet = list(source.charset)
-    _carry(source, dataset)
+    _carry(source, dataset, identity)
     moment = run_time(source.texts.get("TimezoneOffsetFromUTC", b"").decode("latin-1"))
     for name in ("Series", "Content", "InstanceCreation"):
         setattr(dataset, f"{name}Date", moment.strftime("%Y%m%d"))
@@ -192,7 +194,7 @@ def run_time(offset: str) -> datetime:
     return datetime.fromtimestamp(seconds, timezone.utc if fixed else None)
 
 
-def _carry(source: SourceSeries, dataset: Dataset) -> None:
+def _carry(source: SourceSeries, dataset: Dataset, identity: str) -> None:
     """Copy what the source's slices agree on; fill what a CT image must have."""
     subject = source.texts.get("ClinicalTrialSubjectID") or source.texts.get("ClinicalTrialSubjectReadingID")
     trial = subject and source.texts.get("ClinicalTrialSponsorName")
@@ -209,10 +211,9 @@ def _carry(source: SourceSeries, dataset: Dataset) -> None:
         dataset.pop(tag("ContrastBolusRoute"), None)  # alone it is of no module
     elif "ContrastBolusAgent" not in dataset:  # type 2 beside its sequence
         dataset.ContrastBolusAgent = str(dataset.ContrastBolusAgentSequence[0].get("CodeMeaning", ""))[:64]
-    identity = [reference.sop_instance for reference in source.references]
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
         if keyword not in source.texts:  # the source has none, or no valid one
-            setattr(dataset, keyword, uid_from(keyword, source.series_uid, *identity))
+            setattr(dataset, keyword, uid_from(keyword, identity))
     _settle_laterality(dataset, source.texts.get("BodyPartExamined", b"").decode("latin-1"))
 
 

@@ -139,9 +139,10 @@ def keep_for_writing(slices: Sequence[Slice], normal: np.ndarray) -> SourceSerie
 
 def _reference(image: Slice, normal: np.ndarray) -> Reference:
     attributes = image.attributes
+    sop_class = attributes.text("SOPClassUID")
     frame = image.frame + 1 if attributes.has("PerFrameFunctionalGroupsSequence") else None
     return Reference(
-        attributes.text("SOPClassUID") or CT_IMAGE,
+        sop_class if is_uid(sop_class) else CT_IMAGE,
         attributes.text("SOPInstanceUID"),
         frame,
         float(image.position @ normal),

@@ -14,7 +14,7 @@ from thinslice.dicom.derived import Provenance, add_references, decimal, series_
 from thinslice.dicom.quiet import quiet
 from thinslice.dicom.slices import CT_IMAGE
 from thinslice.dicom.source import SourceSeries, tag
-from thinslice.dicom.uid import IMPLEMENTATION_CLASS_UID, uid_from
+from thinslice.dicom.uid import IMPLEMENTATION_CLASS_UID, digest, uid_from
 from thinslice.errors import UsageError
 from thinslice.output import whole_folder
 from thinslice.volume import Volume
@@ -111,6 +111,7 @@ def write_series(
         spacing_mm=volume.slice_spacing_mm,
         series_number=series_number,
         padding=_padding_value(volume),
+        identity=_identity(kept, source),
     )
     _add_plane_geometry(common, volume, kept)
     with whole_folder(Path(folder), overwrite=overwrite, code="DCM-OUT-EXISTS") as temporary:
@@ -166,6 +167,16 @@ def _digest(volume: Volume, planes: list[_Plane]) -> tuple[str, int]:
         total.update(stored.tobytes())
         clipped += beyond
     return total.hexdigest(), clipped
+
+
+def _identity(kept: SourceSeries, source: Volume) -> str:
+    """What tells a source without UIDs from another one without: its voxels too. "" where it has its UIDs."""
+    if {"StudyInstanceUID", "FrameOfReferenceUID"} <= kept.texts.keys():
+        return ""
+    voxels = hashlib.sha256()
+    for hu in source.hu:
+        voxels.update(hu.tobytes())
+    return digest([kept.series_uid, *(reference.sop_instance for reference in kept.references), voxels.hexdigest()])
 
 
 def _stored(hu: np.ndarray) -> tuple[np.ndarray, int]:

@@ -190,6 +190,11 @@ class TestMultiFrame:
         assert (result.KVP, result.DataCollectionDiameter, result.ReconstructionDiameter) == (120, 500, 350)
 
 
+@pytest.mark.parametrize("text", ["abc", "70000", "1\\2", "1.5", "-1", ""])
+def test_words_that_fit_no_word_are_not_copied(text, tmp_path):
+    assert "PregnancyStatus" not in first_written(as_it_stands(PregnancyStatus=text), tmp_path)
+
+
 @pytest.mark.parametrize("keyword", ["KVP", "DataCollectionDiameter", "ReconstructionDiameter", "AcquisitionNumber"])
 def test_numbers_that_are_none_are_not_copied(keyword, tmp_path):
     result = first_written(as_it_stands(**{keyword: "about 120"}), tmp_path)

@@ -232,7 +232,7 @@ def _set_bytes(dataset: Dataset, keyword: str, value: bytes) -> None:
     vr = dictionary_VR(keyword)
     if vr in NUMERIC:
         if value:
-            setattr(dataset, keyword, int(value) if vr == "US" else float(value))
+            setattr(dataset, keyword, int(float(value)) if vr == "US" else float(value))
         return
     padded = value + (b"\0" if vr == "UI" else b" ") * (len(value) % 2)
     dataset[tag(keyword)] = RawDataElement(Tag(tag(keyword)), vr, len(padded), padded, 0, False, True)

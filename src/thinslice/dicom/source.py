@@ -192,12 +192,19 @@ def _same_text(slices: Sequence[Slice], keyword: str, mixed: bool) -> bytes | No
         if len(found) > 1:
             return None
     value = found.pop()
-    text = value.decode("latin-1")
-    if vr == "UI" and not is_uid(text):
-        return None
-    if keyword in SERIES_AND_ACQUISITION and vr in ("DS", "IS") and text and not math.isfinite(parse_number(text)):
-        return None
-    return value
+    return value if _is_value(keyword, vr, value.decode("latin-1")) else None
+
+
+def _is_value(keyword: str, vr: str, text: str) -> bool:
+    """Whether a text can be written for what it is; of patient and study, texts are carried as they stand."""
+    number = parse_number(text)
+    if vr == "UI":
+        return is_uid(text)
+    if vr == "US":
+        return number in range(1 << 16)
+    if vr == "FD" or (vr in ("DS", "IS") and keyword in SERIES_AND_ACQUISITION):
+        return not text or math.isfinite(number)
+    return True
 
 
 def _same_sequence(slices: Sequence[Slice], keyword: str) -> ItemSequence | None:

@@ -55,19 +55,27 @@ class Result:
     uncertainty: np.ndarray | None = None
 
     def save(
-        self, path: str | PathLike[str], *, overwrite: bool = False, dtype: str = "int16", compress: str = "none"
-    ) -> None:
+        self, path: str | PathLike[str], *, overwrite: bool = False, dtype: str = "int16", compress: str = "none",
+        series_number: int | None = None,
+    ) -> None:  # fmt: skip
         """Write the thin slices: to a file by its ending, or to a folder as a derived DICOM series.
 
         What the user should know about the output is added to the record's warnings.
+
+        Args:
+            path: .nii, .nii.gz, .nrrd, .mha, .mhd, or a folder.
+            overwrite: replace what is there.
+            dtype: "int16" or "float32" (files only).
+            compress: "none", "jpegls", "j2k" or "rle" (DICOM only).
+            series_number: SeriesNumber; by default the source's plus 9000 (DICOM only).
 
         Raises:
             OutputError: the output exists or cannot be written, or its format does not suit.
         """
         settings = json.dumps({"method": self.record["method"], "seed": self.record["seed"]}, sort_keys=True)
         notices = scan.write(
-            self.volume, path, source=self.source, dtype=dtype, compress=compress, overwrite=overwrite,
-            provenance=_provenance(self, hashlib.sha256(settings.encode()).hexdigest()),
+            self.volume, path, source=self.source, dtype=dtype, compress=compress, series_number=series_number,
+            overwrite=overwrite, provenance=_provenance(self, hashlib.sha256(settings.encode()).hexdigest()),
         )  # fmt: skip
         self.record["warnings"].extend(asdict(notice) for notice in notices)
 

@@ -1,4 +1,4 @@
-"""SimpleITK, dcm2niix and highdicom read a derived series with our spacing, origin, direction and HU."""
+"""SimpleITK, dcm2niix, dicom2nifti and highdicom read a derived series with our spacing, origin, direction and HU."""
 
 import shutil
 import subprocess
@@ -11,8 +11,9 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
+from dicom2nifti import convert_dicom
 from dicom_cases import OBLIQUE, padded
-from dicom_phantom import save, series
+from dicom_phantom import enhanced, save, series
 from thin import PROVENANCE, linear_thin
 
 from thinslice.dicom import read_series, write_series
@@ -22,21 +23,24 @@ SOURCES = {
     "axial": series,
     "oblique": lambda: series(orientation=OBLIQUE),
     "coronal": lambda: series(orientation=(1.0, 0.0, 0.0, 0.0, 0.0, -1.0)),
+    "sagittal": lambda: series(orientation=(0.0, 1.0, 0.0, 0.0, 0.0, -1.0)),
     "padded": lambda: padded(-2000, -2000),
+    "multi-frame": lambda: [enhanced(series())],
 }
 
 
-@pytest.fixture(scope="module", params=[*SOURCES, "real JPEG-LS"])
+@pytest.fixture(scope="module", params=[*SOURCES, "JPEG-LS out", "real JPEG-LS"])
 def derived(request, tmp_path_factory) -> tuple[Volume, Path]:
     folder = tmp_path_factory.mktemp("series")
-    if request.param in SOURCES:
-        save(SOURCES[request.param](), folder / "in")
+    compress = "jpegls" if request.param == "JPEG-LS out" else "none"
+    if request.param != "real JPEG-LS":
+        save(SOURCES.get(request.param, series)(), folder / "in")
         place = folder / "in"
     else:
         place = request.getfixturevalue("shared_ct") / "dicom" / "petct_acrin042_scout_plus_ct"
     source = read_series(place)
     thin = linear_thin(source, factor=3)
-    write_series(thin, folder / "out", source=source, provenance=PROVENANCE)
+    write_series(thin, folder / "out", source=source, provenance=PROVENANCE, compress=compress)
     return thin, folder / "out"
 
 
@@ -78,6 +82,13 @@ def test_dcm2niix(derived, tmp_path):
     )
     (file,) = tmp_path.glob("*.nii")
     image = nibabel.load(file)
+    assert_same_voxels(thin, np.asarray(image.dataobj), image.affine)
+
+
+def test_dicom2nifti(derived, tmp_path):
+    thin, folder = derived
+    convert_dicom.dicom_series_to_nifti(str(folder), str(tmp_path / "x.nii"), reorient_nifti=False)
+    image = nibabel.load(tmp_path / "x.nii")
     assert_same_voxels(thin, np.asarray(image.dataobj), image.affine)
 
 

@@ -1,8 +1,6 @@
 """A derived series is what dicom.md says, byte for byte the same each time, and gives its volume back."""
 
-import warnings
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -11,7 +9,7 @@ from dicom_cases import OBLIQUE, padded, setting, tilted
 from dicom_phantom import ROOT, each, enhanced, save, series
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from thin import PROVENANCE, linear_thin
+from thin import PROVENANCE, linear_thin, written
 
 from thinslice.dicom import read_series, write_series
 from thinslice.errors import OutputError, UsageError
@@ -33,19 +31,6 @@ SOURCES = {
 @pytest.fixture(autouse=True)
 def fixed_time(monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-
-
-def written(datasets: list[Dataset], folder: Path, **options) -> tuple[Volume, Volume, list[Dataset]]:
-    """Source volume, thin volume, and the data sets of the written files in order."""
-    save(datasets, folder / "in")
-    source = read_series(folder / "in")
-    thin = linear_thin(source, factor=4)
-    result = write_series(thin, folder / "out", source=source, provenance=PROVENANCE, **options)
-    files = sorted((folder / "out").iterdir())
-    assert [file.name for file in files] == [f"IM{number:04d}.dcm" for number in range(1, result.files + 1)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return source, thin, [pydicom.dcmread(file) for file in files]
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -138,6 +123,8 @@ def test_fields_of_the_derived_series(tmp_path):
 def test_frames_of_a_multi_frame_source_are_referenced(tmp_path):
     _, _, files = written([enhanced(series())], tmp_path)
     assert [item.ReferencedFrameNumber for item in files[6].SourceImageSequence] == [2, 3]
+    (instance,) = files[6].ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    assert (instance.ReferencedSOPInstanceUID, "ReferencedFrameNumber" in instance) == (f"{ROOT}.9.1", False)
 
 
 def test_decimal_strings_fit_their_vr(tmp_path):
@@ -228,6 +215,29 @@ def test_source_without_valid_uids(tmp_path):
     _, _, files = written(each(spoil), tmp_path)
     assert "SourceImageSequence" not in files[0]
     assert files[0].StudyInstanceUID.startswith("2.25.")
+
+
+def test_sources_without_any_uid_share_none(tmp_path):
+    """An archive would put two patients into one study."""
+    uids = {}
+    for name in ("one", "other"):
+
+        def strip(number, ds, name=name):
+            del ds.StudyInstanceUID, ds.FrameOfReferenceUID
+            ds.SOPInstanceUID = ds.SeriesInstanceUID = "none"
+            if name == "other" and number == 3:
+                ds.PixelData = ds.PixelData[:-2] + b"\x07\x00"
+
+        save(each(strip), tmp_path / name)
+        source = read_series(tmp_path / name)
+        for factor in (2, 3):
+            place = tmp_path / f"{name}_{factor}"
+            write_series(linear_thin(source, factor=factor), place, source=source, provenance=PROVENANCE)
+            result = pydicom.dcmread(place / "IM0001.dcm")
+            uids[name, factor] = (result.StudyInstanceUID, result.FrameOfReferenceUID)
+    for name in ("one", "other"):
+        assert uids[name, 2] == uids[name, 3]
+    assert not set(uids["one", 2]) & set(uids["other", 2])
 
 
 def test_values_beyond_16_bits_are_clipped_and_counted(tmp_path):

@@ -104,6 +104,17 @@ def enhance(
         Literal["none", "jpegls", "j2k", "rle"],
         typer.Option(metavar="none|jpegls|j2k|rle", help="Of DICOM output.", rich_help_panel=_WRITING),
     ] = "none",
+    series_number: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=(1 << 31) - 1,
+            help="Of DICOM output.",
+            show_default="the source's plus 9000",
+            rich_help_panel=_WRITING,
+        ),
+    ] = None,
     save_weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep the fitted weights.", rich_help_panel=_WRITING)
     ] = None,
@@ -173,9 +184,12 @@ def enhance(
             )
         results.append(result)
     records = []
-    for result, target, (kept_weights, picture) in zip(results, targets, asides, strict=True):
+    for number, (result, target, (kept_weights, picture)) in enumerate(zip(results, targets, asides, strict=True)):
         final = result.upright() if detilt else result
-        final.save(target, overwrite=terminal.overwrite, dtype=dtype, compress=compress)
+        final.save(
+            target, overwrite=terminal.overwrite, dtype=dtype, compress=compress,
+            series_number=None if series_number is None else series_number + number,
+        )  # fmt: skip
         if kept_weights is not None:
             result.model.save(kept_weights, overwrite=terminal.overwrite)
         if picture is not None:

@@ -103,6 +103,7 @@ def _series(source: Path, *, uids: bool, **reading: Any) -> list[Entry]:
                 "manufacturer": found.manufacturer or None,
                 "kvp": found.kvp,
                 "transfer_syntaxes": list(found.transfer_syntaxes),
+                "synthetic": found.synthetic,
             },
             warnings=found.warnings,
             error=found.error,
@@ -146,9 +147,15 @@ def _table(entries: list[Entry]) -> Table:
             _figure(entry.thickness_mm),
             f"{columns} x {rows}",
             _pixel(entry.pixel_mm),
-            entry.error.code if entry.error else "readable",
+            _standing(entry),
         )
     return table
+
+
+def _standing(entry: Entry) -> str:
+    if entry.error and entry.error.code != "DCM-SYNTH":
+        return entry.error.code
+    return "synthetic" if entry.facts.get("synthetic") else "readable"
 
 
 def _remarks(entries: list[Entry], terminal: Terminal) -> list[str]:

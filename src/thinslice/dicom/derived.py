@@ -20,7 +20,7 @@ from pydicom.sequence import Sequence as ItemSequence
 from pydicom.tag import Tag
 
 from thinslice.dicom.attributes import is_uid
-from thinslice.dicom.kept import CLINICAL_TRIAL_SUBJECT, COPIED, EQUIPMENT, UNPAIRED_BODY_PARTS
+from thinslice.dicom.kept import CLINICAL_TRIAL_SUBJECT, COPIED, EQUIPMENT, FACELESS_BODY_PARTS, UNPAIRED_BODY_PARTS
 from thinslice.dicom.slices import CT_IMAGE
 from thinslice.dicom.source import NUMERIC, Reference, SourceSeries, tag
 from thinslice.dicom.uid import uid_from
@@ -39,6 +39,7 @@ _EMPTY_IF_ABSENT = frozenset(
     | {"ReferringPhysicianName", "PositionReferenceIndicator", "AcquisitionNumber", "KVP", "PatientPosition"}
 )
 SERIES_NUMBER_OFFSET = 9000
+_MOST = (1 << 31) - 1
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Provenance:
 
     Attributes:
         version: version of thinslice.
-        method: one line on the method.
+        method: one line on the method, and on what was mended in the source before.
         settings: digest or text of the settings.
         model: digest of the model's weights, or "".
         thickness_mm: nominal thickness of the output slices.
@@ -68,6 +69,7 @@ def series_dataset(
     spacing_mm: float,
     series_number: int | None,
     padding: int | None,
+    identity: str,
 ) -> Dataset:
     """What all slices of the derived series have in common.
 
@@ -78,11 +80,12 @@ def series_dataset(
         spacing_mm: distance of the result's slices.
         series_number: SeriesNumber, or None for the source's plus 9000.
         padding: PixelPaddingValue in HU, or None where the volume holds no padding.
+        identity: tells this source from all others; UIDs that it lacks are made of it.
     """
     dataset = Dataset()
     if source.charset:
         dataset.SpecificCharacterSet = list(source.charset)
-    _carry(source, dataset)
+    _carry(source, dataset, identity)
     moment = run_time(source.texts.get("TimezoneOffsetFromUTC", b"").decode("latin-1"))
     for name in ("Series", "Content", "InstanceCreation"):
         setattr(dataset, f"{name}Date", moment.strftime("%Y%m%d"))
@@ -91,22 +94,16 @@ def series_dataset(
     dataset.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
     dataset.Modality = "CT"
     dataset.SeriesInstanceUID = series_uid
-    dataset.SeriesNumber = (
-        (source.series_number or 0) + SERIES_NUMBER_OFFSET if series_number is None else series_number
-    )
+    dataset.SeriesNumber = _series_number(source.series_number or 0) if series_number is None else series_number
     label = f"thinslice {spacing_mm:.3g}mm"
     dataset.SeriesDescription = (
-        f"{source.series_description[:40].strip()} | {label}" if source.series_description else label
+        f"{description} | {label}" if (description := source.series_description[:40].strip()) else label
     )
     dataset.Manufacturer = dataset.ManufacturerModelName = "thinslice"
     dataset.SoftwareVersions = provenance.version
     dataset.ContributingEquipmentSequence = _equipment(source, provenance, moment)
     dataset.SyntheticData = "YES"
-    model = f"; model {provenance.model[:16]}" if provenance.model else ""
-    dataset.DerivationDescription = (
-        f"Thin slices synthesised from thick slices by thinslice {provenance.version} ({provenance.method}{model}); "
-        "not acquired data; research use"
-    )[:1024]
+    dataset.DerivationDescription = _derivation(provenance)
     dataset.DerivationCodeSequence = ItemSequence([_code("113085", "Spatial resampling")])
     dataset.SliceThickness = decimal(provenance.thickness_mm)
     dataset.SpacingBetweenSlices = decimal(spacing_mm)
@@ -116,9 +113,8 @@ def series_dataset(
     if padding is not None:
         dataset.add(DataElement(tag("PixelPaddingValue"), "SS", padding))
     dataset.WindowCenter, dataset.WindowWidth = source.window or ("40", "400")
-    dataset.BurnedInAnnotation = source.burned_in if source.burned_in in ("YES", "NO") else "NO"
-    if source.recognizable:
-        dataset.RecognizableVisualFeatures = "YES"
+    dataset.BurnedInAnnotation = "YES" if source.burned_in else "NO"
+    _carry_recognizable(source, dataset)
     dataset.LossyImageCompression = "01" if source.lossy else "00"
     if source.lossy and source.lossy_ratio:
         dataset.LossyImageCompressionRatio = list(source.lossy_ratio)
@@ -127,25 +123,54 @@ def series_dataset(
     return dataset
 
 
-def slice_references(source: SourceSeries, along_mm: float) -> list[Reference]:
-    """The source slices that bracket a position along the normal; one where the position is a slice's own."""
+def _series_number(of_source: int) -> int:
+    """The source's plus 9000, within an integer string."""
+    return min(max(of_source, 0), _MOST - SERIES_NUMBER_OFFSET) + SERIES_NUMBER_OFFSET
+
+
+def _derivation(provenance: Provenance) -> str:
+    """What the slices are, in words, at most 1024 characters."""
+    model = f"; model {provenance.model[:16]}" if provenance.model else ""
+    return (
+        f"Thin slices synthesised from thick slices by thinslice {provenance.version[:32]} "
+        f"({provenance.method[:800]}{model}); not acquired data; research use, not a medical device"
+    )
+
+
+def _carry_recognizable(source: SourceSeries, dataset: Dataset) -> None:
+    """YES is carried. NO only where no face can be: what thick slices of a head hide, thin ones may show."""
+    body_part = source.texts.get("BodyPartExamined", b"").decode("latin-1")
+    if source.recognizable == "YES" or (source.recognizable == "NO" and body_part in FACELESS_BODY_PARTS):
+        dataset.RecognizableVisualFeatures = source.recognizable
+
+
+def slice_references(source: SourceSeries, corners: np.ndarray) -> list[Reference]:
+    """The source slices that bracket an output slice; one where it lies in a slice's own plane.
+
+    Args:
+        source: what was kept of the source.
+        corners: (4, 3) LPS mm, the centres of the output slice's corner pixels. Where they lie at several
+            depths of the source (an upright slice of a tilted scan), the slices between belong to it too.
+    """
     places = np.array([reference.along_mm for reference in source.references])
-    above = int(np.searchsorted(places, along_mm - 1e-3))
-    if above < len(places) and abs(places[above] - along_mm) <= 1e-3:
-        return [source.references[above]]
-    return [source.references[index] for index in sorted({max(above - 1, 0), min(above, len(places) - 1)})]
+    along = corners @ source.normal
+    below = int(np.searchsorted(places, along.min() + 1e-3)) - 1
+    above = int(np.searchsorted(places, along.max() - 1e-3))
+    last = len(places) - 1
+    return list(source.references[min(max(below, 0), last) : min(above, last) + 1])
 
 
 def add_references(dataset: Dataset, source: SourceSeries, references: list[Reference]) -> None:
-    """Name the source images of a slice, those at least whose UIDs are such."""
+    """Name the source images of a slice, those at least whose UIDs are such; frames only where they have a place."""
     named = [reference for reference in references if is_uid(reference.sop_instance)]
     if not named:
         return
-    dataset.SourceImageSequence = ItemSequence([_reference(reference, purpose=True) for reference in named])
+    dataset.SourceImageSequence = ItemSequence([_source_image(reference) for reference in named])
     if is_uid(source.series_uid):
         series = Dataset()
         series.SeriesInstanceUID = source.series_uid
-        series.ReferencedInstanceSequence = ItemSequence([_reference(reference, purpose=False) for reference in named])
+        objects = {reference.sop_instance: reference for reference in named}
+        series.ReferencedInstanceSequence = ItemSequence([_reference(reference) for reference in objects.values()])
         dataset.ReferencedSeriesSequence = ItemSequence([series])
 
 
@@ -162,14 +187,14 @@ def run_time(offset: str) -> datetime:
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     fixed = epoch.isdigit()
     seconds = int(epoch) if fixed else time.time()
-    if re.fullmatch(r"[+-]\d{4}", offset):
+    if re.fullmatch(r"[+-](0\d|1[0-4])[0-5]\d", offset):
         minutes = int(offset[1:3]) * 60 + int(offset[3:])
         zone = timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
         return datetime.fromtimestamp(seconds, zone)
     return datetime.fromtimestamp(seconds, timezone.utc if fixed else None)
 
 
-def _carry(source: SourceSeries, dataset: Dataset) -> None:
+def _carry(source: SourceSeries, dataset: Dataset, identity: str) -> None:
     """Copy what the source's slices agree on; fill what a CT image must have."""
     subject = source.texts.get("ClinicalTrialSubjectID") or source.texts.get("ClinicalTrialSubjectReadingID")
     trial = subject and source.texts.get("ClinicalTrialSponsorName")
@@ -182,18 +207,22 @@ def _carry(source: SourceSeries, dataset: Dataset) -> None:
             setattr(dataset, keyword, source.sequences[keyword])
         elif keyword in _EMPTY_IF_ABSENT:
             setattr(dataset, keyword, "")
-    identity = [reference.sop_instance for reference in source.references]
+    if not {"ContrastBolusAgent", "ContrastBolusAgentSequence"} & {*source.texts, *source.sequences}:
+        dataset.pop(tag("ContrastBolusRoute"), None)  # alone it is of no module
+    elif "ContrastBolusAgent" not in dataset:  # type 2 beside its sequence
+        dataset.ContrastBolusAgent = str(dataset.ContrastBolusAgentSequence[0].get("CodeMeaning", ""))[:64]
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
         if keyword not in source.texts:  # the source has none, or no valid one
-            setattr(dataset, keyword, uid_from(keyword, source.series_uid, *identity))
+            setattr(dataset, keyword, uid_from(keyword, identity))
     _settle_laterality(dataset, source.texts.get("BodyPartExamined", b"").decode("latin-1"))
 
 
 def _settle_laterality(dataset: Dataset, body_part: str) -> None:
     """Laterality is required, if only empty, unless the body part is an unpaired one; there it may not be (type 2C)."""
-    if body_part in UNPAIRED_BODY_PARTS:
-        if "Laterality" in dataset:
-            del dataset.Laterality
+    regions = dataset.get("AnatomicRegionSequence") or []
+    names = {body_part, *(re.sub(r"[^A-Z]", "", str(item.get("CodeMeaning", "")).upper()) for item in regions)}
+    if names & UNPAIRED_BODY_PARTS:
+        dataset.pop(tag("Laterality"), None)
     elif "Laterality" not in dataset:
         dataset.Laterality = ""
 
@@ -203,7 +232,7 @@ def _set_bytes(dataset: Dataset, keyword: str, value: bytes) -> None:
     vr = dictionary_VR(keyword)
     if vr in NUMERIC:
         if value:
-            setattr(dataset, keyword, int(value) if vr == "US" else float(value))
+            setattr(dataset, keyword, int(float(value)) if vr == "US" else float(value))
         return
     padded = value + (b"\0" if vr == "UI" else b" ") * (len(value) % 2)
     dataset[tag(keyword)] = RawDataElement(Tag(tag(keyword)), vr, len(padded), padded, 0, False, True)
@@ -216,10 +245,11 @@ def _equipment(source: SourceSeries, provenance: Provenance, moment: datetime) -
     for keyword in EQUIPMENT:
         if source.texts.get(keyword):
             _set_bytes(scanner, keyword, source.texts[keyword])
-    if "Manufacturer" not in scanner:
-        scanner.Manufacturer = "unknown"
-    scanner.PurposeOfReferenceCodeSequence = ItemSequence([_code("109101", "Acquisition Equipment")])
-    items.append(scanner)
+    if source.texts.get("Manufacturer", b"").lower() != b"thinslice":  # its own result names its scanner already
+        if "Manufacturer" not in scanner:
+            scanner.Manufacturer = "unknown"
+        scanner.PurposeOfReferenceCodeSequence = ItemSequence([_code("109101", "Acquisition Equipment")])
+        items.append(scanner)
     for value, meaning in (("109102", "Processing Equipment"), ("109100", "Synthesizing Equipment")):
         item = Dataset()
         item.Manufacturer = item.ManufacturerModelName = "thinslice"
@@ -231,17 +261,19 @@ def _equipment(source: SourceSeries, provenance: Provenance, moment: datetime) -
     return ItemSequence(items)
 
 
-def _reference(reference: Reference, *, purpose: bool) -> Dataset:
+def _reference(reference: Reference) -> Dataset:
     item = Dataset()
     item.ReferencedSOPClassUID = reference.sop_class
     item.ReferencedSOPInstanceUID = reference.sop_instance
+    return item
+
+
+def _source_image(reference: Reference) -> Dataset:
+    item = _reference(reference)
     if reference.frame is not None:
         item.ReferencedFrameNumber = reference.frame
-    if purpose:
-        item.SpatialLocationsPreserved = "NO"
-        item.PurposeOfReferenceCodeSequence = ItemSequence(
-            [_code("121322", "Source image for image processing operation")]
-        )
+    item.SpatialLocationsPreserved = "NO"
+    item.PurposeOfReferenceCodeSequence = ItemSequence([_code("121322", "Source image for image processing operation")])
     return item
 
 

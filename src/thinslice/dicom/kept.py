@@ -40,15 +40,28 @@ PATIENT_AND_STUDY = _names(
 SERIES_AND_ACQUISITION = _names(
     """
     FrameOfReferenceUID PositionReferenceIndicator Modality PatientPosition Laterality BodyPartExamined
-    AnatomicRegionSequence ProtocolName ContrastBolusAgent ContrastBolusRoute AcquisitionDate AcquisitionTime
-    AcquisitionNumber KVP ConvolutionKernel DataCollectionDiameter ReconstructionDiameter FilterType RotationDirection
-    ScanOptions
+    AnatomicRegionSequence ProtocolName ContrastBolusAgent ContrastBolusAgentSequence ContrastBolusRoute
+    AcquisitionDate AcquisitionTime AcquisitionNumber KVP ConvolutionKernel DataCollectionDiameter
+    ReconstructionDiameter FilterType RotationDirection ScanOptions
     """
 )
 """True of every output voxel, or needed to place it."""
 
 COPIED = (*PATIENT_AND_STUDY, *CLINICAL_TRIAL_SUBJECT, *SERIES_AND_ACQUISITION)
 """Copied where present and equal in all source slices."""
+
+IN_SEQUENCES = frozenset(
+    _names(
+        """
+        CodeValue LongCodeValue URNCodeValue CodingSchemeDesignator CodingSchemeVersion CodeMeaning
+        AnatomicRegionModifierSequence
+        PatientID IssuerOfPatientID TypeOfPatientID
+        Manufacturer InstitutionName StationName ManufacturerModelName SoftwareVersions ContributionDateTime
+        ContributionDescription PurposeOfReferenceCodeSequence
+        """
+    )
+)
+"""What items of copied sequences may hold: codes, identifiers of the patient, equipment."""
 
 EQUIPMENT = _names("Manufacturer InstitutionName StationName ManufacturerModelName SoftwareVersions")
 """Of the scanner: moved into ContributingEquipmentSequence."""
@@ -88,3 +101,14 @@ UNPAIRED_BODY_PARTS = frozenset(
     )
 )
 """BodyPartExamined terms that need no laterality (PS3.16 annex L, as dciodvfy sees them)."""
+
+FACELESS_BODY_PARTS = frozenset(
+    _names(
+        """
+        ABDOMEN ABDOMENPELVIS AORTA BACK BLADDER CHEST CHESTABDOMEN CHESTABDPELVIS COCCYX COLON CORONARYARTERY DUODENUM
+        GALLBLADDER HEART ILEUM ILIUM JEJUNUM LIVER LSPINE LSSPINE PANCREAS PELVIS PROSTATE RECTUM SPLEEN SSPINE STERNUM
+        STOMACH THYMUS TSPINE URETER UTERUS
+        """
+    )
+)
+"""BodyPartExamined terms of images that cannot show a face."""

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from pydicom.charset import convert_encodings, decode_bytes
-from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.dataelem import RawDataElement
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as ItemSequence
 
-from thinslice.dicom.attributes import is_uid
-from thinslice.dicom.checks import is_lossy
-from thinslice.dicom.kept import COPIED, EQUIPMENT
+from thinslice.dicom.attributes import is_uid, parse_number
+from thinslice.dicom.checks import LOSSY_SYNTAXES, is_lossy
+from thinslice.dicom.kept import COPIED, EQUIPMENT, IN_SEQUENCES, SERIES_AND_ACQUISITION
 from thinslice.dicom.slices import CT_IMAGE, Slice
 
 NUMERIC = ("US", "FD")
 """VRs whose values are kept as decimal text, since their bytes depend on the transfer syntax."""
 _TEXT_DELIMITERS = {0x0D, 0x0A, 0x09, 0x0C}
+_NAME_DELIMITERS = _TEXT_DELIMITERS | {ord("^"), ord("=")}
+_DEEPEST = 3
+_LOSSY_METHODS = {  # by the end of the transfer syntax, PS3.3 C.7.6.1.1.5.1
+    "50": "ISO_10918_1",
+    "51": "ISO_10918_1",
+    "53": "ISO_10918_1",
+    "55": "ISO_10918_1",
+    "81": "ISO_14495_1",
+    "91": "ISO_15444_1",
+    "203": "ISO_15444_15",
+}
 
 
 @dataclass(frozen=True)
@@ -45,19 +58,19 @@ class SourceSeries:
 
     Attributes:
         texts: values by keyword, as bytes in the source's own character set; equal in all slices.
-        sequences: sequences by keyword; equal in all slices.
+        sequences: sequences by keyword; equal in all slices, with nothing in them but `kept.IN_SEQUENCES`.
         charset: SpecificCharacterSet of `texts`; () for the default repertoire.
         references: the slices, in order along the normal.
         normal: (3,) LPS unit vector of that order.
         series_uid: SeriesInstanceUID, valid or not.
         series_number: SeriesNumber, or None.
-        series_description: SeriesDescription, decoded.
-        window: (centre, width), first values, or None.
-        burned_in: BurnedInAnnotation, or "".
-        recognizable: whether RecognizableVisualFeatures says YES.
+        series_description: SeriesDescription, decoded, one line.
+        window: (centre, width), first values, or None where they are no window.
+        burned_in: whether any slice's BurnedInAnnotation says YES.
+        recognizable: RecognizableVisualFeatures: "YES" where any slice says so, "NO" where all do, else "".
         lossy: whether any slice was ever compressed with loss.
-        lossy_ratio: ratios, as texts.
-        lossy_method: methods, as texts.
+        lossy_ratio: ratios of the slice that was compressed most, as texts; () where unknown.
+        lossy_method: methods of that slice, as texts; () where unknown.
         orientation: ImageOrientationPatient as texts where all slices have the same, else ().
         pixel_spacing: PixelSpacing as texts.
     """
@@ -71,8 +84,8 @@ class SourceSeries:
     series_number: int | None
     series_description: str
     window: tuple[str, str] | None
-    burned_in: str
-    recognizable: bool
+    burned_in: bool
+    recognizable: str
     lossy: bool
     lossy_ratio: tuple[str, ...]
     lossy_method: tuple[str, ...]
@@ -99,9 +112,11 @@ def keep_for_writing(slices: Sequence[Slice], normal: np.ndarray) -> SourceSerie
         if dictionary_VR(keyword) == "SQ" and (sequence := _same_sequence(slices, keyword)) is not None
     }
     description = _decoded(_bytes(slices[0], "SeriesDescription") or b"", slices[0])
-    centre, width = first.values("WindowCenter"), first.values("WindowWidth")
+    recognizable = {image.attributes.text("RecognizableVisualFeatures") for image in slices}
+    ratio, method = max(
+        map(_lossy_history, slices), key=lambda history: (max(map(float, history[0]), default=0), len(history[1]))
+    )
     orientations = {image.attributes.values("ImageOrientationPatient") for image in slices}
-    worst = next((image.attributes for image in slices if is_lossy(image)), first)
     return SourceSeries(
         texts=texts,
         sequences=sequences,
@@ -110,13 +125,13 @@ def keep_for_writing(slices: Sequence[Slice], normal: np.ndarray) -> SourceSerie
         normal=np.array(normal),
         series_uid=first.text("SeriesInstanceUID"),
         series_number=first.integer("SeriesNumber"),
-        series_description=description.strip(" \0"),
-        window=(centre[0], width[0]) if centre and width else None,
-        burned_in=first.text("BurnedInAnnotation"),
-        recognizable=first.text("RecognizableVisualFeatures") == "YES",
+        series_description=" ".join(re.sub(r"[\\\x00-\x1f]", " ", description).split()),
+        window=_window(slices[0]),
+        burned_in=any(image.attributes.text("BurnedInAnnotation") == "YES" for image in slices),
+        recognizable="YES" if "YES" in recognizable else "NO" if recognizable == {"NO"} else "",
         lossy=any(map(is_lossy, slices)),
-        lossy_ratio=worst.values("LossyImageCompressionRatio"),
-        lossy_method=worst.values("LossyImageCompressionMethod"),
+        lossy_ratio=ratio,
+        lossy_method=method,
         orientation=orientations.pop() if len(orientations) == 1 else (),
         pixel_spacing=first.values("PixelSpacing"),
     )
@@ -124,13 +139,42 @@ def keep_for_writing(slices: Sequence[Slice], normal: np.ndarray) -> SourceSerie
 
 def _reference(image: Slice, normal: np.ndarray) -> Reference:
     attributes = image.attributes
+    sop_class = attributes.text("SOPClassUID")
     frame = image.frame + 1 if attributes.has("PerFrameFunctionalGroupsSequence") else None
     return Reference(
-        attributes.text("SOPClassUID") or CT_IMAGE,
+        sop_class if is_uid(sop_class) else CT_IMAGE,
         attributes.text("SOPInstanceUID"),
         frame,
         float(image.position @ normal),
     )
+
+
+def _window(image: Slice) -> tuple[str, str] | None:
+    """The first window of an image as (centre, width), where it is one: PS3.3 C.11.2.1.2 wants a width of 1 or more."""
+    centres, widths = image.attributes.values("WindowCenter"), image.attributes.values("WindowWidth")
+    if not (centres and widths and max(len(centres[0]), len(widths[0])) <= 16):
+        return None
+    valid = math.isfinite(parse_number(centres[0])) and parse_number(widths[0]) >= 1
+    return (centres[0], widths[0]) if valid else None
+
+
+def _lossy_history(image: Slice) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Ratios and methods of lossy compression as the image states them, else as its own file shows them."""
+    if not is_lossy(image):
+        return (), ()
+    attributes, file = image.attributes, image.file
+    ratios, methods = attributes.values("LossyImageCompressionRatio"), attributes.values("LossyImageCompressionMethod")
+    if not all(len(ratio) <= 16 and parse_number(ratio) > 0 for ratio in ratios):
+        ratios = ()
+    if not all(re.fullmatch(r"[A-Z0-9_ ]{1,16}", method) for method in methods):
+        methods = ()
+    if file.syntax in LOSSY_SYNTAXES:
+        methods = methods or (_LOSSY_METHODS[file.syntax.rpartition(".")[2]],)
+        frames, allocated = attributes.integer("NumberOfFrames") or 1, attributes.integer("BitsAllocated") or 16
+        compressed = max(1, file.entry.size - (file.pixel_offset or 0))
+        rows, columns = image.shape
+        ratios = ratios or (f"{frames * rows * columns * allocated / 8 / compressed:.2f}",)
+    return ratios, methods
 
 
 def _same_text(slices: Sequence[Slice], keyword: str, mixed: bool) -> bytes | None:
@@ -144,23 +188,33 @@ def _same_text(slices: Sequence[Slice], keyword: str, mixed: bool) -> bytes | No
         if value is None or not image.attributes.has(keyword):
             return None
         value = value.rstrip(b" \0")
-        found.add(_decoded(value, image).encode() if mixed else value)
+        found.add(_decoded(value, image, name=vr == "PN").encode() if mixed else value)
         if len(found) > 1:
             return None
     value = found.pop()
-    if vr == "UI" and not is_uid(value.decode("latin-1")):
-        return None
-    return value
+    return value if _is_value(keyword, vr, value.decode("latin-1")) else None
+
+
+def _is_value(keyword: str, vr: str, text: str) -> bool:
+    """Whether a text can be written for what it is; of patient and study, texts are carried as they stand."""
+    number = parse_number(text)
+    if vr == "UI":
+        return is_uid(text)
+    if vr == "US":
+        return number in range(1 << 16)
+    if vr == "FD" or (vr in ("DS", "IS") and keyword in SERIES_AND_ACQUISITION):
+        return not text or math.isfinite(number)
+    return True
 
 
 def _same_sequence(slices: Sequence[Slice], keyword: str) -> ItemSequence | None:
-    first: Any = None
+    first: ItemSequence | None = None
     for image in slices[:1] if slices[0].file is slices[-1].file else slices:
         holder = next((dataset for dataset in image.attributes.datasets if keyword in dataset), None)
         if holder is None:
             return None
         try:
-            value = holder[keyword].value
+            value = _allowed_items(holder[keyword].value, _DEEPEST)
         except Exception:  # a damaged sequence is not carried on
             return None
         if first is None:
@@ -168,6 +222,25 @@ def _same_sequence(slices: Sequence[Slice], keyword: str) -> ItemSequence | None
         elif value != first:
             return None
     return first or None
+
+
+def _allowed_items(items: ItemSequence, depth: int) -> ItemSequence:
+    """The items with what they may hold, and sequences in them down to `depth`."""
+    kept = []
+    for item in items:
+        allowed = Dataset()
+        for tag in sorted(item.keys()):
+            keyword = keyword_for_tag(tag)
+            if keyword not in IN_SEQUENCES:
+                continue
+            vr, value = dictionary_VR(tag), item[tag].value
+            if vr != "SQ":
+                allowed.add(DataElement(tag, vr, value))
+            elif depth > 1 and value:
+                allowed.add(DataElement(tag, vr, _allowed_items(value, depth - 1)))
+        if allowed:
+            kept.append(allowed)
+    return ItemSequence(kept)
 
 
 def _bytes(image: Slice, keyword: str) -> bytes | None:
@@ -179,10 +252,10 @@ def _bytes(image: Slice, keyword: str) -> bytes | None:
     return image.attributes.text(keyword).encode("utf-8")
 
 
-def _decoded(value: bytes, image: Slice) -> str:
+def _decoded(value: bytes, image: Slice, *, name: bool = False) -> str:
     """Text of an attribute by the image's own character set."""
     charset = list(image.attributes.values("SpecificCharacterSet")) or None
-    return decode_bytes(value, convert_encodings(charset), _TEXT_DELIMITERS)
+    return decode_bytes(value, convert_encodings(charset), _NAME_DELIMITERS if name else _TEXT_DELIMITERS)
 
 
 def tag(keyword: str) -> int:

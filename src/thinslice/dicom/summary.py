@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from thinslice.dicom.checks import is_synthetic
 from thinslice.dicom.codes import Findings
 from thinslice.dicom.limits import Limits
 from thinslice.dicom.quiet import quiet
@@ -29,14 +31,15 @@ class SeriesSummary:
         rows: rows of the matrix.
         columns: columns of the matrix.
         pixel_spacing_mm: between rows, between columns; None where missing.
-        spacing_mm: distance of the slices; None where the series is refused.
+        spacing_mm: distance of the slices; None where the geometry is refused.
         thickness_mm: SliceThickness where it is one value; None otherwise.
-        tilt_deg: gantry tilt by the positions; None where the series is refused.
-        residual_mm: largest distance of a slice from the fitted grid; None where the series is refused.
+        tilt_deg: gantry tilt by the positions; None where the geometry is refused.
+        residual_mm: largest distance of a slice from the fitted grid; None where the geometry is refused.
         kernel: ConvolutionKernel.
         manufacturer: of the scanner.
         kvp: tube voltage.
         transfer_syntaxes: UIDs.
+        synthetic: whether any image says that its content was made artificially.
         warnings: what reading it would warn of, as far as headers tell.
         error: what refuses it, or None.
     """
@@ -55,6 +58,7 @@ class SeriesSummary:
     manufacturer: str
     kvp: float | None
     transfer_syntaxes: tuple[str, ...]
+    synthetic: bool
     warnings: tuple[Notice, ...]
     error: ThinsliceError | None
 
@@ -100,6 +104,9 @@ def _summary(
         (stack,) = arrange(images, limits, findings, phase=phase, rescale=rescale, allow_derived=allow_derived)
     except ThinsliceError as refused:
         error = refused
+    if error is not None and error.code == "DCM-SYNTH":  # refused as a source; its grid can be shown all the same
+        with contextlib.suppress(ThinsliceError):
+            (stack,) = arrange(images, limits, Findings(), phase=phase, rescale=rescale, allow_derived=True)
     attributes = images[0].attributes
     pixel_spacing = images[0].pixel_spacing
     rows, columns = images[0].shape
@@ -120,6 +127,7 @@ def _summary(
         manufacturer=attributes.text("Manufacturer")[:64],
         kvp=attributes.finite("KVP"),
         transfer_syntaxes=tuple(sorted({shown_uid(image.file.syntax) for image in images})),
+        synthetic=any(map(is_synthetic, images)),
         warnings=tuple(findings.notices),
         error=error,
     )

@@ -14,7 +14,7 @@ from thinslice.dicom.derived import Provenance, add_references, decimal, series_
 from thinslice.dicom.quiet import quiet
 from thinslice.dicom.slices import CT_IMAGE
 from thinslice.dicom.source import SourceSeries, tag
-from thinslice.dicom.uid import IMPLEMENTATION_CLASS_UID, uid_from
+from thinslice.dicom.uid import IMPLEMENTATION_CLASS_UID, digest, uid_from
 from thinslice.errors import UsageError
 from thinslice.output import whole_folder
 from thinslice.volume import Volume
@@ -45,11 +45,19 @@ class WrittenSeries:
 
 @dataclass(frozen=True, eq=False)
 class _Plane:
-    """A slice of the output: its index in the volume, its position in LPS mm, and that along the normal."""
+    """A slice of the output.
+
+    Attributes:
+        index: in the volume.
+        position: LPS mm.
+        along_mm: position along the normal.
+        corners: (4, 3) LPS mm, of the corner pixels.
+    """
 
     index: int
     position: np.ndarray
     along_mm: float
+    corners: np.ndarray
 
 
 @quiet()
@@ -91,11 +99,11 @@ def write_series(
         raise UsageError("DCM-SERIES-NUMBER", f"series number {series_number} is out of range 0 to {(1 << 31) - 1}")
     planes = _planes(volume)
     voxels, clipped = _digest(volume, planes)
-    grid = volume.affine.round(6).tobytes() + repr(volume.shape).encode()
+    grid = (volume.affine.round(6) + 0.0).tobytes() + repr((volume.shape, provenance.thickness_mm)).encode()
     instances = "\n".join(sorted(f"{reference.sop_instance}#{reference.frame}" for reference in kept.references))
     series_uid = uid_from(
         *("series", kept.series_uid, instances),
-        *(provenance.version, provenance.model, provenance.settings, grid, voxels),
+        *(provenance.version, provenance.model, provenance.settings, repr(series_number), grid, voxels),
     )
     common = series_dataset(
         kept,
@@ -104,6 +112,7 @@ def write_series(
         spacing_mm=volume.slice_spacing_mm,
         series_number=series_number,
         padding=_padding_value(volume),
+        identity=_identity(kept, source),
     )
     _add_plane_geometry(common, volume, kept)
     with whole_folder(Path(folder), overwrite=overwrite, code="DCM-OUT-EXISTS") as temporary:
@@ -114,7 +123,7 @@ def write_series(
             dataset.InstanceNumber = number
             dataset.ImagePositionPatient = [decimal(value) for value in plane.position]
             dataset.SliceLocation = decimal(plane.along_mm)
-            add_references(dataset, kept, slice_references(kept, plane.along_mm))
+            add_references(dataset, kept, slice_references(kept, plane.corners))
             dataset.add_new(tag("PixelData"), "OW", _stored(volume.hu[plane.index])[0].tobytes())
             _save(dataset, temporary / f"IM{number:04d}.dcm", kept, compress, provenance.version)
     return WrittenSeries(len(planes), clipped, series_uid)
@@ -125,8 +134,12 @@ def _planes(volume: Volume) -> list[_Plane]:
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine
     normal = np.cross(lps[:3, 0], lps[:3, 1])
     normal /= np.linalg.norm(normal)
-    positions = [lps[:3, 3] + index * lps[:3, 2] for index in range(volume.shape[0])]
-    planes = [_Plane(index, position, float(normal @ position)) for index, position in enumerate(positions)]
+    slices, rows, columns = volume.shape
+    ends = np.array([(x, y) for y in (0, rows - 1) for x in (0, columns - 1)]) @ lps[:3, :2].T
+    positions = [lps[:3, 3] + index * lps[:3, 2] for index in range(slices)]
+    planes = [
+        _Plane(index, position, float(normal @ position), position + ends) for index, position in enumerate(positions)
+    ]
     return sorted(planes, key=lambda plane: plane.along_mm)
 
 
@@ -155,6 +168,16 @@ def _digest(volume: Volume, planes: list[_Plane]) -> tuple[str, int]:
         total.update(stored.tobytes())
         clipped += beyond
     return total.hexdigest(), clipped
+
+
+def _identity(kept: SourceSeries, source: Volume) -> str:
+    """What tells a source without UIDs from another one without: its voxels too. "" where it has its UIDs."""
+    if {"StudyInstanceUID", "FrameOfReferenceUID"} <= kept.texts.keys():
+        return ""
+    voxels = hashlib.sha256()
+    for hu in source.hu:
+        voxels.update(hu.tobytes())
+    return digest([kept.series_uid, *(reference.sop_instance for reference in kept.references), voxels.hexdigest()])
 
 
 def _stored(hu: np.ndarray) -> tuple[np.ndarray, int]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from thinslice.errors import Notice, UsageError
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loop import Budget
 from thinslice.fit.scan import FittedScan, fit_scan
+from thinslice.label_map import labels_path, read_label_map, remove_file
 from thinslice.memory import output_array
 from thinslice.networks.device import arithmetic_name, choose_device
 from thinslice.networks.model import VIEWS, Model
@@ -27,6 +28,7 @@ from thinslice.plan import Job, check_effort, plan_job
 from thinslice.slice_profile import Profile
 from thinslice.synthesis.consistency import residual
 from thinslice.synthesis.fuse import synthesise, view_weights
+from thinslice.synthesis.labels import carry_labels
 from thinslice.synthesis.noise import noise_of
 from thinslice.synthesis.padding import carry_padding, fill_padding
 from thinslice.volume import Volume
@@ -45,6 +47,7 @@ class Result:
         model: the weights used.
         source: the scan that went in.
         uncertainty: (n, y, x) HU on the same grid, or None.
+        labels: (n, y, x) int16, the label map on the same grid, or None.
     """
 
     volume: Volume
@@ -52,22 +55,32 @@ class Result:
     model: Model
     source: Volume
     uncertainty: np.ndarray | None = None
+    labels: np.ndarray | None = None
 
     def save(
         self, path: str | PathLike[str], *, overwrite: bool = False, dtype: str = "int16", compress: str = "none"
     ) -> None:
         """Write the thin slices: to a file by its ending, or to a folder as a derived DICOM series.
 
-        What the user should know about the output is added to the record's warnings.
+        Labels go beside it, as NAME_labels in the same format (NAME_labels.nii.gz for DICOM). What the user should know about the output is added to the record's warnings.
 
         Raises:
             OutputError: the output exists or cannot be written, or its format does not suit.
         """
         settings = json.dumps({"method": self.record["method"], "seed": self.record["seed"]}, sort_keys=True)
-        notices = scan.write(
-            self.volume, path, source=self.source, dtype=dtype, compress=compress, overwrite=overwrite,
-            provenance=_provenance(self, hashlib.sha256(settings.encode()).hexdigest()),
-        )  # fmt: skip
+        if self.labels is not None:
+            written = replace(self.volume, hu=self.labels, padding=None)
+            scan.write(written, labels_path(path), overwrite=overwrite)
+            del written  # float32
+        try:
+            notices = scan.write(
+                self.volume, path, source=self.source, dtype=dtype, compress=compress, overwrite=overwrite,
+                provenance=_provenance(self, hashlib.sha256(settings.encode()).hexdigest()),
+            )  # fmt: skip
+        except BaseException:
+            if self.labels is not None:
+                remove_file(labels_path(path))
+            raise
         self.record["warnings"].extend(asdict(notice) for notice in notices)
 
     def to_nibabel(self) -> Any:
@@ -107,6 +120,7 @@ def enhance(
     threads: int | None = None,
     device: str = "auto",
     config: FitConfig | None = None,
+    labels: Any = None,
     on_progress: Progress = lambda stage, done, total: None,
     **reading: Any,
 ) -> Result:
@@ -129,6 +143,7 @@ def enhance(
         threads: of the CPU; by default all.
         device: "auto", "cpu", "cuda" or "mps".
         config: every choice of the fit.
+        labels: a label map on the scan's grid, to be carried to the result's: path, image or array (z, y, x).
         on_progress: called with (stage, done, total).
         **reading: axis, rescale, series, phase, on_gap, allow_derived, strict, limits: see `thinslice.read`.
 
@@ -143,10 +158,12 @@ def enhance(
     clock.lap("read")
     job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views)
     check_effort(fit, budget=budget, iterations=iterations, consistency=consistency, model=model)
+    label_map = None if labels is None else read_label_map(labels, scan=volume)
     chosen = choose_device(device)
     with _threads(threads):
         acquired = fill_padding(volume)
-        out = output_array(volume.shape, (len(job.grid.output_mm), *volume.shape[1:]))
+        shape = (len(job.grid.output_mm), *volume.shape[1:])
+        out = output_array(volume.shape, shape, labels=label_map is not None)
         fitted = None
         if model is None:
             fitted = fit_scan(
@@ -169,6 +186,10 @@ def enhance(
         out, first=job.grid.output_mm[0] / job.grid.spacing_mm, step=step, padding=padding,
         thickness=job.output_thickness_mm,
     )  # fmt: skip
+    carried = None
+    if label_map is not None:
+        carried = carry_labels(label_map, grid=job.grid, pixel_mm=job.pixel_mm)
+        clock.lap("labels")
     warnings = [*volume.source.warnings, *job.warnings, *_fit_warnings(fitted)]
     record = _record(
         volume, result, job, fitted=fitted, model=model, acquired=acquired, damping=damping, consistency=consistency,
@@ -182,7 +203,8 @@ def enhance(
             "settings": {} if fitted is None else {"fit": model.facts["config"]},
         },
     )  # fmt: skip
-    return Result(result, record, model, volume)
+    record["output"]["labels"] = None if label_map is None else len(np.setdiff1d(label_map, 0))
+    return Result(result, record, model, volume, labels=carried)
 
 
 def fit(source: Any, *, affine: Any = None, **options: Any) -> Model:

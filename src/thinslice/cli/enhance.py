@@ -78,6 +78,12 @@ def enhance(
         Path | None, typer.Option(metavar="FILE", help="Weights to use.", rich_help_panel=_METHOD)
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed.", rich_help_panel=_METHOD)] = 0,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Label map of the input; written thin as NAME_labels.", rich_help_panel=_WRITING
+        ),
+    ] = None,
     axis: options.Axis = None,
     series: options.Series = None,
     phase: options.Phase = None,
@@ -117,7 +123,10 @@ def enhance(
 
     import thinslice
     from thinslice import scan
+    from thinslice.label_map import labels_path
 
+    if labels is not None:
+        terminal.refuse_existing(labels_path(output))
     volume = scan.read(
         source,
         axis=axis,
@@ -146,6 +155,7 @@ def enhance(
             seed=seed,
             threads=terminal.threads,
             device=terminal.device,
+            labels=labels,
             on_progress=on_progress,
         )
     result.save(output, overwrite=terminal.overwrite, dtype=dtype, compress=compress)
@@ -157,4 +167,5 @@ def enhance(
         save_preview(volume, result.volume, preview, overwrite=terminal.overwrite)
     terminal.write_record(result.record)
     terminal.warn(result.record["warnings"])
-    terminal.say(*summary(result.record, output.name))
+    written = output.name if labels is None else f"{output.name}, {labels_path(output).name}"
+    terminal.say(*summary(result.record, written))

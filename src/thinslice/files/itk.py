@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from thinslice.errors import GeometryError, InputError
-from thinslice.files.assemble import assemble, check_dtype, check_rescale, check_shape, refuse_other_than_hu, slabs_of
+from thinslice.files.assemble import assemble, check_dtype, check_rescale, check_shape, slabs_of
 from thinslice.files.axes import in_file_order
 from thinslice.files.integrity import check_metaimage, check_nrrd
 from thinslice.output import whole_file
@@ -34,7 +34,7 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
         rescale: slope and intercept from stored values to HU.
 
     Raises:
-        InputError: FILE-FORMAT, FILE-BROKEN, FILE-DIMS, FILE-DTYPE, FILE-NAN, FILE-NOTHU.
+        InputError: FILE-FORMAT, FILE-BROKEN, FILE-DIMS, FILE-DTYPE, FILE-NAN.
         GeometryError: GEO-SPACING, GEO-AFFINE, GEO-TIE.
     """
     kind = "nrrd" if path.suffix.lower() == ".nrrd" else "metaimage"
@@ -46,8 +46,7 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
         raise InputError("FILE-UNREADABLE", f"{path.name} cannot be read: {error.strerror or error}") from error
     except (RuntimeError, ValueError) as error:
         raise _in_our_words(str(error), path.name) from error
-    volume = from_image(image, name=path.name, kind=kind, axis=axis, scale=scale)
-    return volume if rescale else refuse_other_than_hu(volume, path.name)
+    return from_image(image, name=path.name, kind=kind, axis=axis, scale=scale)
 
 
 def write(volume: Volume, path: Path, *, dtype: np.dtype, overwrite: bool = False) -> None:

@@ -31,9 +31,11 @@ from thinslice.synthesis.fuse import synthesise, view_weights
 from thinslice.synthesis.labels import carry_labels
 from thinslice.synthesis.noise import noise_of
 from thinslice.synthesis.padding import carry_padding, fill_padding
+from thinslice.synthesis.texture import add_texture
 from thinslice.volume import Volume
 
 Fit = Literal["auto", "scan", "none"]
+Texture = Literal["keep", "match"]
 Progress = Callable[[str, float, float], None]
 
 
@@ -62,7 +64,8 @@ class Result:
     ) -> None:
         """Write the thin slices: to a file by its ending, or to a folder as a derived DICOM series.
 
-        Labels go beside it, as NAME_labels in the same format (NAME_labels.nii.gz for DICOM). What the user should know about the output is added to the record's warnings.
+        Labels go beside it, as NAME_labels in the same format (NAME_labels.nii.gz for DICOM). What the
+        user should know about the output is added to the record's warnings.
 
         Raises:
             OutputError: the output exists or cannot be written, or its format does not suit.
@@ -115,6 +118,7 @@ def enhance(
     iterations: int | None = None,
     views: Sequence[str] = VIEWS,
     consistency: float | str | None = None,
+    texture: Texture = "keep",
     model: Model | None = None,
     seed: int = 0,
     threads: int | None = None,
@@ -138,6 +142,7 @@ def enhance(
         iterations: steps of fitting, in place of `budget`; repeatable.
         views: which of "axial", "coronal", "sagittal" run.
         consistency: damping of the projection onto the acquired slices, "off", or None to choose it.
+        texture: "match" for a viewing copy whose synthesised slices carry the scan's own noise.
         model: weights to use as they are.
         seed: same seed, iterations, machine and threads: same voxels.
         threads: of the CPU; by default all.
@@ -158,6 +163,8 @@ def enhance(
     clock.lap("read")
     job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views)
     check_effort(fit, budget=budget, iterations=iterations, consistency=consistency, model=model)
+    if texture not in ("keep", "match"):
+        raise UsageError("USE-TEXTURE", f"unknown texture {texture!r}; choose keep or match")
     label_map = None if labels is None else read_label_map(labels, scan=volume)
     chosen = choose_device(device)
     with _threads(threads):
@@ -180,6 +187,11 @@ def enhance(
             damping=consistency, out=out, on_progress=on_progress,
         )  # fmt: skip
         clock.lap("synthesis")
+    warnings = [*volume.source.warnings, *job.warnings, *_fit_warnings(fitted)]
+    if texture == "match":
+        if not add_texture(out, acquired, grid=job.grid, padding=volume.padding, seed=seed):
+            warnings.append(Notice("TEXTURE-NONE", "too little flat soft tissue to take noise from: none was added"))
+        clock.lap("texture")
     padding = carry_padding(out, volume, grid=job.grid)
     step = job.grid.output_spacing_mm / job.grid.spacing_mm
     result = volume.with_slices(
@@ -190,7 +202,6 @@ def enhance(
     if label_map is not None:
         carried = carry_labels(label_map, grid=job.grid, pixel_mm=job.pixel_mm)
         clock.lap("labels")
-    warnings = [*volume.source.warnings, *job.warnings, *_fit_warnings(fitted)]
     record = _record(
         volume, result, job, fitted=fitted, model=model, acquired=acquired, damping=damping, consistency=consistency,
         warnings=warnings, seed=seed, device=chosen, clock=clock,
@@ -198,6 +209,7 @@ def enhance(
             "fit": "none" if fitted is None else "scan",
             "profile": profile,
             "views": list(views),
+            "texture": texture,
             "budget_s": budget if fitted is not None and iterations is None else None,
             "iterations": iterations,
             "settings": {} if fitted is None else {"fit": model.facts["config"]},
@@ -321,9 +333,12 @@ def _provenance(result: Result, settings: str) -> Any:
 
     record = result.record
     views = ", ".join(record["method"]["views"])
+    method = f"cross-view mutual distillation ({views})"
+    if record["method"]["texture"] == "match":
+        method += "; viewing copy: noise of the scan's own spectrum was added to synthesised slices"
     return Provenance(
         version=record["version"],
-        method=f"cross-view mutual distillation ({views})",
+        method=method,
         settings=settings,
         model=record["model"]["sha256"],
         thickness_mm=record["output"]["thickness_mm"],

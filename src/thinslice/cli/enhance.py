@@ -74,6 +74,14 @@ def enhance(
             rich_help_panel=_METHOD,
         ),
     ] = None,
+    texture: Annotated[
+        Literal["keep", "match"],
+        typer.Option(
+            metavar="keep|match",
+            help="match: a viewing copy, synthesised slices as noisy as acquired ones.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = "keep",
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weights to use.", rich_help_panel=_METHOD)
     ] = None,
@@ -151,6 +159,7 @@ def enhance(
             iterations=iterations,
             views=views,
             consistency=consistency,
+            texture=texture,
             model=None if weights is None else thinslice.Model.load(weights),
             seed=seed,
             threads=terminal.threads,

@@ -114,7 +114,7 @@ def test_its_spectrum_is_the_scanners(pixel_mm):
         pairs = [(plane[:, 1:], plane[:, :-1]), (plane[1:], plane[:-1]), (plane[2:], plane[:-2])]
         return [float((a * b).mean() / plane.var()) for a, b in pairs]
 
-    np.testing.assert_allclose(correlations(made), np.mean([correlations(p) for p in middle], axis=0), atol=0.06)
+    np.testing.assert_allclose(correlations(made), np.mean([correlations(p) for p in middle], axis=0), atol=0.08)
 
 
 def test_a_scan_without_soft_tissue_is_left_alone():

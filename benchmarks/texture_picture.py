@@ -18,10 +18,10 @@ def main(path: Path) -> None:
     thick, _ = thicken(volume, SPACING_MM, thickness_mm=OUTPUT_MM)
     keep = thinslice.enhance(thick, spacing=OUTPUT_MM, iterations=20)
     match = thinslice.enhance(thick, spacing=OUTPUT_MM, fit="none", model=keep.model, texture="match")
-    figure = Figure(figsize=(6.4, 2.9), facecolor="black")
+    figure = Figure(figsize=(6.4, 2.0), facecolor="black")
     FigureCanvasAgg(figure)
     for column, (name, result) in enumerate({"keep": keep, "match": match}.items()):
-        axes = figure.add_axes((0.01 + 0.5 * column, 0.02, 0.48, 0.84))
+        axes = figure.add_axes((0.01 + 0.5 * column, 0.01, 0.48, 0.87))
         axes.set_axis_off()
         plane = result.volume.hu[::-1, 92, 25:135]
         axes.imshow(plane, cmap="gray", vmin=-160, vmax=240, interpolation="nearest")

@@ -88,7 +88,7 @@ def test_the_gain_over_cubic_does_not_depend_on_sides_or_offset(case, chest, cha
 def test_the_gain_over_cubic_does_not_depend_on_where_the_scan_begins(case, chest):
     """The same slices, one acquired spacing on: compared on the slices that both hold."""
     regime, enhance = case
-    thick, grid = thicken(chest[regime], SPACING_MM, thickness_mm=REGIMES[regime])
+    thick, _ = thicken(chest[regime], SPACING_MM, thickness_mm=REGIMES[regime])
     whole, later = (enhance(volume).volume.hu for volume in (thick, thick.with_slices(thick.hu[1:], first=1, step=1)))
     truth = chest[regime].hu[: len(whole)]
     common = slice(12, len(whole) - 12)

@@ -2,6 +2,7 @@
 
 import nibabel as nib
 import numpy as np
+import pydicom
 from dicom_phantom import save, series
 
 from thinslice.cli.app import run
@@ -23,3 +24,19 @@ def test_a_map_of_the_converted_scan_goes_with_the_series(tmp_path):
     written = read_series(tmp_path / "out", allow_derived=True)
     np.testing.assert_allclose(labels.affine, written.affine, atol=1e-4)
     assert np.array_equal(np.asarray(labels.dataobj).T[::5], drawn)
+
+
+def test_a_viewing_copy_is_called_one_in_every_slice(tmp_path):
+    save(series(), tmp_path / "in")
+    described = {}
+    for texture in ("keep", "match"):
+        arguments = ["enhance", "-q", "-i", str(tmp_path / "in"), "--texture", texture, "--factor", "5"]
+        assert run([*arguments, "--thickness", "1", "--iterations", "1", "-o", str(tmp_path / texture)]) == 0
+        slices = [pydicom.dcmread(path) for path in sorted((tmp_path / texture).iterdir())]
+        described[texture] = {
+            ("viewing copy" in str(ds.DerivationDescription), str(ds.SeriesInstanceUID)) for ds in slices
+        }
+    ((keep, kept), (match, matched)) = (next(iter(found)) for found in described.values())
+    assert all(len(found) == 1 for found in described.values())
+    assert (keep, match) == (False, True)
+    assert kept != matched

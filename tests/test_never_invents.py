@@ -34,6 +34,22 @@ def fitted(regime):
 
 MODELS = {"fitted to the phantom": fitted}
 
+# What a model is known to miss; strict, so that a line goes when the model no longer does.
+MISSED = {
+    ("fitted to the phantom", "gap", "water"): "a short fit to a chest has not learned to leave water alone",
+    (
+        "fitted to the phantom",
+        "gap",
+        "offset",
+    ): "the networks see absolute HU: nothing makes them equivariant to an offset",
+}
+
+
+def expect_miss(request, what):
+    """Turn a miss that is known of this model into an expected failure."""
+    if reason := MISSED.get((*request.node.callspec.params["case"], what)):
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+
 
 @pytest.fixture(scope="module", params=[(name, regime) for name in MODELS for regime in REGIMES], ids=" ".join)
 def case(request):
@@ -60,7 +76,8 @@ def chest():
     return {"gap": volume, "box": volume.with_slices(volume.hu[:48], first=0, step=1)}
 
 
-def test_water_without_noise_comes_out_as_water(case):
+def test_water_without_noise_comes_out_as_water(request, case):
+    expect_miss(request, "water")
     regime, enhance = case
     water = make_water_phantom(shape=(49, 64, 64), noise_hu=0.0)
     thick, _ = thicken(water, SPACING_MM, thickness_mm=REGIMES[regime])
@@ -69,20 +86,17 @@ def test_water_without_noise_comes_out_as_water(case):
     assert np.abs(hu[:, inside]).max() <= 1
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda v: replace(v, hu=v.hu[::-1]),
-        lambda v: replace(v, hu=v.hu[:, ::-1]),
-        lambda v: replace(v, hu=v.hu[:, :, ::-1]),
-        lambda v: replace(v, hu=np.clip(v.hu, -924, None) + 100),
-    ],
-    ids=["flip z", "flip y", "flip x", "100 HU more"],
-)
-def test_the_gain_over_cubic_does_not_depend_on_sides_or_offset(case, chest, change):
+@pytest.mark.parametrize("axis", [0, 1, 2], ids="zyx")
+def test_the_gain_over_cubic_does_not_depend_on_sides(case, chest, axis):
     volume = chest[case[0]]
-    volume = replace(volume, hu=np.clip(volume.hu, -924, None))  # so that 100 HU more stay within the scale
-    assert abs(gain(case, change(volume)) - gain(case, volume)) < 0.1
+    assert abs(gain(case, replace(volume, hu=np.flip(volume.hu, axis))) - gain(case, volume)) < 0.1
+
+
+def test_the_gain_over_cubic_does_not_depend_on_an_offset(request, case, chest):
+    expect_miss(request, "offset")
+    hu = np.clip(chest[case[0]].hu, -924, 2900)  # so that 100 HU more or less stay within the scale
+    plain, more = (gain(case, replace(chest[case[0]], hu=hu + offset)) for offset in (0, 100))
+    assert abs(more - plain) < 0.1
 
 
 def test_the_gain_over_cubic_does_not_depend_on_where_the_scan_begins(case, chest):

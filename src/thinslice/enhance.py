@@ -20,6 +20,7 @@ from thinslice.errors import Notice, UsageError
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loop import Budget
 from thinslice.fit.scan import FittedScan, fit_scan
+from thinslice.label_map import labels_path, read_label_map, remove_file
 from thinslice.memory import output_array
 from thinslice.networks.device import arithmetic_name, choose_device
 from thinslice.networks.model import VIEWS, Model
@@ -27,12 +28,15 @@ from thinslice.plan import Job, check_effort, plan_job
 from thinslice.slice_profile import Profile
 from thinslice.synthesis.consistency import residual
 from thinslice.synthesis.fuse import synthesise, view_weights
+from thinslice.synthesis.labels import carry_labels
 from thinslice.synthesis.noise import noise_of
 from thinslice.synthesis.padding import carry_padding, fill_padding
+from thinslice.synthesis.texture import add_texture
 from thinslice.synthesis.upright import upright
 from thinslice.volume import Volume
 
 Fit = Literal["auto", "scan", "none"]
+Texture = Literal["keep", "match"]
 Progress = Callable[[str, float, float], None]
 
 
@@ -46,6 +50,7 @@ class Result:
         model: the weights used.
         source: the scan that went in.
         uncertainty: (n, y, x) HU on the same grid, or None.
+        labels: (n, y, x) int16, the label map on the same grid, or None.
     """
 
     volume: Volume
@@ -53,6 +58,7 @@ class Result:
     model: Model
     source: Volume
     uncertainty: np.ndarray | None = None
+    labels: np.ndarray | None = None
 
     def save(
         self, path: str | PathLike[str], *, overwrite: bool = False, dtype: str = "int16", compress: str = "none",
@@ -60,7 +66,8 @@ class Result:
     ) -> None:  # fmt: skip
         """Write the thin slices: to a file by its ending, or to a folder as a derived DICOM series.
 
-        What the user should know about the output is added to the record's warnings.
+        Labels go beside it, as NAME_labels in the same format (NAME_labels.nii.gz for DICOM). What the
+        user should know about the output is added to the record's warnings.
 
         Args:
             path: .nii, .nii.gz, .nrrd, .mha, .mhd, or a folder.
@@ -73,10 +80,19 @@ class Result:
             OutputError: the output exists or cannot be written, or its format does not suit.
         """
         settings = json.dumps({"method": self.record["method"], "seed": self.record["seed"]}, sort_keys=True)
-        notices = scan.write(
-            self.volume, path, source=self.source, dtype=dtype, compress=compress, series_number=series_number,
-            overwrite=overwrite, provenance=_provenance(self, hashlib.sha256(settings.encode()).hexdigest()),
-        )  # fmt: skip
+        if self.labels is not None:
+            written = replace(self.volume, hu=self.labels, padding=None)
+            scan.write(written, labels_path(path), overwrite=overwrite)
+            del written  # float32
+        try:
+            notices = scan.write(
+                self.volume, path, source=self.source, dtype=dtype, compress=compress, series_number=series_number,
+                overwrite=overwrite, provenance=_provenance(self, hashlib.sha256(settings.encode()).hexdigest()),
+            )  # fmt: skip
+        except BaseException:
+            if self.labels is not None:
+                remove_file(labels_path(path))
+            raise
         self.record["warnings"].extend(asdict(notice) for notice in notices)
 
     def upright(self) -> Result:
@@ -130,12 +146,14 @@ def enhance(
     iterations: int | None = None,
     views: Sequence[str] = VIEWS,
     consistency: float | str | None = None,
+    texture: Texture = "keep",
     detilt: bool = False,
     model: Model | None = None,
     seed: int = 0,
     threads: int | None = None,
     device: str = "auto",
     config: FitConfig | None = None,
+    labels: Any = None,
     on_progress: Progress = lambda stage, done, total: None,
     **reading: Any,
 ) -> Result:
@@ -155,12 +173,14 @@ def enhance(
         iterations: steps of fitting, in place of `budget`; repeatable.
         views: which of "axial", "coronal", "sagittal" run.
         consistency: damping of the projection onto the acquired slices, "off", or None to choose it.
-        detilt: make the result of a scan with gantry tilt upright, resampled once after all else.
+        texture: "match" for a viewing copy whose synthesised slices carry the scan's own noise.
+        detilt: make the result of a scan with gantry tilt upright, resampled once after all else; without labels.
         model: weights to use or to start from.
         seed: same seed, iterations, machine and threads: same voxels.
         threads: of the CPU; by default all.
         device: "auto", "cpu", "cuda" or "mps".
         config: every choice of the fit.
+        labels: a label map on the scan's grid, to be carried to the result's: path, image or array (z, y, x).
         on_progress: called with (stage, done, total).
         **reading: axis, rescale, series, phase, on_gap, allow_derived, strict, limits: see `thinslice.read`.
 
@@ -176,10 +196,16 @@ def enhance(
     job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views)
     fit = fit or ("auto" if model is None else "none")
     check_effort(fit, budget=budget, iterations=iterations, consistency=consistency, model=model)
+    if texture not in ("keep", "match"):
+        raise UsageError("USE-TEXTURE", f"unknown texture {texture!r}; choose keep or match")
+    if detilt and labels is not None:
+        raise UsageError("USE-LABELS", "labels do not go with detilt: make the label map upright elsewhere")
+    label_map = None if labels is None else read_label_map(labels, scan=volume)
     chosen = choose_device(device)
     with _threads(threads):
         acquired = fill_padding(volume)
-        out = output_array(volume.shape, (len(job.grid.output_mm), *volume.shape[1:]))
+        shape = (len(job.grid.output_mm), *volume.shape[1:])
+        out = output_array(volume.shape, shape, labels=label_map is not None)
         fitted, origin, carried_out = None, "file", "none"
         if fit != "none":
             carried_out = "scan" if model is None else "auto"
@@ -196,13 +222,21 @@ def enhance(
             damping=consistency, out=out, on_progress=on_progress,
         )  # fmt: skip
         clock.lap("synthesis")
+    warnings = [*volume.source.warnings, *job.warnings, *_fit_warnings(fitted)]
+    if texture == "match":
+        if not add_texture(out, acquired, grid=job.grid, padding=volume.padding, seed=seed):
+            warnings.append(Notice("TEXTURE-NONE", "too little flat soft tissue to take noise from: none was added"))
+        clock.lap("texture")
     padding = carry_padding(out, volume, grid=job.grid)
     s = volume.slice_spacing_mm
     result = volume.with_slices(
         out, first=job.grid.output_mm[0] / s, step=job.grid.output_spacing_mm / s, padding=padding,
         thickness=job.output_thickness_mm,
     )  # fmt: skip
-    warnings = [*volume.source.warnings, *job.warnings, *_fit_warnings(fitted)]
+    carried = None
+    if label_map is not None:
+        carried = carry_labels(label_map, grid=job.grid, pixel_mm=job.pixel_mm)
+        clock.lap("labels")
     record = _record(
         volume, result, job, fitted=fitted, model=model, origin=origin, acquired=acquired, damping=damping,
         consistency=consistency, warnings=warnings, seed=seed, device=chosen, clock=clock,
@@ -210,12 +244,14 @@ def enhance(
             "fit": carried_out,
             "profile": profile,
             "views": list(views),
+            "texture": texture,
             "budget_s": budget if fitted is not None and iterations is None else None,
             "iterations": iterations,
             "settings": {} if fitted is None else {"fit": fitted.config},
         },
     )  # fmt: skip
-    done = Result(result, record, model, volume)
+    record["output"]["labels"] = None if label_map is None else len(np.setdiff1d(label_map, 0))
+    done = Result(result, record, model, volume, labels=carried)
     return done.upright() if detilt else done
 
 
@@ -333,11 +369,16 @@ def _provenance(result: Result, settings: str) -> Any:
 
     record = result.record
     views = ", ".join(record["method"]["views"])
-    repairs = ", gaps filled" if result.source.slice_positions_mm is not None else ""
-    repairs += ", made upright" if any(warning["code"] == "GEO-UPRIGHT" for warning in record["warnings"]) else ""
+    method = f"cross-view mutual distillation ({views})"
+    if result.source.slice_positions_mm is not None:
+        method += ", gaps filled"
+    if any(warning["code"] == "GEO-UPRIGHT" for warning in record["warnings"]):
+        method += ", made upright"
+    if record["method"]["texture"] == "match":
+        method += "; viewing copy: noise of the scan's own spectrum was added to synthesised slices"
     return Provenance(
         version=record["version"],
-        method=f"cross-view mutual distillation ({views}){repairs}",
+        method=method,
         settings=settings,
         model=record["model"]["sha256"],
         thickness_mm=record["output"]["thickness_mm"],

@@ -18,16 +18,18 @@ WORKING_BYTES = 1_500_000_000  # libraries, networks, batches and blocks: measur
 _PIXEL_BYTES = 600  # activations of one acquired pixel in a batch that is one large image
 
 
-def estimate_bytes(acquired: tuple[int, int, int], output: tuple[int, int, int]) -> int:
+def estimate_bytes(acquired: tuple[int, int, int], output: tuple[int, int, int], *, labels: bool = False) -> int:
     """Largest memory a run takes: input and a cleaned copy, output, and what the networks need.
 
     Args:
         acquired: (m, y, x).
         output: (n, y, x).
+        labels: a label map is carried along.
     """
     voxels_in, voxels_out = (int(np.prod(shape, dtype=np.int64)) for shape in (acquired, output))
     image = max(acquired[0] * max(acquired[1:]), acquired[1] * acquired[2])
-    return WORKING_BYTES + 8 * voxels_in + 4 * voxels_out + _PIXEL_BYTES * image
+    stored = 8 * voxels_in + 4 * voxels_out + (2 * (voxels_in + voxels_out) if labels else 0)
+    return WORKING_BYTES + stored + _PIXEL_BYTES * image
 
 
 def check_room_for(shape: tuple[int, ...]) -> None:
@@ -64,14 +66,14 @@ def _meminfo() -> int:
     return int(psutil.virtual_memory().available)
 
 
-def output_array(acquired: tuple[int, int, int], output: tuple[int, int, int]) -> np.ndarray:
+def output_array(acquired: tuple[int, int, int], output: tuple[int, int, int], *, labels: bool = False) -> np.ndarray:
     """An empty float32 array for the output: in memory, or in a nameless file where it exceeds half of what is free.
 
     Raises:
         ResourceError: RES-MEMORY, RES-DISK with the figures.
     """
     size = 4 * int(np.prod(output, dtype=np.int64))
-    free, need = free_bytes(), estimate_bytes(acquired, output)
+    free, need = free_bytes(), estimate_bytes(acquired, output, labels=labels)
     file_backed = size > free / 2
     if need - (size if file_backed else 0) > free:
         raise ResourceError(

@@ -135,6 +135,13 @@ class Volume:
             )
 
 
+def corner_shift_mm(affine: np.ndarray, other: np.ndarray, shape: tuple[int, int, int]) -> float:
+    """How far apart two affines put the corners of a volume of that shape (z, y, x): the largest along an axis."""
+    corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=float)
+    corners[:, :3] *= np.array(shape[::-1]) - 1
+    return float(np.abs((corners @ (affine - other).T)[:, :3]).max())
+
+
 def _read_only(array: Any, dtype: Any) -> np.ndarray:
     """The array in `dtype`, write-protected; the caller's own array is left writable."""
     view = np.asarray(array, dtype=dtype).view()

@@ -1,5 +1,6 @@
 """`thinslice demo`: needs nothing, writes a folder, leaves others' files alone."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -23,8 +24,13 @@ def test_a_demo_shows_three_methods_and_keeps_its_volumes(tmp_path: Path, capfd:
     assert run(["demo", "-o", str(folder), "--iterations", "2"]) == 0
     out = capfd.readouterr().out
     assert all(name in out for name in ("linear", "cubic", "thinslice"))
-    names = {"demo.png", "record.json", "table.csv", "thick.nii.gz", "thin.nii.gz", "truth.nii.gz"}
+    names = {"demo.png", "record.json", "structures.csv", "table.csv", "thick.nii.gz", "thin.nii.gz", "truth.nii.gz"}
     assert {path.name for path in folder.iterdir()} == names
+    assert "nodule vol %" in out
+    assert max(len(line) for line in out.splitlines() if not line.startswith("written:")) <= 80
+    with (folder / "structures.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["method"] for row in rows} == {"linear", "cubic", "thinslice", "truth"}
     thick, thin = scan.read(folder / "thick.nii.gz"), scan.read(folder / "thin.nii.gz", axis="z")
     assert thin.shape[0] == 4 * thick.shape[0]
     assert json.loads((folder / "record.json").read_text())["input"]["regime"] == "contiguous"

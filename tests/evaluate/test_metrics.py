@@ -63,6 +63,7 @@ def test_the_truth_itself_is_perfect(gap):
     assert scores.psnr_new == math.inf
     assert scores.ssim_new == pytest.approx(1)
     assert (scores.mae_new, scores.bias_lung, scores.bias_soft, scores.bias_bone, scores.laa950) == (0, 0, 0, 0, 0)
+    assert (scores.perc15, scores.dice_bone, scores.noise_ratio) == (0, 1, pytest.approx(1, abs=0.06))
 
 
 def test_values_beyond_the_range_are_clipped_before_anything(gap):
@@ -95,6 +96,37 @@ def test_emphysema_is_counted_in_percentage_points_after_smoothing(gap):
     assert scores.laa950 == pytest.approx(100, abs=20)  # the slab's border is smoothed into its neighbour
     noise = gap.truth + np.random.default_rng(2).normal(0, 60, gap.truth.shape)
     assert abs(Judge(gap).score(noise).laa950) < 1
+
+
+@pytest.mark.parametrize("shift", [-16, 9])
+def test_a_shift_of_lung_is_the_shift_of_its_percentile(gap, shift):
+    shifted = np.where(gap.truth < -500, gap.truth + shift, gap.truth)
+    scores = Judge(gap).score(shifted)
+    assert scores.perc15 == pytest.approx(shift, abs=0.5)
+    assert (scores.dice_bone, scores.noise_ratio) == (1, Judge(gap).score(gap.truth).noise_ratio)
+
+
+def test_bone_counts_by_its_overlap(gap):
+    half = gap.truth.copy()
+    half[:, :12, 32:] = 0  # the upper half of the slab is lost
+    assert Judge(gap).score(half).dice_bone == pytest.approx(2 / 3, abs=0.01)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 2.0])
+def test_noise_of_new_slices_stands_beside_that_of_acquired_ones(share):
+    """Noise of 20 HU in soft tissue: the truth is as noisy as the acquired slices, a smooth result is not."""
+    clean, noisy = (
+        np.where(blocks(noise=0).hu > -500, 40, -850) + sigma * np.random.default_rng(4).normal(size=(25, 24, 48))
+        for sigma in (0, 20)
+    )
+    case = make_case(Volume(noisy, np.eye(4)), "a", protocol="gap", factor=2)
+    scores = Judge(case).score(clean + share * (noisy - clean))
+    assert scores.noise_acquired == pytest.approx(20, rel=0.1)
+    if share:
+        assert scores.noise_new == pytest.approx(20 * share, rel=0.1)
+        assert scores.noise_ratio == scores.noise_new / scores.noise_acquired
+    else:
+        assert math.isnan(scores.noise_ratio) or scores.noise_ratio < 0.01
 
 
 def test_what_a_scan_does_not_hold_is_not_scored():

@@ -12,7 +12,7 @@ from rich.console import Console
 import thinslice
 from thinslice import files
 from thinslice.errors import GeometryError, InputError, UsageError
-from thinslice.evaluate.methods import CLASSICAL
+from thinslice.evaluate.methods import CLASSICAL, METHODS
 from thinslice.evaluate.protocols import make_case
 from thinslice.evaluate.run import scan_names
 from thinslice.evaluate.table import Table, format_score
@@ -35,6 +35,31 @@ def test_there_is_a_row_for_every_protocol_factor_and_method(table):
         (protocol, factor, method) for protocol in ("gap", "box") for factor in (2, 3) for method in ("linear", "cubic")
     ]
     assert all(np.isfinite(row.psnr_new) and row.seconds > 0 for row in table)
+
+
+@pytest.mark.parametrize(
+    "methods",
+    [
+        [name for name in METHODS if not name.startswith("paper")],
+        pytest.param([name for name in METHODS if name.startswith("paper")], marks=pytest.mark.slow),
+    ],
+    ids=["ours", "paper"],
+)
+def test_every_method_is_asked_all_that_a_reader_needs(methods):
+    """Lung with a vessel, soft tissue and bone that change places half-way along z: no score is left out."""
+    hu = np.repeat(np.array([[-850.0, 40, 700]] * 17 + [[700.0, -850, 40]] * 16), 20, axis=1)[:, None, :].repeat(24, 1)
+    hu[:17, 10:14, 8:12] = hu[17:, 10:14, 28:32] = 30
+    hu += np.random.default_rng(0).normal(0, 20, hu.shape)
+    rows = thinslice.evaluate(
+        [Volume(hu, np.eye(4))], methods=methods, protocols=("gap",), factors=(2,), iterations=1, axis="z"
+    )
+    assert {row.method for row in rows} == set(methods)
+    for row in rows:
+        missing = [name for name, value in row.as_dict().items() if value is None or value != value]
+        assert missing == [], row.method
+        assert 0 < row.dice_bone <= 1
+        assert 0 < row.dice_vessel <= 1
+        assert row.noise_acquired == rows[0].noise_acquired > 0
 
 
 def test_a_method_sees_the_cut_scan_only():

@@ -1,5 +1,6 @@
 """Pictures and pages: what is shown is what was measured, turned as a reader expects."""
 
+from dataclasses import fields
 from html.parser import HTMLParser
 
 import numpy as np
@@ -146,6 +147,17 @@ def test_a_page_holds_the_figures_of_the_table_and_needs_no_network(written):
     for row in table:
         assert row.title in page.text
         assert f"{row.psnr_new:.2f}" in page.text
+        assert {*row.as_dict()} - {
+            "scan",
+            "protocol",
+            "factor",
+            "method",
+            "seed",
+            "told_thickness",
+            "told_profile",
+        } <= {
+            word.strip() for text in page.text for word in text.split(",")
+        }  # every column stands in the table's head and is explained
 
 
 def test_a_folder_holds_the_table_and_one_picture_a_case(written):
@@ -164,14 +176,15 @@ def test_an_earlier_run_is_replaced_only_where_asked_and_before_any_work(written
 
 
 def test_names_of_scans_are_escaped(case):
+    from thinslice.evaluate.metrics import Scores
     from thinslice.evaluate.table import Row, Table
     from thinslice.report.page import render
 
-    scores = dict.fromkeys(["psnr_new", "psnr_all", "ssim_new", "mae_new", "psnr_lung", "psnr_soft", "bias_lung",
-                            "bias_soft", "bias_bone", "laa950", "edge_mm", "seconds"], 1.0)  # fmt: skip
+    scores = {field.name: 1.0 for field in fields(Scores)}
     row = Row(
-        scan=case.name, protocol="gap", factor=4, method="<i>", seed=0, told_thickness=1.0, told_profile="box", **scores
-    )
+        scan=case.name, protocol="gap", factor=4, method="<i>", seed=0, told_thickness=1.0, told_profile="box",
+        seconds=1.0, **scores,
+    )  # fmt: skip
     page = _Page(render(Table([row]), [(row.title, "a.png")]))
     assert {"i", "b"} & page.tags == set()
     assert row.title in page.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import time
 from dataclasses import asdict
@@ -44,12 +45,14 @@ def demo(
         from thinslice import __version__, files
         from thinslice.evaluate.methods import CLASSICAL
         from thinslice.evaluate.protocols import make_case
+        from thinslice.evaluate.structures import measure_structures, row_names, structure_table
         from thinslice.phantom import make_phantom
         from thinslice.report import save_picture
 
         with terminal.progress() as on_progress:
             on_progress("phantom", 0, 1)
-            case = make_case(make_phantom(seed=seed).volume, "phantom", protocol="box", factor=FACTOR)
+            phantom = make_phantom(seed=seed)
+            case = make_case(phantom.volume, "phantom", protocol="box", factor=FACTOR)
             on_progress("phantom", 1, 1)
             results, seconds = {}, {}
             for name in ("linear", "cubic"):
@@ -68,19 +71,31 @@ def demo(
             )
         results["thinslice"], seconds["thinslice"] = result.volume.hu, result.record["times_s"]["total"]
         table = _table(case, results, seconds)
+        x, y, _ = case.thick.voxel_mm
+        structures = measure_structures(phantom.structures, results, case.truth, (case.grid.output_spacing_mm, y, x))
         files.write(case.thick, folder / "thick.nii.gz")
         files.write(case.truth_volume, folder / "truth.nii.gz")
         result.save(folder / "thin.nii.gz")
         table.to_csv(folder / "table.csv")
+        with (folder / "structures.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, row_names())
+            writer.writeheader()
+            writer.writerows(row.as_dict() for row in structures)
         (folder / "record.json").write_text(json.dumps(result.record, indent=2) + "\n", encoding="utf-8")
         save_picture(case, results, folder / "demo.png")
     terminal.write_record(
-        {"version": __version__, "command": "demo", "rows": table.as_records(), "enhance": result.record}
-    )
+        {"version": __version__, "command": "demo", "rows": table.as_records(),
+         "structures": [row.as_dict() for row in structures], "enhance": result.record}
+    )  # fmt: skip
     terminal.warn(result.record["warnings"])
     if result.record["self_check"]:
         terminal.say(self_check_line(result.record["self_check"]))
-    terminal.say(table.rich(), f"written: {', '.join(sorted(p.name for p in output.iterdir()))} in {output}")
+    terminal.say(
+        table.rich(),
+        structure_table(structures),
+        "",
+        f"written: {', '.join(sorted(p.name for p in output.iterdir()))} in {output}",
+    )
 
 
 def _table(case: Case, results: dict[str, np.ndarray], seconds: dict[str, float]) -> Table:

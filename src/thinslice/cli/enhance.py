@@ -84,10 +84,24 @@ def enhance(
         bool,
         typer.Option("--detilt", metavar="", help="Make a tilted scan upright in the end.", rich_help_panel=_GRID),
     ] = False,
+    texture: Annotated[
+        Literal["keep", "match"],
+        typer.Option(
+            metavar="keep|match",
+            help="match: a viewing copy, synthesised slices as noisy as acquired ones.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = "keep",
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weights to use.", rich_help_panel=_METHOD)
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed.", rich_help_panel=_METHOD)] = 0,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Label map of the input; written thin as NAME_labels.", rich_help_panel=_WRITING
+        ),
+    ] = None,
     axis: options.Axis = None,
     series: options.Series = None,
     phase: options.Phase = None,
@@ -139,7 +153,12 @@ def enhance(
 
     import thinslice
     from thinslice import scan
+    from thinslice.label_map import labels_path
 
+    if labels is not None:
+        if detilt:
+            raise UsageError("USE-LABELS", "--labels does not go with --detilt: make the label map upright elsewhere")
+        terminal.refuse_existing(labels_path(output))
     volumes = scan.read_parts(
         source,
         axis=axis,
@@ -152,6 +171,8 @@ def enhance(
         limits=dict(limit) if limit else None,
     )
     several = len(volumes) > 1
+    if several and labels is not None:
+        raise UsageError("USE-LABELS", f"--labels goes with one result; the series is split into {len(volumes)} parts")
     targets = [numbered(output, number) if several else output for number in range(1, len(volumes) + 1)]
     asides = [  # weights and picture of each part
         [path and numbered(path, number) if several else path for path in (save_weights, preview)]
@@ -176,10 +197,12 @@ def enhance(
                 iterations=iterations,
                 views=views,
                 consistency=consistency,
+                texture=texture,
                 model=model,
                 seed=seed,
                 threads=terminal.threads,
                 device=terminal.device,
+                labels=labels,
                 on_progress=on_progress,
             )
         results.append(result)
@@ -205,4 +228,5 @@ def enhance(
     terminal.write_record(records if several else records[0])
     for record, target in zip(records, targets, strict=True):
         terminal.warn(record["warnings"])
-        terminal.say(*summary(record, target.name if terminal.show_identity else "as -o says"))
+        written = target.name if labels is None else f"{target.name}, {labels_path(target).name}"
+        terminal.say(*summary(record, written if terminal.show_identity else "as -o says"))

@@ -9,6 +9,7 @@ import numpy as np
 from thinslice import files
 from thinslice.errors import GeometryError, InputError, named
 from thinslice.evaluate.protocols import Case
+from thinslice.volume import corner_shift_mm
 
 
 def write_input(case: Case, folder: Path) -> Path:
@@ -47,9 +48,7 @@ def read_result(case: Case, folder: Path, name: str) -> np.ndarray:
             f"write it on slices {case.grid.output_spacing_mm:g} mm apart from {case.grid.output_mm[0]:+g} mm of the "
             "first thick slice",
         )
-    corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=float)
-    corners[:, :3] *= np.array(truth.shape[::-1]) - 1
-    apart = float(np.abs((corners @ (volume.affine - truth.affine).T)[:, :3]).max())
+    apart = corner_shift_mm(volume.affine, truth.affine, truth.shape)
     if apart > 0.1 * min(truth.voxel_mm):
         raise GeometryError(
             "GEO-GRID",

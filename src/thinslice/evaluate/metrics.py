@@ -15,11 +15,13 @@ from scipy import ndimage
 from thinslice.errors import GeometryError
 from thinslice.evaluate.edges import edge_width_mm, find_edges
 from thinslice.evaluate.protocols import HU_RANGE, Case
+from thinslice.evaluate.tissue import BONE_OVER, TISSUES, VESSEL_OVER, inside_lung, lung_mask, tissue_mask
+from thinslice.synthesis.noise import noise_hu
 
 PEAK_HU = HU_RANGE[1] - HU_RANGE[0]
 LUNG_WINDOW = (-1350.0, 150.0)
 SOFT_WINDOW = (-160.0, 240.0)
-TISSUES = {"lung": (-1000.0, -500.0), "soft": (-50.0, 150.0), "bone": (250.0, np.inf)}
+EMPHYSEMA_HU = -950.0
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,14 @@ class Scores:
         bias_lung: mean error in HU inside eroded lung.
         bias_soft: the same in soft tissue.
         bias_bone: the same in bone.
-        laa950: percentage points of lung below -950 HU, result minus truth.
+        laa950: percentage points of lung (tissue.py) below -950 HU, result minus truth, both smoothed in plane.
+        perc15: 15th percentile of lung in HU, result minus truth, smoothed as for laa950.
+        dice_bone: overlap of what is over 200 HU in result and truth, 1 where they agree.
+        dice_vessel: the same of what is over -600 HU inside the lungs (tissue.py).
         edge_mm: 10-90 % width along z of the truth's strong edges (edges.py).
+        noise_acquired: noise of soft tissue in the acquired slices, in HU (synthesis/noise.py).
+        noise_new: the same in the new slices of the result.
+        noise_ratio: new over acquired.
     """
 
     psnr_new: float
@@ -50,7 +58,13 @@ class Scores:
     bias_soft: float
     bias_bone: float
     laa950: float
+    perc15: float
+    dice_bone: float
+    dice_vessel: float
     edge_mm: float
+    noise_acquired: float
+    noise_new: float
+    noise_ratio: float
 
 
 class Judge:
@@ -66,18 +80,18 @@ class Judge:
         x, y, _ = case.thick.voxel_mm
         d = case.grid.output_spacing_mm
         smooth = ndimage.gaussian_filter(case.truth, (2 / d, 2 / y, 2 / x))
-        self._masks = {name: self._tissue(smooth, low, high) for name, (low, high) in TISSUES.items()}
-        self._lung = smooth < TISSUES["lung"][1]
+        along_z = int(np.ceil(case.grid.factor / 2 - 1e-6))  # half an acquired spacing
+        self._masks = {name: tissue_mask(smooth, name, along_z=along_z) for name in TISSUES}
+        self._lung = lung_mask(case.truth, smooth, (x, y))
+        self._inside = inside_lung(self._lung, (x, y))
         self._in_plane = (1.5 / y, 1.5 / x)
+        self._truth_lung = np.concatenate([self._smooth_lung(case.truth[k], k) for k in self._new])
         self._edges = find_edges(case.truth, step_mm=d, acquired_mm=case.grid.spacing_mm)
+        self._noise_acquired = noise_hu(case.thick.hu) or float("nan")
 
-    def _tissue(self, smooth: np.ndarray, low: float, high: float) -> np.ndarray:
-        """Voxels of a tissue, 2 pixels in plane and half an acquired spacing along z away from its border.
-
-        What lies beyond the region counts as border.
-        """
-        along_z = int(np.ceil(self.case.grid.factor / 2 - 1e-6))
-        return ndimage.binary_erosion((smooth > low) & (smooth < high), np.ones((2 * along_z + 1, 5, 5)))
+    def _smooth_lung(self, plane: np.ndarray, k: int | np.integer) -> np.ndarray:
+        """Lung of slice k after an in-plane Gaussian of 1.5 mm, HU of its voxels: noise alone is no emphysema."""
+        return ndimage.gaussian_filter(plane.astype(np.float32), self._in_plane)[self._lung[k]]
 
     def score(self, result: np.ndarray) -> Scores:
         """Scores of a result.
@@ -91,7 +105,7 @@ class Judge:
         case = self.case
         if result.shape != case.truth.shape:
             raise GeometryError("GEO-SHAPE", f"the result of {case.slug} is {result.shape}, not {case.truth.shape}")
-        sums = _Sums()
+        sums, lung = _Sums(), []
         for k in range(len(result)):
             ours = np.clip(result[k], *HU_RANGE).astype(np.float64)
             truth = case.truth[k].astype(np.float64)
@@ -106,9 +120,14 @@ class Judge:
                 sums.add(name, np.square(np.clip(ours, *window) - np.clip(truth, *window)))
             for name, mask in self._masks.items():
                 sums.add(name, error[mask[k]])
-            lung = self._lung[k]
-            for name, plane in (("laa_ours", ours), ("laa_truth", truth)):
-                sums.add(name, ndimage.gaussian_filter(plane, self._in_plane)[lung] < -950)
+            lung.append(self._smooth_lung(ours, k))
+            for name, over, where in (("bone", BONE_OVER, True), ("vessel", VESSEL_OVER, self._inside[k])):
+                ours_over, truth_over = (ours > over) & where, (truth > over) & where
+                sums.add(f"{name}_common", ours_over & truth_over)
+                sums.add(f"{name}_both", np.stack([ours_over, truth_over]).mean(0))
+        clipped = np.clip(result, *HU_RANGE)
+        laa950, perc15 = _lung_indices(np.concatenate(lung), self._truth_lung)
+        noise_new = noise_hu(clipped, self._new) or float("nan")
         return Scores(
             psnr_new=psnr(sums.mean("new"), peak=PEAK_HU),
             psnr_all=psnr(sums.mean("all"), peak=PEAK_HU),
@@ -119,8 +138,14 @@ class Judge:
             bias_lung=sums.mean("lung"),
             bias_soft=sums.mean("soft"),
             bias_bone=sums.mean("bone"),
-            laa950=100 * (sums.mean("laa_ours") - sums.mean("laa_truth")),
-            edge_mm=edge_width_mm(np.clip(result, *HU_RANGE), self._edges),
+            laa950=laa950,
+            perc15=perc15,
+            dice_bone=sums.share("bone_common", "bone_both"),
+            dice_vessel=sums.share("vessel_common", "vessel_both"),
+            edge_mm=edge_width_mm(clipped, self._edges),
+            noise_acquired=self._noise_acquired,
+            noise_new=noise_new,
+            noise_ratio=noise_new / self._noise_acquired,
         )
 
 
@@ -137,6 +162,20 @@ class _Sums:
     def mean(self, name: str) -> float:
         total, count = self._sums.get(name, (0.0, 0))
         return total / count if count else float("nan")
+
+    def share(self, part: str, whole: str) -> float:
+        """Sum of `part` over sum of `whole`."""
+        total = self._sums.get(whole, (0.0, 0))[0]
+        return self._sums[part][0] / total if total else float("nan")
+
+
+def _lung_indices(ours: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """laa950 and perc15, result minus truth, of the smoothed lung voxels of both; nan without lung."""
+    if not len(truth):
+        return float("nan"), float("nan")
+    below = [100 * float(np.mean(lung < EMPHYSEMA_HU)) for lung in (ours, truth)]
+    percentile = [float(np.percentile(lung, 15)) for lung in (ours, truth)]
+    return below[0] - below[1], percentile[0] - percentile[1]
 
 
 def psnr(mean_square: float, *, peak: float) -> float:

@@ -22,17 +22,27 @@ from thinslice.output import whole_file
 if TYPE_CHECKING:
     import pandas as pd
 
-# What a screen of 80 columns holds: score, heading, decimals.
+# What a screen of 80 columns holds, in two tables for each case: score, heading, decimals.
 SHOWN = (
-    ("psnr_new", "psnr", 2),
-    ("ssim_new", "ssim", 3),
-    ("mae_new", "mae", 1),
-    ("bias_lung", "lung", 1),
-    ("bias_soft", "soft", 1),
-    ("bias_bone", "bone", 1),
-    ("laa950", "laa", 1),
-    ("edge_mm", "edge", 2),
-    ("seconds", "s", 1),
+    (
+        ("psnr_new", "psnr", 2),
+        ("ssim_new", "ssim", 3),
+        ("mae_new", "mae", 1),
+        ("bias_lung", "lung", 1),
+        ("bias_soft", "soft", 1),
+        ("bias_bone", "bone", 1),
+        ("edge_mm", "edge", 2),
+        ("seconds", "s", 1),
+    ),
+    (
+        ("laa950", "laa950", 2),
+        ("perc15", "perc15", 1),
+        ("dice_bone", "Dbone", 3),
+        ("dice_vessel", "Dvessel", 3),
+        ("noise_acquired", "noise", 1),
+        ("noise_new", "new", 1),
+        ("noise_ratio", "ratio", 2),
+    ),
 )
 
 
@@ -120,21 +130,27 @@ class Table(list[Row]):
         return Group(*(_rich_case(title, methods) for title, methods in self.cases().items()))
 
 
-def _rich_case(title: str, methods: list[tuple[str, dict[str, float], float]]) -> RichTable:
-    """One case: a line a method."""
-    shown = RichTable(
-        title=Text(title), title_justify="left", title_style="cyan", box=None, pad_edge=False, padding=(0, 1, 0, 0)
-    )
+def _rich_case(title: str, methods: list[tuple[str, dict[str, float], float]]) -> Group:
+    """One case: a line a method, first the pixels and then what a reader of CT asks for."""
+    pixels, reader = (_rich_scores(methods, shown) for shown in SHOWN)
+    pixels.title = Text(title)
+    reader.add_row()
+    return Group(pixels, reader)
+
+
+def _rich_scores(
+    methods: list[tuple[str, dict[str, float], float]], columns: tuple[tuple[str, str, int], ...]
+) -> RichTable:
+    shown = RichTable(title_justify="left", title_style="cyan", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     shown.add_column("method", min_width=14, no_wrap=True)
-    for _, heading, _ in SHOWN:
+    for _, heading, _ in columns:
         shown.add_column(heading, justify="right", min_width=5, no_wrap=True)
     best = max(scores["psnr_new"] for _, scores, _ in methods)
     for method, scores, spread in methods:
-        cells = [format_score(scores[name], decimals) for name, _, decimals in SHOWN]
-        if spread:
+        cells = [format_score(scores[name], decimals) for name, _, decimals in columns]
+        if spread and columns[0][0] == "psnr_new":
             cells[0] += f"±{spread:.2f}"
         shown.add_row(Text(method), *cells, style="bold" if scores["psnr_new"] == best else "")
-    shown.add_row()
     return shown
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from thinslice.errors import InputError, Notice, OutputError, UsageError, named
+from thinslice.files.assemble import refuse_other_than_hu
 from thinslice.output import refuse_existing, whole_file
 from thinslice.volume import Volume
 
-__all__ = ["ENDINGS", "check_target", "check_there", "has_known_ending", "read", "write"]
+__all__ = ["ENDINGS", "check_target", "check_there", "has_known_ending", "read", "read_labels", "write"]
 
 ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 
@@ -47,7 +48,20 @@ def read(
         GeometryError: GEO-SPACING, GEO-AFFINE, GEO-TIE.
         UsageError: USE-AXIS, USE-RESCALE.
     """
-    path = Path(path)
+    volume = _read(Path(path), axis=axis, rescale=rescale)
+    return volume if rescale else refuse_other_than_hu(volume, named(Path(path)))
+
+
+def read_labels(path: str | PathLike[str]) -> Volume:
+    """Read a label map from a file, in the axis order of the file; labels stand where a scan has HU.
+
+    Raises:
+        InputError, GeometryError: as in `read`.
+    """
+    return _read(Path(path), axis="z", rescale=None)
+
+
+def _read(path: Path, *, axis: str | int | None, rescale: tuple[float, float] | None) -> Volume:
     check_there(path)
     ending = _ending(path)
     if ending is None:

@@ -17,7 +17,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from thinslice.errors import GeometryError, InputError, named
-from thinslice.files.assemble import assemble, check_dtype, check_rescale, check_shape, refuse_other_than_hu, slabs_of
+from thinslice.files.assemble import assemble, check_dtype, check_rescale, check_shape, slabs_of
 from thinslice.files.axes import in_file_order
 from thinslice.files.integrity import check_metaimage, check_nrrd
 from thinslice.output import whole_file
@@ -36,7 +36,7 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
         rescale: slope and intercept from stored values to HU.
 
     Raises:
-        InputError: FILE-FORMAT, FILE-BROKEN, FILE-DIMS, FILE-DTYPE, FILE-NAN, FILE-NOTHU.
+        InputError: FILE-FORMAT, FILE-BROKEN, FILE-DIMS, FILE-DTYPE, FILE-NAN.
         GeometryError: GEO-SPACING, GEO-AFFINE, GEO-TIE.
     """
     kind = "nrrd" if path.suffix.lower() == ".nrrd" else "metaimage"
@@ -51,8 +51,7 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
         ) from error
     except (RuntimeError, ValueError) as error:
         raise _in_our_words(str(error), named(path)) from error
-    volume = from_image(image, name=named(path), kind=kind, axis=axis, scale=scale)
-    return volume if rescale else refuse_other_than_hu(volume, named(path))
+    return from_image(image, name=named(path), kind=kind, axis=axis, scale=scale)
 
 
 def write(volume: Volume, path: Path, *, dtype: np.dtype, overwrite: bool = False) -> None:

@@ -27,7 +27,6 @@ from thinslice.files.assemble import (
     check_dtype,
     check_rescale,
     check_shape,
-    refuse_other_than_hu,
     slabs_of,
 )
 from thinslice.files.axes import in_file_order
@@ -48,7 +47,7 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
         rescale: slope and intercept from stored values to HU, in place of the header's.
 
     Raises:
-        InputError: FILE-FORMAT, FILE-BROKEN, FILE-DIMS, FILE-DTYPE, FILE-SCALE, FILE-NAN, FILE-NOTHU.
+        InputError: FILE-FORMAT, FILE-BROKEN, FILE-DIMS, FILE-DTYPE, FILE-SCALE, FILE-NAN.
         GeometryError: GEO-SPACING, GEO-AFFINE, GEO-TIE.
     """
     name = named(path)
@@ -59,7 +58,7 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
         check_dtype(_dtype(header, name), name)
         _check_length(path, i * j * k * header.get_data_dtype().itemsize)
         affine, origin, warnings = _affine(header, name)
-        volume = assemble(
+        return assemble(
             _slabs(stream, header, (k, j, i), name),
             (k, j, i),
             affine=affine,
@@ -70,7 +69,6 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
             facts={"format": "NIfTI", "stored": str(header.get_data_dtype()), "affine_from": origin},
             warnings=warnings,
         )
-    return volume if rescale else refuse_other_than_hu(volume, name)
 
 
 def write(volume: Volume, path: Path, *, dtype: np.dtype) -> None:

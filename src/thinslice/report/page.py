@@ -19,7 +19,7 @@ from thinslice.report.planes import case_planes
 
 SUFFIXES = (".csv", ".json", ".html", ".png")  # of the files of a page: what may be replaced
 
-_DECIMALS = {"ssim_new": 4, "mae_new": 2, "laa950": 2}
+_DECIMALS = {"ssim_new": 4, "dice_bone": 4, "dice_vessel": 4}
 
 
 class Pages:

@@ -36,13 +36,33 @@ def noise_hu(slices: np.ndarray, among: np.ndarray | None = None, *, at_most: in
     among = np.arange(len(slices)) if among is None else among
     kept = []
     for image in (slices[k] for k in among[np.unique(np.linspace(0, len(among) - 1, at_most).astype(int))]):
-        smooth = ndimage.gaussian_filter(image, 2.0)
-        flat = (smooth > -100) & (smooth < 200) & (ndimage.generic_gradient_magnitude(smooth, ndimage.sobel) < 100)
-        kept.append((image - ndimage.median_filter(image, 3))[flat])
+        kept.append(_high_pass(image)[flat_tissue(image)])
     values = np.concatenate(kept)
-    if values.size < 100:
-        return None
+    return None if values.size < 100 else _deviation(values)
+
+
+def noise_of_plane(plane: np.ndarray) -> float:
+    """Noise of a plane (y, x) that holds nothing else, measured in the same way."""
+    return _deviation(_high_pass(plane))
+
+
+def _high_pass(plane: np.ndarray) -> np.ndarray:
+    return plane - ndimage.median_filter(plane, 3)
+
+
+def _deviation(values: np.ndarray) -> float:
     return float(1.4826 * np.median(np.abs(values - np.median(values))) * _WHITE_NOISE_GAIN)
+
+
+def flat_tissue(image: np.ndarray) -> np.ndarray:
+    """Pixels (y, x) of soft tissue with no edge near: what varies there is noise."""
+    smooth = ndimage.gaussian_filter(image, 2.0)
+    return (smooth > -100) & (smooth < 200) & flat(image)
+
+
+def flat(image: np.ndarray) -> np.ndarray:
+    """Pixels (y, x) of any tissue with no edge near."""
+    return ndimage.generic_gradient_magnitude(ndimage.gaussian_filter(image, 2.0), ndimage.sobel) < 100
 
 
 _WHITE_NOISE_GAIN = 1.157  # the deviation of x - median3x3(x) falls short of that of white x by this factor

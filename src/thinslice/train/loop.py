@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from thinslice.errors import InputError, UsageError
+from thinslice.errors import InputError, UsageError, named
 from thinslice.fit.average import Average
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loss import charbonnier, squared
@@ -230,9 +230,9 @@ def _read(path: Path, config: TrainConfig, seed: int) -> dict[str, Any]:
         saved = torch.load(path, weights_only=True)
         state, about = saved["state"], saved["config"]
     except Exception as error:
-        raise InputError("TRAIN-CHECKPOINT", f"{path.name} is no checkpoint: {type(error).__name__}") from error
+        raise InputError("TRAIN-CHECKPOINT", f"{named(path)} is no checkpoint: {type(error).__name__}") from error
     if about != _described(config, seed):
-        raise InputError("TRAIN-CHECKPOINT", f"{path.name} is of other settings; remove it or name another output")
+        raise InputError("TRAIN-CHECKPOINT", f"{named(path)} is of other settings; remove it or name another output")
     return dict(state)
 
 

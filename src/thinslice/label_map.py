@@ -1,0 +1,102 @@
+"""Label maps in and out: a segmentation on the grid of a scan."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thinslice import files
+from thinslice.errors import GeometryError, InputError
+from thinslice.files.objects import from_object
+from thinslice.volume import Volume, corner_shift_mm
+
+MOST_LABELS = 1000
+_LARGEST = np.iinfo(np.int16).max
+
+
+def read_label_map(source: Any, *, scan: Volume) -> np.ndarray:
+    """The labels of a map, (z, y, x) int16, in the voxels of a scan.
+
+    The map may be stored in another order of axes or sense than the scan, as converters from DICOM
+    do it; its voxels must be the scan's.
+
+    Args:
+        source: path (.nii, .nii.gz, .nrrd, .mha, .mhd), a library's image, or an array (z, y, x)
+            on the scan's own grid.
+        scan: what the map was drawn on.
+
+    Raises:
+        GeometryError: LABEL-GRID where its voxels are not the scan's.
+        InputError: LABEL-VALUES where they hold something else than whole numbers from 0 to 32767,
+            LABEL-MANY where there are more than `MOST_LABELS` labels; and as in `thinslice.files.read`.
+    """
+    if isinstance(source, str | PathLike):
+        name, found = Path(source).name, files.read_labels(source)
+    elif isinstance(source, np.ndarray):
+        name = "the label array"
+        stored = source.astype(np.uint8) if source.dtype == bool else source
+        found = from_object(stored, affine=scan.affine)
+    else:
+        name, found = "the label map", from_object(source, axis="z")
+    values = _in_voxels_of(scan, found, name)
+    labels = np.empty(values.shape, np.int16)
+    seen: set[int] = set()
+    for plane, out in zip(values, labels, strict=True):
+        whole = np.rint(plane)
+        if np.abs(plane - whole).max() > 1e-3 or whole.min() < 0 or whole.max() > _LARGEST:
+            wrong = plane[(np.abs(plane - whole) > 1e-3) | (whole < 0) | (whole > _LARGEST)][0]
+            raise InputError(
+                "LABEL-VALUES", f"{name} holds {wrong:g}; labels are whole numbers from 0 to {_LARGEST}: is it a mask?"
+            )
+        out[:] = whole
+        seen.update(np.unique(out).tolist())
+        if len(seen - {0}) > MOST_LABELS:
+            raise InputError(
+                "LABEL-MANY", f"{name} holds more than {MOST_LABELS} labels; give a segmentation, not an image"
+            )
+    return labels
+
+
+def labels_path(result: str | PathLike[str]) -> Path:
+    """Where the labels of a result go: beside it, as NAME_labels in its format, or .nii.gz for a DICOM folder."""
+    path = Path(result)
+    ending = max((e for e in files.ENDINGS if path.name.lower().endswith(e)), key=len, default="")
+    stem = path.name[: len(path.name) - len(ending)]
+    return path.with_name(f"{stem}_labels{path.name[len(stem) :] or '.nii.gz'}")
+
+
+def remove_file(path: Path) -> None:
+    """Take back a label file, and the data beside it that an .mhd has."""
+    path.unlink(missing_ok=True)
+    if path.suffix.lower() == ".mhd":
+        path.with_suffix(".raw").unlink(missing_ok=True)
+
+
+def _in_voxels_of(scan: Volume, found: Volume, name: str) -> np.ndarray:
+    """The map's values, turned until its voxels are the scan's."""
+    between = np.linalg.inv(scan.affine) @ found.affine  # index of the map to index of the scan, (x, y, z)
+    turn = np.rint(between[:3, :3])
+    if np.array_equal(np.abs(turn).sum(0), [1, 1, 1]) and np.array_equal(np.abs(turn).sum(1), [1, 1, 1]):
+        axes = np.abs(turn).argmax(axis=1)  # of the map, for x, y and z of the scan
+        senses = turn[np.arange(3), axes].astype(int)
+        values = found.hu.T.transpose(axes)[tuple(slice(None, None, sense) for sense in senses)].T
+        affine = found.affine.copy()
+        affine[:3, :3] = found.affine[:3, axes] * senses
+        backwards = np.where(senses < 0, np.array(values.shape[::-1]) - 1, 0)
+        affine[:3, 3] -= affine[:3, :3] @ backwards
+        if values.shape == scan.shape:
+            apart = corner_shift_mm(affine, scan.affine, scan.shape)
+            if apart <= 0.1 * min(scan.voxel_mm):
+                return values
+            raise GeometryError(
+                "LABEL-GRID", f"{name} lies up to {apart:.3g} mm off the scan; give a map drawn on this very scan"
+            )
+    sizes = [f"{' x '.join(str(n) for n in v.shape[::-1])} voxels" for v in (found, scan)]
+    steps = [" x ".join(f"{mm:.3g}" for mm in v.voxel_mm) for v in (found, scan)]
+    raise GeometryError(
+        "LABEL-GRID",
+        f"{name} has {sizes[0]} of {steps[0]} mm, the scan {sizes[1]} of {steps[1]} mm; give a map drawn on this scan",
+    )

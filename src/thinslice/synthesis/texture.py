@@ -1,0 +1,205 @@
+"""A viewing copy whose synthesised slices are as noisy as the acquired ones.
+
+Synthesis averages, so that synthesised slices are smoother than acquired ones, and in the gap regime
+every f-th slice flickers in coronal view. `add_texture` adds noise to the slices between: Gaussian,
+of the spectrum that flat soft tissue of the acquired slices has in the plane, independent from slice
+to slice, and as strong as the synthesised slices fall short, place by place:
+
+* How much is added: what the noise of flat soft tissue falls short by (variances subtract), as the record
+  measures it. Where: as blocks of 16 x 16 pixels fall short, by the robust variance of a high-pass where no
+  edge is near, of the acquired slices, interpolated along z, less that of the synthesised slice.
+* Air takes none, nor does metal (values near the end of the scale), nor a column with padding.
+* Where output slices are not copies of acquired ones, the noise is projected onto the null space of A:
+  n <- n - A^+ A n. So A x = y holds as it did. What the projection takes away is made up for beforehand.
+
+It is noise, not anatomy: measured values and what is measured on the result are better left alone,
+which is why this is not the default.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import fft, ndimage, sparse
+
+from thinslice.slice_profile import Projection, SliceGrid, slice_operator
+from thinslice.synthesis.noise import flat, flat_tissue, noise_hu, noise_of_plane
+
+_BLOCK = 16  # pixels
+_LAG = 12  # pixels: noise of CT is not correlated farther
+_LOCAL_MEAN = 6.0  # pixels: what is smoother counts as anatomy
+_AIR_HU, _TISSUE_HU = -1000.0, -900.0  # none at the former, all at the latter
+_METAL_HU, _BELOW_METAL_HU = 3000.0, 2800.0
+_LARGEST_SHARE = 1.5  # of what soft tissue takes: noise differs over a body, but not by more than that
+_LARGEST_GAIN = 4.0  # where the projection leaves next to nothing, nothing much can be added
+
+
+def add_texture(
+    out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid, padding: np.ndarray | None = None, seed: int = 0
+) -> bool:
+    """Add noise to the synthesised slices of `out`, in place; copies of acquired slices keep every bit.
+
+    Slice by slice: no more than a few slices of noise are held at a time.
+
+    Args:
+        out: (n, y, x) float32 HU, consistent with `acquired`.
+        acquired: (m, y, x) float32 HU.
+        grid: of both.
+        padding: (m, y, x) bool, what was never measured.
+        seed: same seed, same noise.
+
+    Returns:
+        False where there is too little flat soft tissue to know noise from; nothing is added then.
+    """
+    free, mixing = _null_space(grid)
+    kernel, before, after = noise_kernel(acquired), noise_hu(acquired), noise_hu(out, free)
+    if kernel is None or before is None or after is None:
+        return False
+    lacking = float(np.sqrt(max(before**2 - after**2, 0)))
+    wanted = np.stack([_variances(plane) for plane in acquired])
+    sample = free[np.unique(np.linspace(0, len(free) - 1, 24).astype(int))]
+    in_soft_tissue = [_shortfall(out[k], wanted, at=_place(grid, k))[flat_tissue(out[k])] for k in sample]
+    unit = float(np.sqrt(np.mean(np.square(np.concatenate(in_soft_tissue)))))
+    if not lacking or not unit:
+        return True  # as noisy as they should be
+    clear = np.zeros(out.shape[1:], bool) if padding is None else padding.any(axis=0)
+    rows = mixing.indptr
+    noise: dict[int, np.ndarray] = {}
+    for row, index in enumerate(free):
+        needed, weights = mixing.indices[rows[row] : rows[row + 1]], mixing.data[rows[row] : rows[row + 1]]
+        for other in (int(i) for i in needed):
+            if other not in noise:  # of a slice that is as it was synthesised: the mixing is symmetric
+                k = int(free[other])
+                strength = np.minimum(_shortfall(out[k], wanted, at=_place(grid, k)) / unit, _LARGEST_SHARE) * lacking
+                strength[clear] = 0
+                noise[other] = strength * noise_plane(kernel, out.shape[1:], seed=seed, number=k)
+        for other, weight in zip(needed, weights, strict=True):
+            out[index] += np.float32(weight) * noise[int(other)]
+        noise = {other: plane for other, plane in noise.items() if other >= _first_needed(mixing, row + 1)}
+    return True
+
+
+def _place(grid: SliceGrid, k: int) -> float:
+    """Where an output slice lies, in acquired slices from the first one; not beyond the ends."""
+    place = (grid.output_mm[k] - grid.acquired_mm[0]) / grid.spacing_mm
+    return float(np.clip(place, 0, len(grid.acquired_mm) - 1))
+
+
+def _first_needed(mixing: sparse.csr_matrix, row: int) -> int:
+    """The first slice of noise that `row` or a later one asks for."""
+    later = mixing.indices[mixing.indptr[row] :]
+    return int(later.min()) if len(later) else mixing.shape[0]
+
+
+def noise_kernel(slices: np.ndarray, *, at_most: int = 24) -> np.ndarray | None:
+    """What turns white noise into the scan's own: a convolution kernel (25, 25), from flat soft tissue.
+
+    The autocovariance over pairs of flat pixels, of what is left of a slice without its local mean:
+    that needs no rectangles of tissue. Its Fourier transform is the power, the root of which a
+    convolution kernel takes, scaled such that its noise measures 1 (`noise_of_plane`).
+
+    Args:
+        slices: (k, y, x) HU.
+        at_most: slices looked at, spread evenly.
+
+    Returns:
+        The kernel; None where there is too little flat soft tissue.
+    """
+    products, pairs = np.zeros((2 * _LAG + 1,) * 2), np.zeros((2 * _LAG + 1,) * 2)
+    for image in (slices[k] for k in np.unique(np.linspace(0, len(slices) - 1, at_most).astype(int))):
+        tissue = flat_tissue(image)
+        if not tissue.any():
+            continue
+        share = ndimage.gaussian_filter(tissue.astype(np.float32), _LOCAL_MEAN)
+        mean = ndimage.gaussian_filter(np.where(tissue, image, 0).astype(np.float32), _LOCAL_MEAN)
+        rest = np.where(tissue, image - mean / np.maximum(share, 1e-3), 0)
+        limit = 3 * 1.4826 * np.median(np.abs(rest[tissue]))
+        products += _correlation(np.clip(rest, -limit, limit))
+        pairs += _correlation(tissue.astype(np.float64))
+    if pairs[_LAG, _LAG] < 1000 or products[_LAG, _LAG] <= 0:
+        return None
+    taper = np.hanning(2 * _LAG + 3)[1:-1]
+    covariance = products / np.maximum(pairs, 1) * taper[:, None] * taper[None, :]
+    power = np.maximum(fft.fft2(fft.ifftshift(covariance)).real, 0)
+    kernel = fft.fftshift(fft.ifft2(np.sqrt(power)).real)
+    return kernel / noise_of_plane(noise_plane(kernel, (256, 256), seed=0, number=0))
+
+
+def _correlation(image: np.ndarray) -> np.ndarray:
+    """Sums of products of pixels by their distance, up to `_LAG` pixels either way."""
+    shape = [fft.next_fast_len(n + _LAG, real=True) for n in image.shape]
+    spectrum = fft.rfft2(image, shape)
+    whole = fft.irfft2(spectrum * spectrum.conj(), shape)
+    index = np.arange(-_LAG, _LAG + 1)
+    return whole[np.ix_(index, index)]
+
+
+def noise_plane(kernel: np.ndarray, shape: tuple[int, int], *, seed: int, number: int) -> np.ndarray:
+    """Noise of an output slice, (y, x): white noise through the kernel."""
+    white = np.random.default_rng([seed, number]).standard_normal([n + 2 * _LAG for n in shape], dtype=np.float32)
+    size = [fft.next_fast_len(n, real=True) for n in white.shape]
+    mixed = fft.irfft2(fft.rfft2(white, size) * fft.rfft2(kernel.astype(np.float32), size), size)
+    return mixed[2 * _LAG : white.shape[0], 2 * _LAG : white.shape[1]]
+
+
+_BINOMIAL = np.array([0.25, 0.5, 0.25])
+
+
+def _high_pass(plane: np.ndarray) -> np.ndarray:
+    """The plane less its binomial mean over 3 x 3 pixels: linear, so that variances of independent parts add."""
+    return plane - ndimage.correlate1d(ndimage.correlate1d(plane, _BINOMIAL, axis=0), _BINOMIAL, axis=1)
+
+
+def _variances(plane: np.ndarray) -> np.ndarray:
+    """Robust variance of the high-pass by block, (rows, columns), from pixels with no edge near.
+
+    Blocks that have few such pixels take the value of those around them.
+    """
+    high = np.where(flat(plane), np.abs(_high_pass(plane)), np.inf).astype(np.float32)
+    high = np.pad(high, [(0, -n % _BLOCK) for n in high.shape], constant_values=np.inf)
+    rows, columns = (n // _BLOCK for n in high.shape)
+    blocks = np.sort(high.reshape(rows, _BLOCK, columns, _BLOCK).swapaxes(1, 2).reshape(rows, columns, -1), axis=2)
+    count = np.isfinite(blocks).sum(axis=2)
+    median = np.take_along_axis(blocks, count[:, :, None] // 2, axis=2)[:, :, 0]
+    variance = np.where(count > 0, np.square(1.4826 * np.where(np.isfinite(median), median, 0)), 0)
+    near = [ndimage.gaussian_filter(part * 1.0, 1.0, mode="nearest", truncate=3) for part in (variance * count, count)]
+    return near[0] / np.maximum(near[1], 1e-6)
+
+
+def _shortfall(plane: np.ndarray, wanted: np.ndarray, *, at: float) -> np.ndarray:
+    """Deviation of the high-pass that an output slice (y, x) falls short by: 0 in air and metal.
+
+    Args:
+        plane: the slice.
+        wanted: `_variances` of the acquired slices.
+        at: its place among them.
+    """
+    below = min(int(at), len(wanted) - 2)
+    acquired = (1 - at + below) * wanted[below] + (at - below) * wanted[below + 1]
+    lacking = np.sqrt(np.maximum(acquired - _variances(plane), 0))
+    rows, columns = ((np.arange(n) + 0.5) / _BLOCK - 0.5 for n in plane.shape)
+    spread = ndimage.map_coordinates(lacking, np.meshgrid(rows, columns, indexing="ij"), order=1, mode="nearest")
+    smooth = ndimage.gaussian_filter(plane, 1.5)
+    in_tissue = np.clip((smooth - _AIR_HU) / (_TISSUE_HU - _AIR_HU), 0, 1)
+    no_metal = np.clip((_METAL_HU - ndimage.maximum_filter(plane, 3)) / (_METAL_HU - _BELOW_METAL_HU), 0, 1)
+    return (spread * in_tissue * no_metal).astype(np.float32)
+
+
+def _null_space(grid: SliceGrid) -> tuple[np.ndarray, sparse.csr_matrix]:
+    """The slices that take noise, and what mixes their noise such that A does not see it.
+
+    I - A^+ A on the slices that are no copies, each column scaled so that mixed noise is as strong as asked for.
+    """
+    free = np.arange(len(grid.output_mm))
+    operator = slice_operator(grid)
+    if grid.copies:
+        free = np.setdiff1d(free, grid.on_grid()[1])
+        operator = operator[:, free]
+        operator = operator[np.asarray(operator.sum(axis=1)).ravel() > 0]
+    if not operator.shape[0]:
+        return free, sparse.identity(len(free), format="csr")
+    mixing = np.eye(len(free)) - Projection(operator).correction(operator.toarray())
+    mixing[np.abs(mixing) < 1e-6] = 0
+    gain = np.ones(len(free))
+    for _ in range(50):
+        gain = np.clip(gain / np.maximum(np.square(mixing) @ gain, 1e-3), 0, _LARGEST_GAIN**2)
+    return free, sparse.csr_matrix(mixing * np.sqrt(gain)[None, :])

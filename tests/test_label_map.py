@@ -1,0 +1,163 @@
+"""Label maps from whatever holds them: the scan's voxels, named as drawn, or a refusal."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import given
+from hypothesis import strategies as st
+
+import thinslice
+from thinslice import files
+from thinslice.cli.app import run
+from thinslice.errors import GeometryError, InputError
+from thinslice.files.itk import to_image
+from thinslice.label_map import labels_path, read_label_map
+from thinslice.volume import Volume
+
+AFFINE = np.array([[-0.8, 0, 0, 60], [0, 0.8, 0.1, -40], [0, -0.05, 5, 7], [0, 0, 0, 1]])
+
+
+@pytest.fixture(scope="module")
+def scan():
+    return Volume(np.random.default_rng(0).normal(-100, 300, (6, 20, 24)), AFFINE)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return np.random.default_rng(1).choice([0, 0, 3, 7, 104], (6, 20, 24)).astype(np.int16)
+
+
+@given(st.permutations([0, 1, 2]), st.lists(st.booleans(), min_size=3, max_size=3))
+def test_a_map_stored_in_another_order_or_sense_means_the_same_voxels(order, flips):
+    scan = Volume(np.zeros((6, 20, 24)), AFFINE)
+    drawn = np.arange(6 * 20 * 24, dtype=np.int16).reshape(6, 20, 24) % 7
+    values, affine = drawn.T.transpose(order), AFFINE.copy()
+    affine[:, :3] = AFFINE[:, order]
+    for axis in np.flatnonzero(flips):
+        values = np.flip(values, axis)
+        affine[:3, 3] += affine[:3, axis] * (values.shape[axis] - 1)
+        affine[:3, axis] *= -1
+    image = nib.Nifti1Image(np.ascontiguousarray(values), affine)
+    assert np.array_equal(read_label_map(image, scan=scan), drawn)
+
+
+def test_files_images_and_arrays_give_the_same_labels(scan, drawn, tmp_path):
+    upright = replace(scan, affine=np.diag([-0.8, 0.8, 5, 1]))
+    image = nib.Nifti1Image(drawn.T, upright.affine)
+    nib.save(image, tmp_path / "a.nii.gz")
+    scaled = nib.Nifti1Image(drawn.T.astype(float), upright.affine)
+    scaled.set_data_dtype(np.int16)
+    nib.save(scaled, tmp_path / "scaled.nii.gz")  # nibabel stores other numbers and a slope
+    itk = to_image(replace(upright, hu=drawn), dtype=np.dtype(np.int16))
+    sitk.WriteImage(itk, str(tmp_path / "a.nrrd"))
+    sources = [drawn, drawn.astype(np.float32), image, itk, tmp_path / "a.nii.gz", str(tmp_path / "a.nrrd")]
+    for source in [*sources, tmp_path / "scaled.nii.gz"]:
+        found = read_label_map(source, scan=upright)
+        assert found.dtype == np.int16
+        assert np.array_equal(found, drawn)
+    assert np.array_equal(read_label_map(drawn == 7, scan=upright), drawn == 7)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "code"),
+    [
+        (lambda hu, affine: (hu[1:], affine), GeometryError, "LABEL-GRID"),
+        (lambda hu, affine: (hu, affine + 3 * np.eye(4, k=3)), GeometryError, "LABEL-GRID"),
+        (lambda hu, affine: (hu, affine @ np.diag([1, 1, 1.02, 1])), GeometryError, "LABEL-GRID"),
+        (lambda hu, affine: (hu, affine @ np.diag([2, 2, 1, 1])), GeometryError, "LABEL-GRID"),
+        (lambda hu, affine: (hu + 0.25, affine), InputError, "LABEL-VALUES"),
+        (lambda hu, affine: (hu - 1.0, affine), InputError, "LABEL-VALUES"),
+        (lambda hu, affine: (hu * 1000.0, affine), InputError, "LABEL-VALUES"),
+        (lambda hu, affine: (np.arange(hu.size).reshape(hu.shape) % 1500, affine), InputError, "LABEL-MANY"),
+    ],
+    ids=["fewer slices", "elsewhere", "other spacing", "other pixels", "halves", "negative", "too large", "an image"],
+)  # fmt: skip
+def test_what_is_no_label_map_of_this_scan_is_refused_in_one_line(scan, drawn, change, error, code):
+    hu, affine = change(drawn.astype(np.float32), AFFINE)
+    with pytest.raises(error) as caught:
+        read_label_map(Volume(hu, affine), scan=scan)
+    assert caught.value.code == code
+    assert "\n" not in caught.value.line
+
+
+@pytest.mark.parametrize(
+    ("result", "labels"),
+    [
+        ("thin.nii.gz", "thin_labels.nii.gz"),
+        ("a/my.scan.nii", "a/my.scan_labels.nii"),
+        ("thin.nrrd", "thin_labels.nrrd"),
+        ("THIN.MHD", "THIN_labels.MHD"),
+        ("a/folder", "a/folder_labels.nii.gz"),
+    ],
+)
+def test_labels_lie_beside_the_result(result, labels):
+    assert labels_path(result) == Path(labels)
+
+
+@pytest.fixture(scope="module")
+def map_file(thick_phantom, tmp_path_factory):
+    """Bone of the small phantom as label 5, lung as 2."""
+    volume = files.read(thick_phantom)
+    path = tmp_path_factory.mktemp("labels") / "labels.nii.gz"
+    nib.save(nib.Nifti1Image(_drawn(volume).T, volume.affine), path)
+    return path
+
+
+def _drawn(volume):
+    return np.select([volume.hu > 200, volume.hu < -600], [5, 2], 0).astype(np.int16)
+
+
+def test_a_result_carries_labels_on_its_own_grid(thick_phantom, map_file, tmp_path):
+    volume = replace(files.read(thick_phantom), thickness=1.0)
+    result = thinslice.enhance(volume, spacing=1.0, iterations=1, labels=map_file)
+    assert result.labels.shape == result.volume.shape
+    assert np.array_equal(result.labels[::5], _drawn(volume))
+    assert result.record["output"]["labels"] == 2
+    result.save(tmp_path / "thin.mhd")
+    names = {"thin.mhd", "thin.raw", "thin_labels.mhd", "thin_labels.raw"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    written = files.read_labels(tmp_path / "thin_labels.mhd")
+    assert np.array_equal(written.hu, result.labels)
+    np.testing.assert_allclose(written.affine, result.volume.affine, atol=1e-6)
+    with pytest.raises(thinslice.OutputError):
+        result.save(tmp_path / "thin.mhd")
+
+
+def test_without_labels_there_are_none(thick_phantom):
+    result = thinslice.enhance(thick_phantom, factor=2, iterations=1)
+    assert result.labels is None
+    assert result.record["output"]["labels"] is None
+
+
+def test_labels_from_a_shell(thick_phantom, map_file, tmp_path, capfd):
+    arguments = ["enhance", "-i", str(thick_phantom), "--labels", str(map_file), "--spacing", "2", "--iterations", "1"]
+    assert run([*arguments, "-o", str(tmp_path / "thin.nii.gz")]) == 0
+    assert "thin_labels.nii.gz" in capfd.readouterr().out
+    thin, labels = nib.load(tmp_path / "thin.nii.gz"), nib.load(tmp_path / "thin_labels.nii.gz")
+    np.testing.assert_array_equal(thin.affine, labels.affine)
+    assert thin.shape == labels.shape
+    assert set(np.unique(labels.dataobj)) == {0, 2, 5}
+    (tmp_path / "thin.nii.gz").unlink()
+    assert run([*arguments, "-o", str(tmp_path / "thin.nii.gz")]) == 6  # the labels exist
+    assert run([*arguments[:4], str(thick_phantom), "-o", str(tmp_path / "b.nii.gz"), *arguments[5:]]) == 3  # a CT
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["thin_labels.nii.gz"]
+
+
+def test_a_result_that_cannot_be_written_leaves_no_labels(thick_phantom, map_file, tmp_path, monkeypatch):
+    result = thinslice.enhance(thick_phantom, factor=2, iterations=1, labels=map_file)
+    write, called = files.write, []
+
+    def full(*args, **options):
+        called.append(args[1])
+        if len(called) > 1:
+            raise thinslice.OutputError("OUT-FULL", "no space left")
+        return write(*args, **options)
+
+    monkeypatch.setattr(files, "write", full)
+    with pytest.raises(thinslice.OutputError):
+        result.save(tmp_path / "thin.nii.gz")
+    assert list(tmp_path.iterdir()) == []

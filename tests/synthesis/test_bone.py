@@ -16,7 +16,7 @@ def _scan(lack: float):
         image[8:88, 6 + 23 * number : 18 + 23 * number] = density
     truth = np.repeat(ndimage.gaussian_filter(image, 1.5)[None], len(grid.output_mm), axis=0)
     out = np.where(truth > 150, truth - lack * (truth - 150), truth).astype(np.float32)
-    taken, given = grid.on_grid()
+    given = grid.on_grid()[1]
     out[given] = truth[given]
     return out, truth[given], truth, grid
 
@@ -34,7 +34,7 @@ def test_half_of_what_bone_lacks_comes_back(lack):
 
 
 def test_soft_tissue_and_acquired_slices_stay_as_they_are():
-    out, acquired, truth, grid = _scan(0.2)
+    out, acquired, _, grid = _scan(0.2)
     before = out.copy()
     restore_bone(out, acquired, grid=grid, pixel_mm=(1.0, 1.0))
     given = grid.on_grid()[1]
@@ -51,7 +51,7 @@ def test_bone_that_lacks_nothing_is_left_alone():
 
 
 def test_thick_slices_are_left_to_consistency():
-    out, acquired, _, _ = _scan(0.2)
+    _, acquired, _, _ = _scan(0.2)
     grid = plan_grid(12, 4.0, 1.0, thickness_mm=4.0)
     volume = np.repeat(acquired, 4, axis=0)
     before = volume.copy()

@@ -207,7 +207,7 @@ def enhance(
         shape = (len(job.grid.output_mm), *volume.shape[1:])
         out = output_array(volume.shape, shape, labels=label_map is not None)
         fitted, origin, carried_out = None, "file", "none"
-        if fit != "none":
+        if model is None or fit == "auto":
             carried_out = "scan" if model is None else "auto"
             fitted = fit_scan(
                 acquired, job.grid, pixel_mm=job.pixel_mm, budget=Budget(budget, iterations), config=config, seed=seed,

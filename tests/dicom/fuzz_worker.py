@@ -39,9 +39,9 @@ def outcome(number: int, folder: Path) -> dict[str, str | None]:
         json.dumps(dict(volume.source.facts), allow_nan=False)
         if number % 4 == 0 and volume.source.kind == "dicom":  # what was read can also be carried on
             write_series(volume, folder / "out", source=volume, provenance=PROVENANCE)
-            assert np.allclose(
-                np.sort(scan.read(folder / "out", allow_derived=True).hu, axis=0), np.sort(volume.hu.round(), axis=0)
-            )
+            again = scan.read(folder / "out", allow_derived=True)
+            stored = volume.hu.round().clip(-32768, 32767)  # 16 bits; what is beyond is clipped, and said
+            assert np.allclose(np.sort(again.hu, axis=0), np.sort(stored, axis=0))
     except ThinsliceError as error:
         answer["code"] = error.code
         if "\n" in error.line or len(error.line) > 400:

@@ -18,15 +18,15 @@ def fail(path, **_options):
 
 def outcome(arguments: list[str]) -> int:
     fault = arguments.pop(0) if arguments[0].isupper() else ""
-    before = memory.free_bytes, scan.read
+    before = memory.free_bytes, scan.read_parts
     if fault == "MEMORY":
         memory.free_bytes = lambda: 1000
     if fault == "BUG":
-        scan.read = fail
+        scan.read_parts = fail
     try:
         return run(arguments)
     finally:
-        memory.free_bytes, scan.read = before
+        memory.free_bytes, scan.read_parts = before
 
 
 codes = [outcome(arguments) for arguments in json.loads(Path(sys.argv[1]).read_text())]

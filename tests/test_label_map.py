@@ -135,7 +135,7 @@ def test_without_labels_there_are_none(thick_phantom):
 
 def test_labels_from_a_shell(thick_phantom, map_file, tmp_path, capfd):
     arguments = ["enhance", "-i", str(thick_phantom), "--labels", str(map_file), "--spacing", "2", "--iterations", "1"]
-    assert run([*arguments, "-o", str(tmp_path / "thin.nii.gz")]) == 0
+    assert run([*arguments, "-o", str(tmp_path / "thin.nii.gz"), "--show-identity"]) == 0
     assert "thin_labels.nii.gz" in capfd.readouterr().out
     thin, labels = nib.load(tmp_path / "thin.nii.gz"), nib.load(tmp_path / "thin_labels.nii.gz")
     np.testing.assert_array_equal(thin.affine, labels.affine)

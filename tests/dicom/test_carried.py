@@ -128,7 +128,7 @@ class TestSequences:
 
     def test_depth_is_bounded(self, tmp_path):
         deep = code("1", "deepest")
-        for _ in range(60):
+        for _ in range(12):
             deep = item(CodeMeaning="deeper", AnatomicRegionModifierSequence=Sequence([deep]))
         result = first_written(setting(AnatomicRegionSequence=Sequence([deep])), tmp_path)
         levels, items = 0, result.AnatomicRegionSequence

@@ -12,7 +12,6 @@ from thinslice import interpolation
 from thinslice.networks.model import Model
 from thinslice.networks.task import base_matrix
 from thinslice.slice_profile import SliceGrid
-from thinslice.synthesis.bone import restore_bone
 from thinslice.synthesis.consistency import project
 from thinslice.synthesis.views import add_view
 
@@ -74,5 +73,4 @@ def synthesise(
                 device=device,
                 on_progress=partial(on_progress, view),
             )
-    restore_bone(out, acquired, grid=grid, pixel_mm=pixel_mm)
     return out, project(out, acquired, grid=grid, damping=damping)

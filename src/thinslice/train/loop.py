@@ -216,7 +216,8 @@ def _validate(model: Model, scans: Sequence[TrainingScan], config: TrainConfig) 
                     restored, base, truth = result
                     values.append(10 * float(torch.log10((base - truth).square().mean() + 1e-3))
                                   - 10 * float(torch.log10((restored - truth).square().mean() + 1e-3)))  # fmt: skip
-            gains[f"gain_{name}_db"] = float(np.mean(values)) if values else float("nan")
+            if values:
+                gains[f"gain_{name}_db"] = float(np.mean(values))
     return gains
 
 

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from thinslice.enhance import Result, enhance, fit
+    from thinslice.enhance import enhance, fit
     from thinslice.errors import (
         GeometryError,
         InputError,
@@ -56,12 +56,13 @@ if TYPE_CHECKING:
     )
     from thinslice.evaluate import evaluate
     from thinslice.networks.model import Model
+    from thinslice.result import Result
     from thinslice.scan import read, read_parts, write
     from thinslice.volume import Volume
 
 _HOMES = {
     "Model": "networks.model",
-    "Result": "enhance",
+    "Result": "result",
     "Volume": "volume",
     "read": "scan",
     "read_parts": "scan",

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from os import PathLike
+from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
@@ -20,11 +17,12 @@ from thinslice.errors import Notice, UsageError
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loop import Budget
 from thinslice.fit.scan import FittedScan, fit_scan
-from thinslice.label_map import labels_path, read_label_map, remove_file
+from thinslice.label_map import read_label_map
 from thinslice.memory import output_array
 from thinslice.networks.device import arithmetic_name, choose_device
 from thinslice.networks.model import VIEWS, Model
 from thinslice.plan import Job, check_effort, plan_job
+from thinslice.result import Result
 from thinslice.slice_profile import Profile
 from thinslice.synthesis.consistency import residual
 from thinslice.synthesis.fuse import synthesise, view_weights
@@ -32,105 +30,11 @@ from thinslice.synthesis.labels import carry_labels
 from thinslice.synthesis.noise import noise_of
 from thinslice.synthesis.padding import carry_padding, fill_padding
 from thinslice.synthesis.texture import add_texture
-from thinslice.synthesis.upright import upright
 from thinslice.volume import Volume
 
 Fit = Literal["auto", "scan", "none"]
 Texture = Literal["keep", "match"]
 Progress = Callable[[str, float, float], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What `enhance` gives.
-
-    Attributes:
-        volume: the thin slices.
-        record: JSON-ready account of the run (docs/record.schema.json).
-        model: the weights used.
-        source: the scan that went in.
-        uncertainty: (n, y, x) HU on the same grid, or None.
-        labels: (n, y, x) int16, the label map on the same grid, or None.
-    """
-
-    volume: Volume
-    record: dict[str, Any]
-    model: Model
-    source: Volume
-    uncertainty: np.ndarray | None = None
-    labels: np.ndarray | None = None
-
-    def save(
-        self, path: str | PathLike[str], *, overwrite: bool = False, dtype: str = "int16", compress: str = "none",
-        series_number: int | None = None,
-    ) -> None:  # fmt: skip
-        """Write the thin slices: to a file by its ending, or to a folder as a derived DICOM series.
-
-        Labels go beside it, as NAME_labels in the same format (NAME_labels.nii.gz for DICOM). What the
-        user should know about the output is added to the record's warnings.
-
-        Args:
-            path: .nii, .nii.gz, .nrrd, .mha, .mhd, or a folder.
-            overwrite: replace what is there.
-            dtype: "int16" or "float32" (files only).
-            compress: "none", "jpegls", "j2k" or "rle" (DICOM only).
-            series_number: SeriesNumber; by default the source's plus 9000 (DICOM only).
-
-        Raises:
-            OutputError: the output exists or cannot be written, or its format does not suit.
-        """
-        settings = json.dumps({"method": self.record["method"], "seed": self.record["seed"]}, sort_keys=True)
-        if self.labels is not None:
-            written = replace(self.volume, hu=self.labels, padding=None)
-            scan.write(written, labels_path(path), overwrite=overwrite)
-            del written  # float32
-        try:
-            notices = scan.write(
-                self.volume, path, source=self.source, dtype=dtype, compress=compress, series_number=series_number,
-                overwrite=overwrite, provenance=_provenance(self, hashlib.sha256(settings.encode()).hexdigest()),
-            )  # fmt: skip
-        except BaseException:
-            if self.labels is not None:
-                remove_file(labels_path(path))
-            raise
-        self.record["warnings"].extend(asdict(notice) for notice in notices)
-
-    def upright(self) -> Result:
-        """The same without the shear of a gantry tilt, each slice resampled once; itself where there is none."""
-        volume = upright(self.volume)
-        if volume is self.volume:
-            return self
-        output = {"grid": records.grid_entry(volume), "copied_slices": 0, "padding_voxels": _count(volume.padding)}
-        message = "the result was made upright: slices were resampled, so that acquired ones come back only nearly"
-        record = self.record | {
-            "output": self.record["output"] | output,
-            "warnings": [*self.record["warnings"], asdict(Notice("GEO-UPRIGHT", message))],
-        }
-        map_ = self.uncertainty
-        return replace(
-            self,
-            volume=volume,
-            record=record,
-            uncertainty=None if map_ is None else upright(replace(self.volume, hu=map_)).hu,
-        )
-
-    def to_nibabel(self) -> Any:
-        """A `nibabel.Nifti1Image` (x, y, z)."""
-        from thinslice.files.objects import to_nibabel
-
-        return to_nibabel(self.volume)
-
-    def to_sitk(self) -> Any:
-        """A `SimpleITK.Image`, in LPS as SimpleITK has it."""
-        from thinslice.files.objects import to_sitk
-
-        return to_sitk(self.volume)
-
-    def to_torchio(self) -> Any:
-        """A `torchio.ScalarImage`."""
-        from thinslice.files.objects import to_torchio
-
-        return to_torchio(self.volume)
 
 
 def enhance(
@@ -331,7 +235,7 @@ def _record(
             "thickness_mm": grid.thickness_mm,
             "thickness_from": job.thickness_from,
             "regime": records.regime(grid.thickness_mm, grid.spacing_mm),
-            "padding_voxels": _count(volume.padding),
+            "padding_voxels": records.count(volume.padding),
             "facts": dict(volume.source.facts),
         },
         "output": {
@@ -339,7 +243,7 @@ def _record(
             "factor": grid.factor,
             "thickness_mm": job.output_thickness_mm,
             "copied_slices": copied,
-            "padding_voxels": _count(result.padding),
+            "padding_voxels": records.count(result.padding),
         },
         "method": method,
         "seed": seed,
@@ -358,31 +262,6 @@ def _record(
         "libraries": records.libraries(),
         "device": {"kind": device.type, "threads": torch.get_num_threads(), "precision": arithmetic_name(device)},
     }
-
-
-def _count(mask: np.ndarray | None) -> int:
-    return 0 if mask is None else int(mask.sum())
-
-
-def _provenance(result: Result, settings: str) -> Any:
-    from thinslice.dicom import Provenance
-
-    record = result.record
-    views = ", ".join(record["method"]["views"])
-    method = f"cross-view mutual distillation ({views})"
-    if result.source.slice_positions_mm is not None:
-        method += ", gaps filled"
-    if any(warning["code"] == "GEO-UPRIGHT" for warning in record["warnings"]):
-        method += ", made upright"
-    if record["method"]["texture"] == "match":
-        method += "; viewing copy: noise of the scan's own spectrum was added to synthesised slices"
-    return Provenance(
-        version=record["version"],
-        method=method,
-        settings=settings,
-        model=record["model"]["sha256"],
-        thickness_mm=record["output"]["thickness_mm"],
-    )
 
 
 class _Clock:

@@ -57,3 +57,8 @@ def peak_memory_bytes() -> int:
     """Largest resident size of this process so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def count(mask: np.ndarray | None) -> int:
+    """Voxels in a mask; 0 where there is none."""
+    return 0 if mask is None else int(mask.sum())

@@ -1,0 +1,137 @@
+"""What `enhance` gives: the thin slices, how they came about, and their way out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from thinslice import record as records
+from thinslice import scan
+from thinslice.errors import Notice
+from thinslice.label_map import labels_path, remove_file
+from thinslice.networks.model import Model
+from thinslice.synthesis.upright import upright
+from thinslice.volume import Volume
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What `enhance` gives.
+
+    Attributes:
+        volume: the thin slices.
+        record: JSON-ready account of the run (docs/record.schema.json).
+        model: the weights used.
+        source: the scan that went in.
+        uncertainty: (n, y, x) HU on the same grid, or None.
+        labels: (n, y, x) int16, the label map on the same grid, or None.
+    """
+
+    volume: Volume
+    record: dict[str, Any]
+    model: Model
+    source: Volume
+    uncertainty: np.ndarray | None = None
+    labels: np.ndarray | None = None
+
+    def save(
+        self, path: str | PathLike[str], *, overwrite: bool = False, dtype: str = "int16", compress: str = "none",
+        series_number: int | None = None,
+    ) -> None:  # fmt: skip
+        """Write the thin slices: to a file by its ending, or to a folder as a derived DICOM series.
+
+        Labels go beside it, as NAME_labels in the same format (NAME_labels.nii.gz for DICOM). What the
+        user should know about the output is added to the record's warnings.
+
+        Args:
+            path: .nii, .nii.gz, .nrrd, .mha, .mhd, or a folder.
+            overwrite: replace what is there.
+            dtype: "int16" or "float32" (files only).
+            compress: "none", "jpegls", "j2k" or "rle" (DICOM only).
+            series_number: SeriesNumber; by default the source's plus 9000 (DICOM only).
+
+        Raises:
+            OutputError: the output exists or cannot be written, or its format does not suit.
+        """
+        settings = json.dumps({"method": self.record["method"], "seed": self.record["seed"]}, sort_keys=True)
+        if self.labels is not None:
+            written = replace(self.volume, hu=self.labels, padding=None)
+            scan.write(written, labels_path(path), overwrite=overwrite)
+            del written  # float32
+        try:
+            notices = scan.write(
+                self.volume, path, source=self.source, dtype=dtype, compress=compress, series_number=series_number,
+                overwrite=overwrite, provenance=_provenance(self, hashlib.sha256(settings.encode()).hexdigest()),
+            )  # fmt: skip
+        except BaseException:
+            if self.labels is not None:
+                remove_file(labels_path(path))
+            raise
+        self.record["warnings"].extend(asdict(notice) for notice in notices)
+
+    def upright(self) -> Result:
+        """The same without the shear of a gantry tilt, each slice resampled once; itself where there is none."""
+        volume = upright(self.volume)
+        if volume is self.volume:
+            return self
+        output = {
+            "grid": records.grid_entry(volume),
+            "copied_slices": 0,
+            "padding_voxels": records.count(volume.padding),
+        }
+        message = "the result was made upright: slices were resampled, so that acquired ones come back only nearly"
+        record = self.record | {
+            "output": self.record["output"] | output,
+            "warnings": [*self.record["warnings"], asdict(Notice("GEO-UPRIGHT", message))],
+        }
+        map_ = self.uncertainty
+        return replace(
+            self,
+            volume=volume,
+            record=record,
+            uncertainty=None if map_ is None else upright(replace(self.volume, hu=map_)).hu,
+        )
+
+    def to_nibabel(self) -> Any:
+        """A `nibabel.Nifti1Image` (x, y, z)."""
+        from thinslice.files.objects import to_nibabel
+
+        return to_nibabel(self.volume)
+
+    def to_sitk(self) -> Any:
+        """A `SimpleITK.Image`, in LPS as SimpleITK has it."""
+        from thinslice.files.objects import to_sitk
+
+        return to_sitk(self.volume)
+
+    def to_torchio(self) -> Any:
+        """A `torchio.ScalarImage`."""
+        from thinslice.files.objects import to_torchio
+
+        return to_torchio(self.volume)
+
+
+def _provenance(result: Result, settings: str) -> Any:
+    from thinslice.dicom import Provenance
+
+    record = result.record
+    views = ", ".join(record["method"]["views"])
+    method = f"cross-view mutual distillation ({views})"
+    if result.source.slice_positions_mm is not None:
+        method += ", gaps filled"
+    if any(warning["code"] == "GEO-UPRIGHT" for warning in record["warnings"]):
+        method += ", made upright"
+    if record["method"]["texture"] == "match":
+        method += "; viewing copy: noise of the scan's own spectrum was added to synthesised slices"
+    return Provenance(
+        version=record["version"],
+        method=method,
+        settings=settings,
+        model=record["model"]["sha256"],
+        thickness_mm=record["output"]["thickness_mm"],
+    )

@@ -114,7 +114,7 @@ class InplaneTeacher:
         """The scan's grid on a patch at most `labels` label spacings long."""
         slices = int(np.clip((labels - 2) // self._grid.factor, 4, self._config.patch_slices))
         relative_thickness = self._grid.thickness_mm / self._grid.output_spacing_mm
-        return _patch_task(slices, self._grid.factor, relative_thickness, self._grid.profile)
+        return patch_task(slices, self._grid.factor, relative_thickness, self._grid.profile)
 
     def _cut(self, sources: list[np.ndarray], pixels: int, width: int) -> np.ndarray:
         """(b, planes, pixels, width) float32 from random places, flipped at random in all directions."""
@@ -139,5 +139,6 @@ class InplaneTeacher:
 
 
 @lru_cache(maxsize=64)
-def _patch_task(slices: int, factor: float, thickness: float, profile: Profile) -> Task:
+def patch_task(slices: int, factor: float, thickness: float, profile: Profile) -> Task:
+    """The task of `slices` acquired slices, lengths in output spacings; the latest ones are kept."""
     return make_task(plan_grid(slices, factor, 1.0, thickness_mm=thickness, profile=profile))

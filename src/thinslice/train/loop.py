@@ -206,7 +206,7 @@ def _restore(
 def _validate(model: Model, scans: Sequence[TrainingScan], config: TrainConfig) -> dict[str, float]:
     """Mean gain over interpolation in dB, of either network; nothing without scans."""
     gains: dict[str, float] = {}
-    with torch.inference_mode():
+    with torch.no_grad():  # not inference mode: tasks made here are kept, and training may meet them again
         for name, network in (("inplane", model.inplane), ("axial", model.axial)) if scans else ():
             values = []
             for draw in range(config.validation_draws):

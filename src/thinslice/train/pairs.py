@@ -14,8 +14,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from thinslice.fit.config import FitConfig
-from thinslice.fit.teacher import Context, InplaneTeacher, Patches
-from thinslice.networks.task import Task, make_task
+from thinslice.fit.teacher import Context, InplaneTeacher, Patches, patch_task
+from thinslice.networks.task import Task
 from thinslice.slice_profile import Profile, SliceGrid, plan_grid, slice_operator
 from thinslice.train.scans import TrainingScan
 
@@ -41,7 +41,7 @@ def inplane_pairs(scan: TrainingScan, random: np.random.Generator, config: FitCo
         if pairs is not None:
             return pairs
     label_mm = max(max(scan.pixel_mm), float(np.exp(random.uniform(np.log(_FINEST_MM), np.log(_COARSEST_MM)))))
-    grid = _grid(6, factor, thickness, profile, label_mm)
+    grid = plan_grid(6, factor * label_mm, label_mm, thickness_mm=thickness * label_mm, profile=profile)
     teacher = InplaneTeacher(scan.hu, scan.pixel_mm, grid=grid, config=config, random=random)
     if scan.thin:
         reach = config.inplane.neighbours
@@ -102,15 +102,6 @@ def axial_pairs(scan: TrainingScan, random: np.random.Generator) -> tuple[Tensor
     thin = torch.from_numpy(np.ascontiguousarray(cut, np.float32))
     thick = torch.einsum("mn,nyx->myx", _operator(task.grid), thin)
     return thick, thin, task
-
-
-def patch_task(slices: int, factor: float, thickness: float, profile: Profile) -> Task:
-    """The task of `slices` acquired slices, lengths in output spacings."""
-    return make_task(_grid(slices, factor, thickness, profile, 1.0))
-
-
-def _grid(slices: int, factor: float, thickness: float, profile: Profile, label_mm: float) -> SliceGrid:
-    return plan_grid(slices, factor * label_mm, label_mm, thickness_mm=thickness * label_mm, profile=profile)
 
 
 def _operator(grid: SliceGrid) -> Tensor:

@@ -1,8 +1,11 @@
-"""psnr_new of each view and of fusions for one scan, with any field of FitConfig changed.
+"""What a choice of the fit is worth: variants of FitConfig on several scans and seeds, against the first one.
 
-    python benchmarks/ablate.py SCAN.nii.gz --protocol gap --factor 4 --steps 1000 --set gamma=0.25 teacher=0
+    python benchmarks/ablate.py SCAN.nii.gz ... --protocol gap --factor 4 --steps 400 --seeds 0 1 2 \\
+        --variant "alone context_share=0.0" --variant "mutual"
 
-Rows of docs/experiments.md were measured with it.
+Each variant is a name and fields of FitConfig with their values. Every fit prints a line: psnr_new of the fusion
+and of single views in dB, mean error of HU in lung, soft tissue and bone, and how far the coronal and the sagittal
+view disagree (rms, HU). Rows of docs/experiments.md were measured with it.
 """
 
 from __future__ import annotations
@@ -10,60 +13,98 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
-import time
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
 import thinslice
 from thinslice.evaluate.metrics import Judge
-from thinslice.evaluate.protocols import cut, make_case
+from thinslice.evaluate.protocols import Case, cut, make_case
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loop import Budget
 from thinslice.fit.scan import fit_scan
 from thinslice.networks.blocks import HU_RANGE
 from thinslice.networks.device import choose_device
-from thinslice.networks.model import VIEWS
+from thinslice.networks.model import VIEWS, Model
 from thinslice.synthesis.fuse import synthesise
 
 
-def main() -> None:
-    """Fit once, print one line a fusion."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scan", type=Path)
-    parser.add_argument("--protocol", default="gap", choices=["gap", "box", "gauss"])
-    parser.add_argument("--factor", type=int, default=4)
-    parser.add_argument("--region", type=int, default=256)
-    parser.add_argument("--budget", type=float)
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
-    options = parser.parse_args()
+def variant(text: str) -> tuple[str, dict[str, object]]:
+    """A name and the fields that it changes."""
+    name, *fields = text.split()
+    return name, {field: ast.literal_eval(value) for field, value in (item.split("=", 1) for item in fields)}
 
-    changes = {field: ast.literal_eval(value) for field, value in (item.split("=", 1) for item in options.set)}
-    volume = cut(thinslice.read(options.scan), slices=None, region=options.region)
-    case = make_case(volume, options.scan.name, protocol=options.protocol, factor=options.factor)
+
+def measure(
+    case: Case, *, config: FitConfig, budget: Budget, seed: int, start: Model | None, damping: str | None
+) -> float:
+    """Fit once, print a line, give psnr_new of the fusion."""
     acquired, pixel_mm, device = np.clip(case.thick.hu, *HU_RANGE), case.thick.voxel_mm[:2], choose_device()
-    start = time.monotonic()
     fitted = fit_scan(
-        acquired, case.grid, pixel_mm=pixel_mm, budget=Budget(options.budget, options.steps), seed=options.seed,
-        config=dataclasses.replace(FitConfig(), **changes), device=device,
-    )  # fmt: skip
-    seconds = time.monotonic() - start
-    print(f"{case.title} {changes or 'defaults'}: {fitted.steps} steps in {seconds:.0f} s; {fitted.check}")
+        acquired, case.grid, pixel_mm=pixel_mm, budget=budget, seed=seed, config=config, device=device, start=start
+    )
     judge = Judge(case)
     fusions = {view: {view: 1.0} for view in VIEWS} | {
-        "coronal + sagittal": {"coronal": 0.5, "sagittal": 0.5},
         "mean3": dict.fromkeys(VIEWS, 1 / 3),
         "fused": dict(fitted.model.fusion),
     }
-    for name, weights in fusions.items():
-        result, _ = synthesise(
-            acquired, case.grid, model=fitted.model, weights=weights, pixel_mm=pixel_mm, device=device
-        )
-        scores = judge.score(result)
-        bias = " ".join(f"{value:+.1f}" for value in (scores.bias_lung, scores.bias_soft, scores.bias_bone))
-        print(f"{name:20s} psnr_new {scores.psnr_new:.2f}   bias lung, soft, bone {bias} HU")
+    results = {
+        name: synthesise(
+            acquired, case.grid, model=fitted.model, weights=weights, pixel_mm=pixel_mm, device=device, damping=damping
+        )[0]
+        for name, weights in fusions.items()
+    }
+    scores = {name: judge.score(hu) for name, hu in results.items()}
+    bias = [getattr(scores["fused"], f"bias_{tissue}") for tissue in ("lung", "soft", "bone")]
+    apart = float(np.sqrt(np.mean(np.square(results["coronal"] - results["sagittal"]))))
+    print(
+        f"  seed {seed}, {fitted.steps} steps, kept {fitted.kept}: "
+        + ", ".join(f"{name} {score.psnr_new:.2f}" for name, score in scores.items())
+        + f"; bias {' '.join(f'{value:+.1f}' for value in bias if value is not None)}; apart {apart:.1f} HU",
+        flush=True,
+    )
+    return scores["fused"].psnr_new
+
+
+def main() -> None:
+    """Run all variants, print the differences to the first."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scans", type=Path, nargs="+")
+    parser.add_argument("--variant", type=variant, action="append", required=True, metavar='"NAME FIELD=VALUE ..."')
+    parser.add_argument("--protocol", default="gap", choices=["gap", "box", "gauss"])
+    parser.add_argument("--factor", type=int, default=4)
+    parser.add_argument("--slices", type=int, help="the central slices only")
+    parser.add_argument("--region", type=int, default=256)
+    parser.add_argument("--budget", type=float)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--weights", type=Path, help="adapt these instead of starting from nothing")
+    parser.add_argument("--consistency", choices=["off"])
+    options = parser.parse_args()
+
+    start = None if options.weights is None else Model.load(options.weights)
+    gains: dict[str, list[float]] = defaultdict(list)
+    for path in options.scans:
+        volume = cut(thinslice.read(path), slices=options.slices, region=options.region)
+        case = make_case(volume, path.name, protocol=options.protocol, factor=options.factor)
+        first: list[float] = []
+        for name, changes in options.variant:
+            print(f"{case.title} {name} {changes or 'defaults'}", flush=True)
+            config = dataclasses.replace(FitConfig(), **changes)
+            values = [
+                measure(
+                    case, config=config, budget=Budget(options.budget, options.steps), seed=seed, start=start,
+                    damping=options.consistency,
+                )
+                for seed in options.seeds
+            ]  # fmt: skip
+            first = first or values
+            gains[name].append(float(np.mean(values) - np.mean(first)))
+    for name, values in gains.items():
+        better = sum(value > 0 for value in values)
+        print(f"{name:20s} {np.mean(values):+.3f} dB on average, better on {better} of {len(values)}: "
+              + " ".join(f"{value:+.3f}" for value in values))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from thinslice.plan import plan_job
 from thinslice.volume import Volume
 
 CHEAP = {
+    "fit": "scan",
     "iterations": 4,
     "config": FitConfig(
         inplane=InplaneConfig(channels=16, blocks=1), axial=AxialConfig(channels=16, blocks=1), batch=2, patch_slices=6
@@ -108,7 +109,7 @@ def test_the_default_spacing_is_near_the_pixels():
         ((9, 20, 20), {"spacing": float("nan")}, UsageError, "USE-TARGET"),
         ((9, 20, 20), {"thickness": -1.0}, UsageError, "USE-THICKNESS"),
         ((9, 20, 20), {"views": ("oblique",)}, UsageError, "USE-VIEWS"),
-        ((9, 20, 20), {"fit": "none"}, UsageError, "USE-FIT"),
+        ((9, 20, 20), {"fit": "both"}, UsageError, "USE-FIT"),
         ((9, 20, 20), {"budget": 0.0}, UsageError, "USE-BUDGET"),
         ((9, 20, 20), {"consistency": -1.0}, UsageError, "USE-CONSISTENCY"),
         ((9, 20, 20), {"threads": 0}, UsageError, "USE-THREADS"),

@@ -22,7 +22,7 @@ for image in hu:
     image[:] = random.normal(0, 30, shape[1:]).round()
 volume = thinslice.Volume(hu, np.diag([0.7, 0.7, 4.0, 1.0]))
 config = FitConfig(inplane=InplaneConfig(channels=16, blocks=1, neighbours=1), axial=AxialConfig(16, 1))
-result = thinslice.enhance(volume, factor=factor, thickness=4.0, iterations=4, config=config)
+result = thinslice.enhance(volume, factor=factor, thickness=4.0, fit="scan", iterations=4, config=config)
 result.save(path)
 # Not ru_maxrss: that of a child begins at what its parent, pytest, held when it was started.
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024

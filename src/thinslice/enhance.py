@@ -16,7 +16,7 @@ from thinslice import scan
 from thinslice.errors import Notice, UsageError
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loop import Budget
-from thinslice.fit.scan import FittedScan, fit_scan
+from thinslice.fit.scan import FittedScan, fit_scan, take_as_it_is
 from thinslice.label_map import read_label_map
 from thinslice.memory import output_array
 from thinslice.networks.device import arithmetic_name, choose_device
@@ -31,6 +31,7 @@ from thinslice.synthesis.noise import noise_of
 from thinslice.synthesis.padding import carry_padding, fill_padding
 from thinslice.synthesis.texture import add_texture
 from thinslice.volume import Volume
+from thinslice.weights import shipped
 
 Fit = Literal["auto", "scan", "none"]
 Texture = Literal["keep", "match"]
@@ -70,16 +71,16 @@ def enhance(
         factor: how many times finer, instead of `spacing`; 1.2 to 8.
         thickness: slice thickness T in mm; by default the source's, else the slice spacing.
         profile: "box" or "gauss".
-        fit: "scan" fits to this scan from nothing; "none" uses `model` as it is; "auto" adapts `model` to this
-            scan and keeps the better of both by the self-check, and without a model does as "scan". By default
-            "none" where a model is given, else "auto".
+        fit: "none" uses the weights as they are; "auto" adapts them to this scan and keeps the better of both by
+            the self-check; "scan" fits to this scan from nothing. By default "none" where a model is given, else
+            "auto".
         budget: seconds of fitting.
         iterations: steps of fitting, in place of `budget`; repeatable.
         views: which of "axial", "coronal", "sagittal" run.
         consistency: damping of the projection onto the acquired slices, "off", or None to choose it.
         texture: "match" for a viewing copy whose synthesised slices carry the scan's own noise.
         detilt: make the result of a scan with gantry tilt upright, resampled once after all else; without labels.
-        model: weights to use or to start from.
+        model: weights to use or to start from, in place of the shipped ones.
         seed: same seed, iterations, machine and threads: same voxels.
         threads: of the CPU; by default all.
         device: "auto", "cpu", "cuda" or "mps".
@@ -100,6 +101,8 @@ def enhance(
     job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views)
     fit = fit or ("auto" if model is None else "none")
     check_effort(fit, budget=budget, iterations=iterations, consistency=consistency, model=model)
+    origin = "shipped" if model is None else "file"
+    start = None if fit == "scan" else model or shipped()
     if texture not in ("keep", "match"):
         raise UsageError("USE-TEXTURE", f"unknown texture {texture!r}; choose keep or match")
     if detilt and labels is not None:
@@ -110,16 +113,14 @@ def enhance(
         acquired = fill_padding(volume)
         shape = (len(job.grid.output_mm), *volume.shape[1:])
         out = output_array(volume.shape, shape, labels=label_map is not None)
-        fitted, origin, carried_out = None, "file", "none"
-        if model is None or fit == "auto":
-            carried_out = "scan" if model is None else "auto"
+        if fit == "none" and start is not None:
+            fitted = take_as_it_is(start, acquired, job.grid, pixel_mm=job.pixel_mm, device=chosen)
+        else:
             fitted = fit_scan(
                 acquired, job.grid, pixel_mm=job.pixel_mm, budget=Budget(budget, iterations), config=config, seed=seed,
-                device=chosen, start=model, on_progress=on_progress,
+                device=chosen, start=start, on_progress=on_progress,
             )  # fmt: skip
-            model, origin = fitted.model, "scan" if fitted.kept == "scan" else "file"
-        model.inplane.to(chosen)
-        model.axial.to(chosen)
+        model, origin = fitted.model, "scan" if fitted.kept == "scan" else origin
         clock.lap("fit")
         out, damping = synthesise(
             acquired, job.grid, model=model, weights=view_weights(model, views), pixel_mm=job.pixel_mm, device=chosen,
@@ -145,13 +146,13 @@ def enhance(
         volume, result, job, fitted=fitted, model=model, origin=origin, acquired=acquired, damping=damping,
         consistency=consistency, warnings=warnings, seed=seed, device=chosen, clock=clock,
         method={
-            "fit": carried_out,
+            "fit": fit,
             "profile": profile,
             "views": list(views),
             "texture": texture,
-            "budget_s": budget if fitted is not None and iterations is None else None,
-            "iterations": iterations,
-            "settings": {} if fitted is None else {"fit": fitted.config},
+            "budget_s": budget if fit != "none" and iterations is None else None,
+            "iterations": iterations if fit != "none" else None,
+            "settings": {"fit": fitted.config} if fitted.config else {},
         },
     )  # fmt: skip
     record["output"]["labels"] = None if label_map is None else len(np.setdiff1d(label_map, 0))
@@ -159,12 +160,21 @@ def enhance(
     return done.upright() if detilt else done
 
 
-def fit(source: Any, *, affine: Any = None, **options: Any) -> Model:
+def fit(
+    source: Any,
+    *,
+    affine: Any = None,
+    fit: Literal["auto", "scan"] = "auto",
+    model: Model | None = None,
+    **options: Any,
+) -> Model:
     """Fit a model to a scan, without synthesising.
 
     Args:
         source: as for `enhance`.
         affine: as for `enhance`.
+        fit: "auto" starts from weights, "scan" from nothing.
+        model: weights to start from, in place of the shipped ones.
         **options: spacing, factor, thickness, profile, budget, iterations, seed, threads, device, config,
             on_progress and those of reading, as for `enhance`.
 
@@ -181,13 +191,12 @@ def fit(source: Any, *, affine: Any = None, **options: Any) -> Model:
     with _threads(options.get("threads")):
         return fit_scan(
             fill_padding(volume), job.grid, pixel_mm=job.pixel_mm, budget=budget,
-            device=choose_device(options.get("device", "auto")), **{k: v for k, v in options.items() if k in run},
+            device=choose_device(options.get("device", "auto")), start=None if fit == "scan" else model or shipped(),
+            **{k: v for k, v in options.items() if k in run},
         ).model  # fmt: skip
 
 
-def _fit_warnings(fitted: FittedScan | None) -> list[Notice]:
-    if fitted is None:
-        return []
+def _fit_warnings(fitted: FittedScan) -> list[Notice]:
     if fitted.check is None:
         return [
             Notice(
@@ -195,18 +204,15 @@ def _fit_warnings(fitted: FittedScan | None) -> list[Notice]:
             )
         ]
     if fitted.check.verdict == "worse":
-        ours, cubic = fitted.check.psnr_db, fitted.check.psnr_cubic_db
+        ours, cubic = f"{fitted.check.psnr_db:.1f}", f"{fitted.check.psnr_cubic_db:.1f}"
         return [
-            Notice(
-                "FIT-WORSE",
-                f"on held-out slices cubic is better ({cubic:.1f} against {ours:.1f} dB): give it more time",
-            )
+            Notice("FIT-WORSE", f"on held-out slices cubic is better ({cubic} against {ours} dB): it may serve better")
         ]
     return []
 
 
 def _record(
-    volume: Volume, result: Volume, job: Job, *, fitted: FittedScan | None, model: Model, origin: str,
+    volume: Volume, result: Volume, job: Job, *, fitted: FittedScan, model: Model, origin: str,
     acquired: np.ndarray, damping: float | None, consistency: float | str | None, warnings: list[Notice], seed: int,
     device: torch.device, clock: _Clock, method: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
@@ -247,8 +253,8 @@ def _record(
         },
         "method": method,
         "seed": seed,
-        "fit": fitted and fitted.entry,
-        "self_check": fitted and fitted.check and fitted.check.entry,
+        "fit": fitted.entry,
+        "self_check": fitted.check and fitted.check.entry,
         "consistency": residuals,
         "noise": noise,
         "model": {

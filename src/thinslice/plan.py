@@ -122,10 +122,8 @@ def check_effort(
     """
     if fit not in ("auto", "scan", "none"):
         raise UsageError("USE-FIT", f"unknown fit {fit!r}; choose auto, scan or none")
-    if fit == "none" and model is None:
-        raise UsageError("USE-FIT", "fit none needs weights, and none are shipped yet; give some, or use fit scan")
     if fit == "scan" and model is not None:
-        raise UsageError("USE-FIT", "fit scan starts from nothing; leave the weights out or use fit none")
+        raise UsageError("USE-FIT", "fit scan starts from nothing; leave the weights out, or use fit auto or none")
     if iterations is None and not (math.isfinite(budget) and budget > 0):
         raise UsageError("USE-BUDGET", f"the budget must be over 0 s, found {budget}")
     if iterations is not None and iterations < 1:

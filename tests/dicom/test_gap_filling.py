@@ -23,7 +23,7 @@ from thinslice.volume import Volume
 SMALL = FitConfig(
     inplane=InplaneConfig(channels=16, blocks=1), axial=AxialConfig(channels=16, blocks=1), batch=2, patch_slices=6
 )
-CHEAP = {"iterations": 4, "config": SMALL}
+CHEAP = {"fit": "scan", "iterations": 4, "config": SMALL}
 
 
 def untaught() -> Model:

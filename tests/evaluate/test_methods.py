@@ -8,6 +8,9 @@ from thinslice.evaluate.linear_filter import filter_matrix
 from thinslice.evaluate.methods import CLASSICAL, Effort, check_methods, run_methods
 from thinslice.evaluate.metrics import psnr
 from thinslice.evaluate.protocols import PROTOCOLS, make_case
+from thinslice.networks.axial import AxialConfig
+from thinslice.networks.inplane import InplaneConfig
+from thinslice.networks.model import Model
 from thinslice.volume import Volume
 
 
@@ -70,6 +73,17 @@ def test_methods_are_run_in_the_order_asked_for():
         ("cubic", case.truth.shape, True),
         ("linear", case.truth.shape, True),
     ]
+
+
+def test_weights_take_the_place_of_the_shipped_ones():
+    """Untaught networks add nothing: what is left is the interpolation that they would have added to."""
+    case = make_case(blobs(), "a", protocol="gap", factor=4)
+    effort = Effort(iterations=1, weights=Model.new(InplaneConfig(16, 1), AxialConfig(16, 1)))
+    names = ["linear", "coronal", "thinslice"]
+    rows = run_methods(case.thick, case.grid, names, effort=effort, seed=0, on_progress=None)
+    results = {name: result for name, result, _ in rows}
+    for name in ("coronal", "thinslice"):
+        np.testing.assert_allclose(results[name], results["linear"], atol=0.01)
 
 
 def test_an_unknown_method_is_refused():

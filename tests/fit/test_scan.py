@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from thinslice.errors import InputError
 from thinslice.fit.config import FitConfig
-from thinslice.fit.loop import Budget
+from thinslice.fit.loop import Budget, ScanFit
 from thinslice.fit.scan import fit_scan
-from thinslice.fit.selfcheck import check, choose_held_out
+from thinslice.fit.selfcheck import SelfCheck, check, choose_held_out
 from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import VIEWS, Model
@@ -118,3 +118,25 @@ def test_an_adaptation_that_spoils_the_model_is_thrown_away(scan):
     fitted = fit_scan(thick.hu, grid, pixel_mm=(2.0, 2.0), budget=Budget(None, 6), config=wild, start=trained)
     assert fitted.kept == "start"
     assert fitted.model is trained
+
+
+@pytest.mark.parametrize("loss", ["_plane_loss", "_minus_one_loss", "_zero_loss", "_plus_one_loss"])
+def test_every_loss_is_computed_where_the_model_is(scan, loss):
+    """On the meta device there are no values: an operation between it and the CPU is an error, as on a GPU."""
+    thick, grid = scan
+    config = dataclasses.replace(SMALL, learners=VIEWS, gamma=0.5)
+    fit = ScanFit(
+        thick.hu.copy(), grid, pixel_mm=(2.0, 2.0), held_out=np.array([3, 7]), config=config, seed=0,
+        device=torch.device("meta"),
+    )  # fmt: skip
+    fit._teachers = fit.model
+    value = getattr(fit, loss)()
+    value.backward()
+    assert value.device.type == "meta"
+
+
+def test_of_two_models_the_one_is_kept_that_restores_the_plane_better_unless_it_was_spoilt():
+    good = SelfCheck((1,), psnr_db=35.0, psnr_cubic_db=33.0, psnr_plane_db=40.0)
+    assert dataclasses.replace(good, psnr_db=34.8, psnr_plane_db=40.2).beats(good)
+    assert not dataclasses.replace(good, psnr_db=34.0, psnr_plane_db=40.2).beats(good)
+    assert not dataclasses.replace(good, psnr_db=35.5, psnr_plane_db=39.9).beats(good)

@@ -49,7 +49,7 @@ def enhance(
         Literal["auto", "scan", "none"] | None,
         typer.Option(
             metavar="auto|scan|none",
-            help="Adapt the weights given to this scan, fit from nothing, or neither.",
+            help="Adapt weights to this scan, fit from nothing, or neither.",
             show_default="auto; with --weights none",
             rich_help_panel=_METHOD,
         ),
@@ -93,7 +93,8 @@ def enhance(
         ),
     ] = "keep",
     weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Weights to use.", rich_help_panel=_METHOD)
+        Path | None,
+        typer.Option(metavar="FILE", help="Weights in place of the shipped ones.", rich_help_panel=_METHOD),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed.", rich_help_panel=_METHOD)] = 0,
     labels: Annotated[
@@ -137,7 +138,7 @@ def enhance(
         typer.Option(metavar="FILE.png", help="Picture: thick, cubic and result.", rich_help_panel=_WRITING),
     ] = None,
 ) -> None:
-    """Synthesise thin slices from a thick-slice CT scan, learned from that scan.
+    """Synthesise thin slices from a thick-slice CT scan.
 
     [dim]Examples:[/dim]
 

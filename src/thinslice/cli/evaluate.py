@@ -61,11 +61,11 @@ def evaluate(
         typer.Option(
             parser=options.list_of(str),
             metavar="M,M",
-            help="linear, cubic, bspline, smooth, axial, coronal, sagittal, mean3, paper-1, paper, thinslice-scan; "
-            "or none.",
+            help="linear, cubic, bspline, smooth, axial, coronal, sagittal, mean3, paper-1, paper, "
+            "thinslice-scan, thinslice, thinslice-fit; or none.",
             rich_help_panel=_METHODS,
         ),
-    ] = "linear,cubic,bspline,smooth,thinslice-scan",
+    ] = "linear,cubic,bspline,smooth,thinslice,thinslice-fit",
     budget: Annotated[
         float, typer.Option(metavar="SECONDS", help="Wall time for each fit.", rich_help_panel=_METHODS)
     ] = 180.0,
@@ -79,6 +79,10 @@ def evaluate(
             parser=options.list_of(int), metavar="S,S", help="Fit once for each seed.", rich_help_panel=_METHODS
         ),
     ] = "0",
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Weights in place of the shipped ones.", rich_help_panel=_METHODS),
+    ] = None,
     write_inputs: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write the thick volumes there, for other tools.", rich_help_panel=_EXCHANGE),
@@ -97,12 +101,12 @@ def evaluate(
 
     [dim]Example:[/dim]
 
-      thinslice evaluate -i thin.nii.gz --factors 2,4 --methods linear,cubic,thinslice-scan
+      thinslice evaluate -i thin.nii.gz --factors 2,4 --methods linear,cubic,thinslice
     """
     scans = [*(source or []), *(more or [])]
     if not scans:
         raise UsageError("USE-INPUT", "no scan is given; name thin scans with -i")
-    from thinslice import __version__
+    import thinslice
     from thinslice.evaluate import evaluate as measure
     from thinslice.report import Pages
 
@@ -119,6 +123,7 @@ def evaluate(
             budget=budget,
             iterations=iterations,
             seeds=seeds,
+            weights=None if weights is None else thinslice.Model.load(weights),
             thickness_scale=tell_thickness,
             told_profile=tell_profile,
             write_inputs=write_inputs,
@@ -129,6 +134,6 @@ def evaluate(
         )
     if pages:
         pages.write(table)
-    terminal.write_record({"version": __version__, "command": "evaluate", "rows": table.as_records()})
+    terminal.write_record({"version": thinslice.__version__, "command": "evaluate", "rows": table.as_records()})
     if table:
         terminal.say(table.rich())

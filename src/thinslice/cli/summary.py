@@ -13,8 +13,7 @@ def summary(record: Mapping[str, Any], output_name: str) -> Iterator[str]:
     yield f"scan:       {grid_line(scan['grid'])}"
     yield f"thickness:  {scan['thickness_mm']:g} mm, {source} ({scan['regime']})"
     yield f"result:     {grid_line(result['grid'])}"
-    if record["fit"]:
-        yield f"fit:        {record['fit']['steps']} steps in {record['fit']['seconds']:.0f} s"
+    yield f"weights:    {weights_line(record)}"
     if record["self_check"]:
         yield self_check_line(record["self_check"])
     yield f"acquired:   {consistency_line(record)}"
@@ -31,6 +30,15 @@ def grid_line(grid: Mapping[str, Any]) -> str:
     x, y, _ = grid["voxel_mm"]
     pixel = f"{x:.3g}" if abs(x - y) < 1e-3 else f"{x:.3g} x {y:.3g}"
     return f"{columns} x {rows} pixels of {pixel} mm, {slices} slices every {grid['slice_spacing_mm']:.4g} mm"
+
+
+def weights_line(record: Mapping[str, Any]) -> str:
+    """Such as ``adapted to this scan: 2100 steps in 180 s``."""
+    effort = record["fit"] and f"{record['fit']['steps']} steps in {record['fit']['seconds']:.0f} s"
+    start = {"shipped": "shipped", "file": "given"}.get(record["model"]["source"])
+    if start is None:
+        return f"{'fitted' if record['method']['fit'] == 'scan' else 'adapted'} to this scan: {effort}"
+    return f"{start}, as they are" + (f": better on held-out slices than after {effort}" if effort else "")
 
 
 def self_check_line(check: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The rows that learn: views and fusions of one fit, and the paper's recipe beside them."""
+"""The rows that learn: weights as they are, adapted or fitted from nothing, and the paper's recipe beside them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ import numpy as np
 
 from thinslice.fit.loop import Budget
 from thinslice.fit.paper import paper_rows
-from thinslice.fit.scan import FittedScan, fit_scan
+from thinslice.fit.scan import fit_scan
 from thinslice.networks.blocks import HU_RANGE
 from thinslice.networks.device import choose_device
-from thinslice.networks.model import VIEWS
+from thinslice.networks.model import VIEWS, Model
 from thinslice.slice_profile import SliceGrid
 from thinslice.synthesis.fuse import synthesise
 from thinslice.volume import Volume
+from thinslice.weights import shipped
 
 Progress = Callable[[str, float, float], None]
 
 PAPER = ("paper-1", "paper")
-SCAN = (*VIEWS, "mean3", "thinslice-scan")
+OURS = ("thinslice-fit", "thinslice-scan", "thinslice")
+PARTS = (*VIEWS, "mean3")  # of the first of `OURS` that is asked for
 
 
 def learned_rows(
@@ -28,58 +30,80 @@ def learned_rows(
     grid: SliceGrid,
     names: Sequence[str],
     *,
-    budget: float | None,
+    budget_s: float,
     iterations: int | None,
+    weights: Model | None,
     seed: int,
     on_progress: Progress | None,
 ) -> dict[str, tuple[np.ndarray, float]]:
     """Results of the learned methods on one thick volume.
 
-    The three views, their mean and `thinslice-scan` share one fit; each row's seconds are those of
-    that fit and of its own synthesis.
+    Single views and their mean are those of `thinslice-fit` where it is asked for, else of `thinslice-scan`,
+    else of `thinslice`. Each row's seconds are those of its fit and of its own synthesis.
 
     Args:
         thick: acquired slices.
         grid: from them to the output.
-        names: of `PAPER` and `SCAN`.
-        budget: seconds of fitting for each fit.
-        iterations: steps of fitting in place of seconds.
+        names: of `PAPER`, `OURS` and `PARTS`.
+        budget_s: seconds of each fit.
+        iterations: steps of each fit instead.
+        weights: in place of the shipped ones.
         seed: of weights and draws.
         on_progress: called with (stage, done, total).
 
     Returns:
         (n, y, x) float32 and seconds by name.
     """
+    budget = Budget(None if iterations else budget_s, iterations)
     tell = on_progress or (lambda stage, done, total: None)
-    acquired = np.clip(thick.hu, *HU_RANGE)
-    device = choose_device("auto")
+    acquired, pixel_mm = np.clip(thick.hu, *HU_RANGE), thick.voxel_mm[:2]
     rows: dict[str, tuple[np.ndarray, float]] = {}
     for name in (name for name in PAPER if name in names):
         start = time.monotonic()
         result = paper_rows(
-            acquired, grid, distil=name == "paper", budget=budget if iterations is None else None,
-            iterations=iterations, seed=seed, on_progress=on_progress,
+            acquired, grid, distil=name == "paper", budget=budget.seconds, iterations=iterations, seed=seed,
+            on_progress=on_progress,
         )  # fmt: skip
         rows[name] = (result, time.monotonic() - start)
-    if wanted := [name for name in SCAN if name in names]:
-        pixel_mm = thick.voxel_mm[:2]
-        fitted = fit_scan(
-            acquired, grid, pixel_mm=pixel_mm, budget=Budget(budget, iterations), seed=seed, device=device,
-            on_progress=tell,
-        )  # fmt: skip
-        for name in wanted:
+    parts = [name for name in PARTS if name in names]
+    wanted = [name for name in OURS if name in names] or (["thinslice-scan"] if parts else [])
+    for number, ours in enumerate(wanted):
+        start = time.monotonic()
+        model = _model(
+            ours, acquired, grid, pixel_mm=pixel_mm, budget=budget, weights=weights, seed=seed, on_progress=tell
+        )
+        fitted_s = time.monotonic() - start
+        for name in ([ours] if ours in names else []) + (parts if number == 0 else []):
             start = time.monotonic()
             result, _ = synthesise(
-                acquired, grid, model=fitted.model, weights=_weights(name, fitted), pixel_mm=pixel_mm, device=device,
-                on_progress=tell,
+                acquired, grid, model=model, weights=_weights(name, model), pixel_mm=pixel_mm,
+                device=choose_device(), on_progress=tell,
             )  # fmt: skip
-            rows[name] = (result, fitted.seconds + time.monotonic() - start)
+            rows[name] = (result, fitted_s + time.monotonic() - start)
     return rows
 
 
-def _weights(name: str, fitted: FittedScan) -> Mapping[str, float]:
-    if name == "thinslice-scan":
-        return fitted.model.fusion
-    if name == "mean3":
-        return dict.fromkeys(VIEWS, 1 / 3)
-    return {name: 1.0}
+def _model(
+    name: str,
+    acquired: np.ndarray,
+    grid: SliceGrid,
+    *,
+    pixel_mm: tuple[float, float],
+    budget: Budget,
+    weights: Model | None,
+    seed: int,
+    on_progress: Progress,
+) -> Model:
+    start = None if name == "thinslice-scan" else weights or shipped()
+    if start is not None and name == "thinslice":
+        return start.to(choose_device())
+    return fit_scan(
+        acquired, grid, pixel_mm=pixel_mm, budget=budget, seed=seed, device=choose_device(), start=start,
+        on_progress=on_progress,
+    ).model  # fmt: skip
+
+
+def _weights(name: str, model: Model) -> Mapping[str, float]:
+    if name in OURS:
+        return model.fusion
+    return dict.fromkeys(VIEWS, 1 / 3) if name == "mean3" else {name: 1.0}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,10 +20,13 @@ from thinslice.evaluate.linear_filter import smooth
 from thinslice.slice_profile import SliceGrid
 from thinslice.volume import Volume
 
+if TYPE_CHECKING:
+    from thinslice.networks.model import Model
+
 Classical = Callable[[Volume, SliceGrid], np.ndarray]
 Progress = Callable[[str, float, float], None]
 
-LEARNED = ("axial", "coronal", "sagittal", "mean3", "paper-1", "paper", "thinslice-scan")
+LEARNED = ("axial", "coronal", "sagittal", "mean3", "paper-1", "paper", "thinslice-scan", "thinslice", "thinslice-fit")
 
 
 def _by_matrix(matrix: Callable[[SliceGrid], np.ndarray]) -> Classical:
@@ -46,15 +50,17 @@ METHODS = (*CLASSICAL, *LEARNED)
 
 @dataclass(frozen=True)
 class Effort:
-    """What a learned row may spend.
+    """What a learned row may spend, and what it starts from.
 
     Attributes:
         budget_s: wall time of each fit in seconds.
         iterations: steps of each fit instead; repeatable.
+        weights: in place of the shipped ones.
     """
 
     budget_s: float = 180.0
     iterations: int | None = None
+    weights: Model | None = None
 
 
 def check_methods(names: Sequence[str]) -> None:
@@ -83,8 +89,9 @@ def run_methods(
             thick,
             grid,
             learned,
-            budget=effort.budget_s,
+            budget_s=effort.budget_s,
             iterations=effort.iterations,
+            weights=effort.weights,
             seed=seed,
             on_progress=on_progress,
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +20,10 @@ from thinslice.evaluate.table import Row, Table
 from thinslice.slice_profile import Profile
 from thinslice.volume import Volume
 
-DEFAULT_METHODS = ("linear", "cubic", "bspline", "smooth", "thinslice-scan")
+if TYPE_CHECKING:
+    from thinslice.networks.model import Model
+
+DEFAULT_METHODS = ("linear", "cubic", "bspline", "smooth", "thinslice", "thinslice-fit")
 
 OnResult = Callable[[Case, str, np.ndarray], None]
 
@@ -49,6 +53,7 @@ def evaluate(
     budget: float = 180.0,
     iterations: int | None = None,
     seeds: Sequence[int] = (0,),
+    weights: Model | None = None,
     thickness_scale: float = 1.0,
     told_profile: Profile | None = None,
     write_inputs: str | Path | None = None,
@@ -73,6 +78,7 @@ def evaluate(
         budget: seconds for each fit.
         iterations: steps for each fit instead of seconds.
         seeds: learned methods run once for each.
+        weights: for "thinslice" and "thinslice-fit" in place of the shipped ones.
         thickness_scale: methods are told this many times the true thickness.
         told_profile: methods are told this profile in place of the true one.
         write_inputs: folder for the thick volumes, as ``SCAN_PROTOCOL_xFACTOR.nii.gz``.
@@ -97,7 +103,7 @@ def evaluate(
         write_inputs=None if write_inputs is None else Path(write_inputs),
         score={name: Path(folder) for name, folder in (score or {}).items()},
     )
-    effort = Effort(budget_s=budget, iterations=iterations)
+    effort = Effort(budget_s=budget, iterations=iterations, weights=weights)
     table = Table()
     names = names or scan_names(paths)
     total = len(names) * len(protocols) * len(factors)

@@ -33,6 +33,7 @@ class FitConfig:
         learning_rate: of AdamW at its highest; in each phase it warms up and falls to zero.
         kernel_rate: the same of Muon, for the convolutions of the blocks.
         adapt_rate: share of the learning rates that a trained model is adapted to a scan with.
+        go_back: share of the way back to a trained model's weights that its adaptation goes in the end.
         average: time constant, in steps, of the moving average of the weights.
     """
 
@@ -55,15 +56,18 @@ class FitConfig:
     gradient: float = 0.0
     learning_rate: float = 2e-3
     kernel_rate: float = 0.02
-    adapt_rate: float = 0.2
+    adapt_rate: float = 0.6
+    go_back: float = 0.3
     average: int = 200
 
     def to_adapt(self, inplane: InplaneConfig, axial: AxialConfig) -> FitConfig:
-        """The same for a trained model of these sizes: slower, and only on what the scan itself labels."""
+        """The same for a trained model of these sizes: slower, and only on acquired planes as they are."""
         return replace(
             self,
             inplane=inplane,
             axial=axial,
+            plane_share=1.0,
+            context_share=0.0,
             learners=(),
             learning_rate=self.learning_rate * self.adapt_rate,
             kernel_rate=self.kernel_rate * self.adapt_rate,

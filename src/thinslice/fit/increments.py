@@ -91,7 +91,7 @@ def _seen(grid: SliceGrid, centres: np.ndarray) -> Tensor:
 
 def see(rows: Tensor, volume: Tensor) -> Tensor:
     """(k, n) rows on an (n, y, x) volume."""
-    return torch.einsum("kn,nyx->kyx", rows, volume)
+    return torch.einsum("kn,nyx->kyx", rows.to(volume.device), volume)
 
 
 def known_loss(views: Mapping[str, Tensor], increment: Increment, truth: Tensor, *, usable: Tensor) -> Tensor:

@@ -74,8 +74,7 @@ class ScanFit:
                 self.model = Model.new(config.inplane, config.axial)
         else:
             self.model = replace(start, inplane=copy.deepcopy(start.inplane), axial=copy.deepcopy(start.axial))
-        for network in (self.model.inplane, self.model.axial):
-            network.to(device)
+        self.model.to(device)
         self._grid, self._pixel_mm, self._config, self._device = grid, pixel_mm, config, device
         self._random = np.random.default_rng(seed)
         even = grid.even_run()  # increments and context are taught where the spacing is the usual one
@@ -150,7 +149,7 @@ class ScanFit:
 
     def _plane_loss(self) -> Tensor:
         """In-plane teacher."""
-        c, patches = self._config, self._teacher.draw()
+        c, patches = self._config, self._teacher.draw().to(self._device)
         thin = self.model.inplane.restore(patches.thick, patches.task)
         robust = self._share < c.robust_share
         value = (charbonnier if robust else squared)(thin, patches.truth)

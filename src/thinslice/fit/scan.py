@@ -27,7 +27,7 @@ class FittedScan:
         model: on the device it was fitted on.
         check: the self-check of that model; None where the scan is too short for one.
         kept: "scan" where the fit is kept, "start" where the model that it started from did better in the self-check.
-        config: every choice of the fit, JSON-ready.
+        config: every choice of the fit, JSON-ready; empty where nothing was fitted.
         curve: (phase, step, mean loss).
         steps: made in all.
         seconds: wall time, self-check included.
@@ -42,10 +42,23 @@ class FittedScan:
     seconds: float
 
     @property
-    def entry(self) -> dict[str, Any]:
-        """For the record."""
+    def entry(self) -> dict[str, Any] | None:
+        """For the record; None where nothing was fitted."""
+        if not self.steps:
+            return None
         curve = [{"step": step, "loss": loss} for _, step, loss in self.curve]
         return {"steps": self.steps, "seconds": self.seconds, "curve": curve}
+
+
+def take_as_it_is(
+    model: Model, acquired: np.ndarray, grid: SliceGrid, *, pixel_mm: tuple[float, float], device: torch.device
+) -> FittedScan:
+    """A trained model, not fitted but checked on slices of the scan as a fitted one is; arguments as for `fit_scan`."""
+    began = time.monotonic()
+    even = grid.even_run()
+    held_out = even.start + choose_held_out(even.stop - even.start)
+    checked = check(model.to(device), acquired, grid, held_out=held_out, pixel_mm=pixel_mm, device=device)
+    return FittedScan(model, checked, "start", {}, (), 0, time.monotonic() - began)
 
 
 def fit_scan(
@@ -84,15 +97,15 @@ def fit_scan(
     )
     model = fit.run(Budget(seconds, budget.steps), on_progress=on_progress)
     kept: Literal["scan", "start"] = "scan"
-    if start is None:
+    if start is not None:
+        model.go_back(start, share=config.go_back)
+    else:
         rest = (1 - config.axial_weight) / 2
         model.fusion = {"axial": config.axial_weight, "coronal": rest, "sagittal": rest}
     checked = check(model, acquired, grid, held_out=held_out, pixel_mm=pixel_mm, device=device)
     if start is not None and checked is not None:
-        for network in (start.inplane, start.axial):
-            network.to(device)
-        before = check(start, acquired, grid, held_out=held_out, pixel_mm=pixel_mm, device=device)
-        if before is not None and before.psnr_db > checked.psnr_db:
+        before = check(start.to(device), acquired, grid, held_out=held_out, pixel_mm=pixel_mm, device=device)
+        if before is not None and not checked.beats(before):
             model, checked, kept = start, before, "start"
     if kept == "scan":
         model.facts = {

@@ -46,6 +46,10 @@ class Patches:
     truth: Tensor
     task: Task
 
+    def to(self, device: torch.device) -> Patches:
+        """The same on another device."""
+        return Patches(self.thick.to(device), self.truth.to(device), self.task)
+
 
 def label_operator(pixels: int, labels: int, *, step: float, aperture: float, offset: float) -> np.ndarray:
     """Means of `pixels` pixels over `labels` windows, `step` apart and `aperture` wide. (labels, pixels).

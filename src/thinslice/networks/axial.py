@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from thinslice.networks.blocks import HU_SCALE, Body
+from thinslice.networks.blocks import HU_SCALE, Body, contrast
 from thinslice.networks.task import Task
 from thinslice.networks.unfold import PHASES, Unfolding
 
@@ -50,11 +50,12 @@ class AxialNetwork(nn.Module):
         Returns:
             (n, y, x) float32.
         """
-        coefficients = self.body(slices / HU_SCALE, condition)
+        coefficients = self.body(slices / HU_SCALE, condition) * contrast(slices[:, 1:3].mean(1, keepdim=True), 5)
         return HU_SCALE * torch.einsum("npyx,np->nyx", coefficients[where.interval], where.series)
 
     def restore(self, stack: Tensor, task: Task) -> Tensor:
         """Output slices in HU, consistent with the acquired ones: (m, y, x) to (n, y, x)."""
+        task = task.to(stack.device)
         residual = self(intervals(stack), task.where, task.condition)
         return torch.einsum("nm,myx->nyx", task.base, stack) + torch.einsum("ij,jyx->iyx", task.free, residual)
 

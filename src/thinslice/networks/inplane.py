@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from thinslice.networks.blocks import HU_SCALE, Body
+from thinslice.networks.blocks import HU_SCALE, Body, contrast
 from thinslice.networks.task import Task
 from thinslice.networks.unfold import PHASES, Unfolding, unfold
 
@@ -70,9 +70,9 @@ class InplaneNetwork(nn.Module):
         middle = self.config.neighbours
         image = planes[:, middle : middle + 1]
         x = torch.cat([planes[:, :middle] - image, image, planes[:, middle + 1 :] - image], 1) / HU_SCALE
-        return HU_SCALE * unfold(self.body(x, condition), where)
+        return HU_SCALE * unfold(self.body(x, condition) * contrast(image, 4), where)
 
     def restore(self, planes: Tensor, task: Task) -> Tensor:
         """Output rows in HU, consistent with the acquired ones: (b, planes, m, w) to (b, n, w)."""
-        image = planes[:, self.config.neighbours]
+        image, task = planes[:, self.config.neighbours], task.to(planes.device)
         return task.base @ image + task.free @ self(planes, task.where, task.condition)

@@ -46,6 +46,20 @@ class Model:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model
 
+    def to(self, device: torch.device) -> Model:
+        """Move the networks in place."""
+        networks: tuple[nn.Module, ...] = (self.inplane, self.axial)
+        for network in networks:
+            network.to(device)
+        return self
+
+    def go_back(self, start: Model, *, share: float) -> None:
+        """Go back `share` of the way to the weights that these were adapted from; both are of the same sizes."""
+        with torch.no_grad():
+            for mine, before in ((self.inplane, start.inplane), (self.axial, start.axial)):
+                for value, old in zip(mine.parameters(), before.parameters(), strict=True):
+                    value.lerp_(old.to(value.device), share)
+
     def state(self) -> dict[str, torch.Tensor]:
         """All weights by name, contiguous, on the CPU."""
         both = {"inplane": self.inplane, "axial": self.axial}

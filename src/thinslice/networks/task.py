@@ -36,6 +36,13 @@ class Task:
     where: Unfolding
     condition: Tensor
 
+    def to(self, device: torch.device) -> Task:
+        """The same on another device; itself where it is there."""
+        if self.base.device == device:
+            return self
+        base, free, condition = (part.to(device) for part in (self.base, self.free, self.condition))
+        return Task(self.grid, base, free, self.where.to(device), condition)
+
 
 def base_matrix(grid: SliceGrid) -> np.ndarray:
     """The interpolation under the networks: linear between thin slices, integrals for thick ones.

@@ -58,7 +58,7 @@ class TrainConfig:
     )
     iterations: int = 20_000
     groups: int = 2
-    axial_every: int = 2
+    axial_every: int = 4
     validate_every: int = 500
     validation_draws: int = 40
     checkpoint_s: float = 120.0

@@ -34,6 +34,17 @@ def draw_scale(random: np.random.Generator) -> tuple[float, float, Profile]:
 
 def inplane_pairs(scan: TrainingScan, random: np.random.Generator, config: FitConfig) -> Patches:
     """A batch for the network of the coronal and the sagittal view."""
+    pairs = _inplane_pairs(scan, random, config)
+    offset = draw_offset(random)
+    return Patches(pairs.thick + offset, pairs.truth + offset, pairs.task)
+
+
+def draw_offset(random: np.random.Generator) -> float:
+    """HU added to a draw: scanners that are not calibrated must not be met unprepared."""
+    return float(random.uniform(-150, 150)) if random.random() < 0.15 else 0.0
+
+
+def _inplane_pairs(scan: TrainingScan, random: np.random.Generator, config: FitConfig) -> Patches:
     factor, thickness, profile = draw_scale(random)
     along_z = scan.thin and random.random() < 0.6
     if along_z:
@@ -99,7 +110,7 @@ def axial_pairs(scan: TrainingScan, random: np.random.Generator) -> tuple[Tensor
     flips = random.choice([-1, 1], 3)
     cut = cut[:: flips[0], :: flips[1], :: flips[2]]
     cut = cut.transpose(0, 2, 1) if random.integers(2) else cut
-    thin = torch.from_numpy(np.ascontiguousarray(cut, np.float32))
+    thin = torch.from_numpy(np.ascontiguousarray(cut, np.float32)) + draw_offset(random)
     thick = torch.einsum("mn,nyx->myx", _operator(task.grid), thin)
     return thick, thin, task
 

@@ -48,16 +48,16 @@ def refuse_strangers(images: Sequence[Slice], ct: Sequence[Slice]) -> None:
     """Refuse images that lie among the CT slices of a series and are no CT by their header.
 
     A series has one modality (PS3.3 A.1.2.3): such an image is a slice with a damaged header, and leaving it out
-    would lose it without a word where it is the first or the last.
+    would lose it without a word where it is the first or the last. Its matrix may be damaged as well.
 
     Raises:
         InputError: DCM-NOTCT.
     """
     ours = {id(image) for image in ct}
-    places = {(image.attributes.text("SeriesInstanceUID"), image.shape) for image in ct}
+    series = {image.attributes.text("SeriesInstanceUID") for image in ct}
     for image in images:
-        place = (image.attributes.text("SeriesInstanceUID"), image.shape)
-        if id(image) not in ours and place in places and image.attributes.has("ImagePositionPatient"):
+        within = image.attributes.text("SeriesInstanceUID") in series
+        if id(image) not in ours and within and image.attributes.has("ImagePositionPatient"):
             raise refusal(
                 "DCM-NOTCT",
                 f"{image.file.name} lies in a CT series, but its modality or SOP class is not CT; export the series "

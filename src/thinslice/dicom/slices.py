@@ -30,7 +30,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from thinslice.dicom.attributes import Attributes, frame_attributes, is_uid
+from thinslice.dicom.attributes import Attributes, frame_attributes, is_uid, items
 from thinslice.dicom.find import Entry
 from thinslice.dicom.kept import WANTED
 from thinslice.dicom.limits import Limits
@@ -173,14 +173,20 @@ def read_slices(entry: Entry, limits: Limits) -> list[Slice] | None:
 def _images(file: DicomFile, limits: Limits) -> list[Slice]:
     """One slice of a single-frame file, or one per frame."""
     attributes = Attributes(file.header)
+    sop_class = attributes.text("SOPClassUID")
+    if sop_class and not is_uid(sop_class):  # taken for an image of another kind, it would be left out
+        raise _unreadable(file.entry, "its header is damaged")
     frames = attributes.integer("NumberOfFrames")
     if frames is None and not attributes.text("NumberOfFrames"):
         frames = 1
     if frames is None or frames < 1:
         raise _unreadable(file.entry, "it states a wrong number of frames")
-    if frames == 1 and "PerFrameFunctionalGroupsSequence" not in file.header:
+    described = "PerFrameFunctionalGroupsSequence" in file.header
+    if frames == 1 and not described:
         return [Slice(file, 0, attributes)]
     limits.check("slices", frames, f"frames of {file.name}")
+    if described and len(items(file.header, "PerFrameFunctionalGroupsSequence")) != frames:
+        raise _unreadable(file.entry, "it describes more or fewer frames than it states")
     return [Slice(file, frame, frame_attributes(file.header, frame)) for frame in range(frames)]
 
 

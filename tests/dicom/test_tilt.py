@@ -37,6 +37,13 @@ def test_hu_at_world_positions_sheared_and_upright(degrees, tmp_path):
     assert result.record["output"]["grid"]["shape"] == list(result.volume.shape)
 
 
+def test_a_last_slice_between_two_output_slices_stays_in_its_place(tmp_path):
+    """4.997 mm in steps of 1 mm: the last acquired slice lies 0.966 mm beyond the last output slice."""
+    save(tilted(2), tmp_path / "in")
+    result = thinslice.enhance(tmp_path / "in", spacing=1.0, thickness=0.9, fit="none", model=untaught())
+    assert error(result.volume) <= 1
+
+
 def test_asking_for_an_upright_result_of_an_upright_scan_changes_nothing(tmp_path):
     from dicom_phantom import series
 

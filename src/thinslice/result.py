@@ -30,6 +30,7 @@ class Result:
         source: the scan that went in.
         uncertainty: (n, y, x) HU on the same grid, or None.
         labels: (n, y, x) int16, the label map on the same grid, or None.
+        sheared: the thin slices as they were before they were made upright, or None.
     """
 
     volume: Volume
@@ -38,6 +39,7 @@ class Result:
     source: Volume
     uncertainty: np.ndarray | None = None
     labels: np.ndarray | None = None
+    sheared: Volume | None = None
 
     def save(
         self, path: str | PathLike[str], *, overwrite: bool = False, dtype: str = "int16", compress: str = "none",
@@ -93,6 +95,7 @@ class Result:
         return replace(
             self,
             volume=volume,
+            sheared=self.volume,
             record=record,
             uncertainty=None if map_ is None else upright(replace(self.volume, hu=map_)).hu,
         )

@@ -198,6 +198,7 @@ def enhance(
                 views=views,
                 consistency=consistency,
                 texture=texture,
+                detilt=detilt,
                 model=model,
                 seed=seed,
                 threads=terminal.threads,
@@ -208,8 +209,7 @@ def enhance(
         results.append(result)
     records = []
     for number, (result, target, (kept_weights, picture)) in enumerate(zip(results, targets, asides, strict=True)):
-        final = result.upright() if detilt else result
-        final.save(
+        result.save(
             target, overwrite=terminal.overwrite, dtype=dtype, compress=compress,
             series_number=None if series_number is None else series_number + number,
         )  # fmt: skip
@@ -218,8 +218,8 @@ def enhance(
         if picture is not None:
             from thinslice.report.preview import save_preview
 
-            save_preview(result.source, result.volume, picture, overwrite=terminal.overwrite)
-        records.append(final.record)
+            save_preview(result.source, result.sheared or result.volume, picture, overwrite=terminal.overwrite)
+        records.append(result.record)
     if terminal.show_identity:
         records = [
             record | {"identity": {"input": str(source.resolve()), "output": str(target.resolve())}}

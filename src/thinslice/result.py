@@ -43,7 +43,7 @@ class Result:
 
     def save(
         self, path: str | PathLike[str], *, overwrite: bool = False, dtype: str = "int16", compress: str = "none",
-        series_number: int | None = None,
+        series_number: int | None = None, like_source: bool = False,
     ) -> None:  # fmt: skip
         """Write the thin slices: to a file by its ending, or to a folder as a derived DICOM series.
 
@@ -56,6 +56,7 @@ class Result:
             dtype: "int16" or "float32" (files only).
             compress: "none", "jpegls", "j2k" or "rle" (DICOM only).
             series_number: SeriesNumber; by default the source's plus 9000 (DICOM only).
+            like_source: store pixels in the source's own bits, sign and intercept (DICOM only).
 
         Raises:
             OutputError: the output exists or cannot be written, or its format does not suit.
@@ -68,7 +69,8 @@ class Result:
         try:
             notices = scan.write(
                 self.volume, path, source=self.source, dtype=dtype, compress=compress, series_number=series_number,
-                overwrite=overwrite, provenance=_provenance(self, hashlib.sha256(settings.encode()).hexdigest()),
+                like_source=like_source, overwrite=overwrite,
+                provenance=_provenance(self, hashlib.sha256(settings.encode()).hexdigest()),
             )  # fmt: skip
         except BaseException:
             if self.labels is not None:

@@ -129,6 +129,14 @@ def enhance(
             rich_help_panel=_WRITING,
         ),
     ] = None,
+    like_source: Annotated[
+        bool,
+        typer.Option(
+            "--like-source",
+            help="Store DICOM output in the source's bits, sign and intercept.",
+            rich_help_panel=_WRITING,
+        ),
+    ] = False,
     save_weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep the fitted weights.", rich_help_panel=_WRITING)
     ] = None,
@@ -180,7 +188,7 @@ def enhance(
     ]
     for volume, target, aside in zip(volumes, targets, asides, strict=True):
         terminal.refuse_existing(*aside)
-        scan.check_target(target, source=volume, upright=detilt, overwrite=terminal.overwrite)
+        scan.check_target(target, source=volume, upright=detilt, like_source=like_source, overwrite=terminal.overwrite)
     terminal.warn(volumes[0].source.warnings)
     model = None if weights is None else thinslice.Model.load(weights)
     results = []
@@ -210,7 +218,7 @@ def enhance(
     records = []
     for number, (result, target, (kept_weights, picture)) in enumerate(zip(results, targets, asides, strict=True)):
         result.save(
-            target, overwrite=terminal.overwrite, dtype=dtype, compress=compress,
+            target, overwrite=terminal.overwrite, dtype=dtype, compress=compress, like_source=like_source,
             series_number=None if series_number is None else series_number + number,
         )  # fmt: skip
         if kept_weights is not None:

@@ -18,6 +18,7 @@ from pydicom.sequence import Sequence as ItemSequence
 from thinslice.dicom.attributes import is_uid, parse_number, value_vr
 from thinslice.dicom.checks import LOSSY_SYNTAXES, is_lossy
 from thinslice.dicom.kept import COPIED, EQUIPMENT, IN_SEQUENCES, SERIES_AND_ACQUISITION
+from thinslice.dicom.layout import PixelLayout, layout_of
 from thinslice.dicom.slices import CT_IMAGE, Slice
 
 NUMERIC = ("US", "FD")
@@ -75,6 +76,7 @@ class SourceSeries:
         lossy_method: methods of that slice, as texts; () where unknown.
         orientation: ImageOrientationPatient as texts where all slices have the same, else ().
         pixel_spacing: PixelSpacing as texts.
+        layout: how pixels are stored, where all slices have one layout that can be written; else None.
     """
 
     texts: dict[str, bytes]
@@ -93,6 +95,7 @@ class SourceSeries:
     lossy_method: tuple[str, ...]
     orientation: tuple[str, ...]
     pixel_spacing: tuple[str, ...]
+    layout: PixelLayout | None
 
     def equipment_text(self, keyword: str) -> str | None:
         """An attribute of the scanner as plain text for the record, or None."""
@@ -136,6 +139,7 @@ def keep_for_writing(slices: Sequence[Slice], normal: np.ndarray) -> SourceSerie
         lossy_method=method,
         orientation=orientations.pop() if len(orientations) == 1 else (),
         pixel_spacing=first.values("PixelSpacing"),
+        layout=layout_of(slices),
     )
 
 

@@ -318,7 +318,7 @@ MULTI_FRAME = [
     read("enhanced", lambda: [enhanced(series())]),
     read("enhanced, frames shuffled", lambda: [enhanced(shuffled(series()))]),
     read("enhanced, rescale by frame", enhanced_rescale, "DCM-RESCALE-VARIES"),
-    read("enhanced, rescale shared and by frame", rescale_in_both_groups, "DCM-RESCALE-VARIES"),
+    refuse("enhanced, one rescale shared, others by frame", "DCM-UNREADABLE", rescale_in_both_groups, unreadable=True),
     refuse("enhanced, two times", "DCM-PHASES", two_times_in_frames, above=(0, 100)),
     refuse("enhanced, frame missing", "DCM-GAP", lambda: [enhanced(without(5))]),
     read("legacy converted", lambda: [enhanced(series(), legacy=True)]),

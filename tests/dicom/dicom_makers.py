@@ -220,7 +220,7 @@ def enhanced_rescale() -> Series:
 
 
 def rescale_in_both_groups() -> Series:
-    """Rescale by frame, and another one in the shared groups, which the frame's own overrides."""
+    """Rescale by frame, and another one for all frames: which of them holds is not said."""
     (ds,) = enhanced_rescale()
     item = Dataset()
     item.RescaleSlope, item.RescaleIntercept, item.RescaleType = "7", "-7", "HU"

@@ -156,26 +156,29 @@ def frame_attributes(dataset: Dataset, index: int) -> Attributes:
     """Attributes of frame `index` (from 0) of a multi-frame object.
 
     Raises:
-        ValueError: a functional group is no sequence.
+        ValueError: a functional group is no sequence, or is shared by all frames and another for this one.
     """
-    per_frame, shared = (
-        items(dataset, "PerFrameFunctionalGroupsSequence"),
-        items(dataset, "SharedFunctionalGroupsSequence"),
-    )
-    groups = [
-        macro
-        for group in (*per_frame[index : index + 1], *shared[:1])
-        for keyword in _MACROS
-        for macro in items(group, keyword)[:1]
-    ]
-    return Attributes(*groups, dataset)
+    own = _macros(items(dataset, "PerFrameFunctionalGroupsSequence")[index : index + 1])
+    shared = _macros(items(dataset, "SharedFunctionalGroupsSequence")[:1])
+    for keyword in _PLACE_AND_VALUES:  # which holds is not said, and readers differ (PS3.3 C.7.6.16.1.1 forbids both)
+        if keyword in own and keyword in shared and own[keyword] != shared[keyword]:
+            raise ValueError(f"{keyword} is stated twice")
+    return Attributes(*own.values(), *shared.values(), dataset)
 
 
-_MACROS = (
+def _macros(groups: list[Dataset]) -> dict[str, Dataset]:
+    """The first item of each functional group, by keyword; `groups` holds one item or none."""
+    return {keyword: found[0] for group in groups for keyword in _MACROS if (found := items(group, keyword))}
+
+
+_PLACE_AND_VALUES = (
     "PlanePositionSequence",
     "PlaneOrientationSequence",
     "PixelMeasuresSequence",
     "PixelValueTransformationSequence",
+)
+_MACROS = (
+    *_PLACE_AND_VALUES,
     "FrameContentSequence",
     "FrameAnatomySequence",
     "CTImageFrameTypeSequence",

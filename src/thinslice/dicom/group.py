@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from thinslice.dicom.attributes import parse_number
+from thinslice.dicom.attributes import is_uid, parse_number
 from thinslice.dicom.codes import Findings, refusal
 from thinslice.dicom.geometry import off_main_normal, same_position_mm
 from thinslice.dicom.slices import CT_CLASSES, Slice
@@ -49,7 +49,8 @@ def refuse_strangers(images: Sequence[Slice], ct: Sequence[Slice]) -> None:
     """Refuse images that lie among the CT slices of a series and are no CT by their header.
 
     A series has one modality (PS3.3 A.1.2.3): such an image is a slice with a damaged header, and leaving it out
-    would lose it without a word where it is the first or the last. Its matrix may be damaged as well.
+    would lose it without a word where it is the first or the last. Its matrix may be damaged as well. An image
+    whose SOP class is no UID may be a slice of any series.
 
     Raises:
         InputError: DCM-NOTCT.
@@ -57,12 +58,15 @@ def refuse_strangers(images: Sequence[Slice], ct: Sequence[Slice]) -> None:
     ours = {id(image) for image in ct}
     series = {image.attributes.text("SeriesInstanceUID") for image in ct}
     for image in images:
-        within = image.attributes.text("SeriesInstanceUID") in series
-        if id(image) not in ours and within and image.attributes.has("ImagePositionPatient"):
+        if id(image) in ours:
+            continue
+        sop_class = image.attributes.text("SOPClassUID")
+        within = image.attributes.text("SeriesInstanceUID") in series and image.attributes.has("ImagePositionPatient")
+        if within or (sop_class and not is_uid(sop_class)):
             raise refusal(
                 "DCM-NOTCT",
-                f"{image.file.name} lies in a CT series, but its modality or SOP class is not CT; export the series "
-                "again, or take the file away",
+                f"{image.file.name} lies beside CT slices as one of them, but its modality or SOP class is not CT; "
+                "export the series again, or take the file away",
             )
 
 

@@ -173,9 +173,6 @@ def read_slices(entry: Entry, limits: Limits) -> list[Slice] | None:
 def _images(file: DicomFile, limits: Limits) -> list[Slice]:
     """One slice of a single-frame file, or one per frame."""
     attributes = Attributes(file.header)
-    sop_class = attributes.text("SOPClassUID")
-    if sop_class and not is_uid(sop_class):  # taken for an image of another kind, it would be left out
-        raise _unreadable(file.entry, "its header is damaged")
     frames = attributes.integer("NumberOfFrames")
     if frames is None and not attributes.text("NumberOfFrames"):
         frames = 1

@@ -133,10 +133,10 @@ def test_what_cannot_fit_is_refused_with_the_figure(monkeypatch):
 def test_a_large_output_lives_in_a_file(monkeypatch):
     volume = _scan((5, 20, 20))
     monkeypatch.setattr(memory, "free_bytes", lambda: memory.WORKING_BYTES + 10**7)
-    monkeypatch.setattr(memory, "estimate_bytes", lambda acquired, output, labels=False: memory.WORKING_BYTES)
+    monkeypatch.setattr(memory, "estimate_bytes", lambda acquired, output, **more: memory.WORKING_BYTES)
     in_memory = memory.output_array(volume.shape, (25, 20, 20))
     monkeypatch.setattr(memory, "free_bytes", lambda: 70_000)
-    monkeypatch.setattr(memory, "estimate_bytes", lambda acquired, output, labels=False: 50_000)
+    monkeypatch.setattr(memory, "estimate_bytes", lambda acquired, output, **more: 50_000)
     in_file = memory.output_array(volume.shape, (25, 20, 20))
     assert not isinstance(in_memory, np.memmap)
     assert isinstance(in_file, np.memmap)

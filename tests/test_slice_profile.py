@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from thinslice.errors import GeometryError, UsageError
-from thinslice.slice_profile import Projection, SliceGrid, plan_grid, slice_operator
+from thinslice.slice_profile import Projection, SliceGrid, acquired_operator, plan_grid, slice_operator
 
 grids = st.builds(
     lambda slices, s, factor, ratio, profile: plan_grid(slices, s, s / factor, thickness_mm=ratio * s, profile=profile),
@@ -25,6 +25,22 @@ def test_rows_sum_to_one_and_weigh_nothing_negatively(grid):
     assert operator.shape == (len(grid.acquired_mm), len(grid.output_mm))
     assert np.allclose(operator.sum(axis=1), 1)
     assert operator.min() >= 0
+
+
+@given(grids, st.floats(-50, 50), st.floats(-1000, 1000))
+def test_a_slope_is_measured_where_the_slices_lie(grid, slope, offset):
+    """Also of a slice beyond the last output slice; the profile must not reach over the ends itself."""
+    assume(grid.thickness_mm <= grid.output_spacing_mm)
+    seen = acquired_operator(grid) @ (slope * grid.output_mm + offset)
+    assert np.allclose(seen, slope * grid.acquired_mm + offset, atol=1e-3 * (1 + abs(slope)))
+
+
+@given(grids)
+def test_measured_slices_weigh_as_all_others_within_the_grid(grid):
+    operator = acquired_operator(grid)
+    assert np.allclose(operator.sum(axis=1), 1)
+    within = (grid.acquired_mm >= grid.output_mm[0]) & (grid.acquired_mm <= grid.output_mm[-1])
+    assert np.array_equal(operator[within].toarray(), slice_operator(grid)[within].toarray())
 
 
 @given(grids, st.integers(0, 2**32 - 1))
@@ -47,7 +63,7 @@ def test_a_constant_scan_is_seen_as_constant_and_a_flipped_scan_flipped(grid):
 @given(grids)
 def test_undamped_projection_returns_what_was_measured(grid):
     assume(grid.thickness_mm <= 1.05 * grid.spacing_mm)
-    operator, random = slice_operator(grid), np.random.default_rng(0)
+    operator, random = acquired_operator(grid), np.random.default_rng(0)
     x, y = random.normal(0, 100, (operator.shape[1], 3)), random.normal(0, 100, (operator.shape[0], 3))
     x = x + Projection(operator).correction(y - operator @ x)
     assert np.abs(operator @ x - y).max() < 0.01
@@ -55,7 +71,7 @@ def test_undamped_projection_returns_what_was_measured(grid):
 
 @given(grids)
 def test_damping_never_overshoots(grid):
-    operator = slice_operator(grid)
+    operator = acquired_operator(grid)
     residual = np.random.default_rng(1).normal(size=(operator.shape[0], 2))
     left = residual - operator @ Projection(operator, 0.3).correction(residual)
     assert np.linalg.norm(left) <= np.linalg.norm(residual) * (1 + 1e-9)

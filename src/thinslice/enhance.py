@@ -30,6 +30,7 @@ from thinslice.synthesis.labels import carry_labels
 from thinslice.synthesis.noise import noise_of
 from thinslice.synthesis.padding import carry_padding, fill_padding
 from thinslice.synthesis.texture import add_texture
+from thinslice.synthesis.upright import upright_shapes
 from thinslice.volume import Volume
 from thinslice.weights import shipped
 
@@ -112,7 +113,9 @@ def enhance(
     with _threads(threads):
         acquired = fill_padding(volume)
         shape = (len(job.grid.output_mm), *volume.shape[1:])
-        out = output_array(volume.shape, shape, labels=label_map is not None)
+        step = job.grid.output_spacing_mm / volume.slice_spacing_mm
+        copies = upright_shapes(volume, slices=shape[0], step=step) if detilt else []
+        out = output_array(volume.shape, shape, labels=label_map is not None, copies=copies)
         if fit == "none" and start is not None:
             fitted = take_as_it_is(start, acquired, job.grid, pixel_mm=job.pixel_mm, device=chosen)
         else:
@@ -133,9 +136,8 @@ def enhance(
             warnings.append(Notice("TEXTURE-NONE", "too little flat soft tissue to take noise from: none was added"))
         clock.lap("texture")
     padding = carry_padding(out, volume, grid=job.grid)
-    s = volume.slice_spacing_mm
     result = volume.with_slices(
-        out, first=job.grid.output_mm[0] / s, step=job.grid.output_spacing_mm / s, padding=padding,
+        out, first=job.grid.output_mm[0] / volume.slice_spacing_mm, step=step, padding=padding,
         thickness=job.output_thickness_mm,
     )  # fmt: skip
     carried = None

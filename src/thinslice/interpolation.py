@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 from scipy.interpolate import CubicSpline
 
-from thinslice.slice_profile import Projection, SliceGrid, slice_operator
+from thinslice.slice_profile import Projection, SliceGrid, acquired_operator
 
 
 def linear(grid: SliceGrid) -> np.ndarray:
@@ -41,7 +41,7 @@ def bspline(grid: SliceGrid) -> np.ndarray:
     running = np.concatenate([np.zeros((1, m)), np.cumsum(np.diag(np.diff(edges)), axis=0)])
     integral = CubicSpline(edges, running)
     weights = (integral(grid.output_mm + d / 2) - integral(grid.output_mm - d / 2)) / d
-    operator = slice_operator(grid)
+    operator = acquired_operator(grid)
     damping = 0.0 if grid.thickness_mm <= 1.3 * grid.closest_mm else 0.1
     return weights + Projection(operator, damping).correction(np.eye(m) - operator @ weights)
 

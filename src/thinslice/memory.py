@@ -6,6 +6,7 @@ import contextlib
 import math
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +19,25 @@ WORKING_BYTES = 1_500_000_000  # libraries, networks, batches and blocks: measur
 _PIXEL_BYTES = 600  # activations of one acquired pixel in a batch that is one large image
 
 
-def estimate_bytes(acquired: tuple[int, int, int], output: tuple[int, int, int], *, labels: bool = False) -> int:
+def estimate_bytes(
+    acquired: tuple[int, int, int],
+    output: tuple[int, int, int],
+    *,
+    labels: bool = False,
+    copies: Sequence[tuple[int, int, int]] = (),
+) -> int:
     """Largest memory a run takes: input and a cleaned copy, output, and what the networks need.
 
     Args:
         acquired: (m, y, x).
         output: (n, y, x).
         labels: a label map is carried along.
+        copies: shapes of upright copies of the output, each with its padding mask.
     """
     voxels_in, voxels_out = (int(np.prod(shape, dtype=np.int64)) for shape in (acquired, output))
     image = max(acquired[0] * max(acquired[1:]), acquired[1] * acquired[2])
     stored = 8 * voxels_in + 4 * voxels_out + (2 * (voxels_in + voxels_out) if labels else 0)
+    stored += sum(5 * math.prod(shape) for shape in copies)
     return WORKING_BYTES + stored + _PIXEL_BYTES * image
 
 
@@ -66,14 +75,22 @@ def _meminfo() -> int:
     return int(psutil.virtual_memory().available)
 
 
-def output_array(acquired: tuple[int, int, int], output: tuple[int, int, int], *, labels: bool = False) -> np.ndarray:
+def output_array(
+    acquired: tuple[int, int, int],
+    output: tuple[int, int, int],
+    *,
+    labels: bool = False,
+    copies: Sequence[tuple[int, int, int]] = (),
+) -> np.ndarray:
     """An empty float32 array for the output: in memory, or in a nameless file where it exceeds half of what is free.
+
+    Arguments are those of `estimate_bytes`.
 
     Raises:
         ResourceError: RES-MEMORY, RES-DISK with the figures.
     """
     size = 4 * int(np.prod(output, dtype=np.int64))
-    free, need = free_bytes(), estimate_bytes(acquired, output, labels=labels)
+    free, need = free_bytes(), estimate_bytes(acquired, output, labels=labels, copies=copies)
     file_backed = size > free / 2
     if need - (size if file_backed else 0) > free:
         raise ResourceError(

@@ -30,6 +30,7 @@ class Result:
         source: the scan that went in.
         uncertainty: (n, y, x) HU on the same grid, or None.
         labels: (n, y, x) int16, the label map on the same grid, or None.
+        sheared: the thin slices as they were before they were made upright, or None.
     """
 
     volume: Volume
@@ -38,10 +39,11 @@ class Result:
     source: Volume
     uncertainty: np.ndarray | None = None
     labels: np.ndarray | None = None
+    sheared: Volume | None = None
 
     def save(
         self, path: str | PathLike[str], *, overwrite: bool = False, dtype: str = "int16", compress: str = "none",
-        series_number: int | None = None,
+        series_number: int | None = None, like_source: bool = False,
     ) -> None:  # fmt: skip
         """Write the thin slices: to a file by its ending, or to a folder as a derived DICOM series.
 
@@ -54,6 +56,7 @@ class Result:
             dtype: "int16" or "float32" (files only).
             compress: "none", "jpegls", "j2k" or "rle" (DICOM only).
             series_number: SeriesNumber; by default the source's plus 9000 (DICOM only).
+            like_source: store pixels in the source's own bits, sign and intercept (DICOM only).
 
         Raises:
             OutputError: the output exists or cannot be written, or its format does not suit.
@@ -66,7 +69,8 @@ class Result:
         try:
             notices = scan.write(
                 self.volume, path, source=self.source, dtype=dtype, compress=compress, series_number=series_number,
-                overwrite=overwrite, provenance=_provenance(self, hashlib.sha256(settings.encode()).hexdigest()),
+                like_source=like_source, overwrite=overwrite,
+                provenance=_provenance(self, hashlib.sha256(settings.encode()).hexdigest()),
             )  # fmt: skip
         except BaseException:
             if self.labels is not None:
@@ -93,6 +97,7 @@ class Result:
         return replace(
             self,
             volume=volume,
+            sheared=self.volume,
             record=record,
             uncertainty=None if map_ is None else upright(replace(self.volume, hu=map_)).hu,
         )

@@ -105,6 +105,7 @@ def write(
     dtype: str = "int16",
     compress: str = "none",
     series_number: int | None = None,
+    like_source: bool = False,
     overwrite: bool = False,
 ) -> tuple[Notice, ...]:
     """Write a volume: to a file where the name ends as one, else to a folder as a DICOM series.
@@ -117,6 +118,7 @@ def write(
         dtype: "int16" or "float32" (files only).
         compress: "none", "jpegls", "j2k" or "rle" (DICOM output only).
         series_number: of the new series (DICOM output only).
+        like_source: store pixels in the source's own bits, sign and intercept (DICOM output only).
         overwrite: replace what is there.
 
     Returns:
@@ -129,7 +131,7 @@ def write(
     """
     path = Path(path)
     # files.write looks at the shear of the volume itself: its source may have been tilted
-    check_target(path, source=source or volume, upright=True, overwrite=overwrite)
+    check_target(path, source=source or volume, upright=True, like_source=like_source, overwrite=overwrite)
     if files.has_known_ending(path):
         return files.write(volume, path, dtype=dtype, overwrite=overwrite)
     from thinslice import dicom
@@ -140,14 +142,22 @@ def write(
         )
     written = dicom.write_series(
         volume, path, source=source, provenance=provenance, compress=compress, series_number=series_number,
-        overwrite=overwrite,
+        like_source=like_source, overwrite=overwrite,
     )  # fmt: skip
     if written.clipped:
-        return (Notice("OUT-CLIP", f"{written.clipped} voxels beyond 16 bits were clipped to the nearest value"),)
+        message = f"{written.clipped} voxels beyond {written.bits} bits were clipped to the nearest value"
+        return (Notice("OUT-CLIP", message),)
     return ()
 
 
-def check_target(path: str | PathLike[str], *, source: Volume, upright: bool = False, overwrite: bool = False) -> None:
+def check_target(
+    path: str | PathLike[str],
+    *,
+    source: Volume,
+    upright: bool = False,
+    like_source: bool = False,
+    overwrite: bool = False,
+) -> None:
     """Refuse, before any work, an output that could not be written afterwards.
 
     Args:
@@ -155,14 +165,18 @@ def check_target(path: str | PathLike[str], *, source: Volume, upright: bool = F
         source: the scan it is to be made from: DICOM output needs DICOM input, and a sheared grid
             goes into NIfTI or DICOM only.
         upright: a sheared grid is made upright before it is written.
+        like_source: pixels are to be stored as the source's are.
         overwrite: an existing output may be replaced.
 
     Raises:
         OutputError: OUT-FORMAT, OUT-EXISTS, OUT-WRITE.
         GeometryError: GEO-SHEAR.
+        UsageError: DCM-LIKE-SOURCE.
     """
     path = Path(path)
     if files.has_known_ending(path):
+        if like_source:
+            raise UsageError("DCM-LIKE-SOURCE", "like-source goes with DICOM output; leave it out for a file")
         files.check_target(path, affine=source.affine, upright=upright, overwrite=overwrite)
         return
     if path.suffix.lower() in _NO_FOLDER_NAMES:
@@ -176,6 +190,10 @@ def check_target(path: str | PathLike[str], *, source: Volume, upright: bool = F
             f"{', '.join(files.ENDINGS)}",
         )
     refuse_existing(path, overwrite=overwrite)
+    if like_source:
+        from thinslice.dicom.write import pixel_layout
+
+        pixel_layout(source, like_source=True)
 
 
 def is_dicom(path: Path) -> bool:

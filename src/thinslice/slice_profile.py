@@ -10,13 +10,14 @@ Three facts fix the details:
   d centred between two output slices weighs them as linear interpolation does, and one centred on
   a slice copies it: where T <= d and the centre lies on the grid, the row is a unit vector.
 * Beyond the first and the last output slice the scan is taken to go on unchanged: what a profile
-  covers there is put on the end slice, so that the row keeps its centre of mass as well as it can.
+  covers there is put on the end slice. An acquired slice whose own centre lies there, up to an output
+  spacing away, would so be put in a wrong place: for it the scan is taken to go on straight.
 * Rows touch few columns, so A is sparse and A A^T is banded.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -154,6 +155,25 @@ def slice_operator(grid: SliceGrid) -> sparse.csr_matrix:
     weights = np.diff(below, axis=1)
     weights[weights < _ON_GRID] = 0
     return sparse.csr_matrix(weights / weights.sum(axis=1, keepdims=True))
+
+
+def acquired_operator(grid: SliceGrid) -> sparse.csr_matrix:
+    """A for slices that were measured, (m, n), rows sum to 1: `slice_operator`, but in the right place at the ends.
+
+    The row of a slice centred beyond the end output slice is that of a slice centred on it, and as much of the
+    step from the slice before it as the centre lies beyond. On a linear slope A x is then what is measured there.
+    """
+    centres = grid.acquired_mm.clip(grid.output_mm[0], grid.output_mm[-1])
+    operator = slice_operator(replace(grid, acquired_mm=centres))
+    beyond = (grid.acquired_mm - centres) / grid.output_spacing_mm
+    rows = np.flatnonzero(np.abs(beyond) > _ON_GRID)
+    n = len(grid.output_mm)
+    end = np.where(beyond[rows] > 0, n - 1, 0)
+    inner = np.where(beyond[rows] > 0, n - 2, 1)
+    amount = np.abs(beyond[rows])
+    return operator + sparse.csr_matrix(
+        (np.concatenate([amount, -amount]), (np.tile(rows, 2), np.concatenate([end, inner]))), shape=operator.shape
+    )
 
 
 class Projection:

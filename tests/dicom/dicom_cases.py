@@ -26,6 +26,7 @@ from dicom_folders import (
     truncated_file,
     twelve_bit_jpeg,
     two_series,
+    two_syntaxes,
     unknown_syntax,
     with_directory,
     without_pixels,
@@ -34,12 +35,14 @@ from dicom_folders import (
 from dicom_makers import (
     NOISE,
     OBLIQUE,
+    by_turns,
     changing_pixel_spacing,
     colour,
     concatenation,
     copies,
     eight_bit,
     enhanced_rescale,
+    flipped,
     high_bits,
     in_parts,
     layout,
@@ -48,10 +51,12 @@ from dicom_makers import (
     lut,
     one_slice,
     own_rescale,
+    own_sign,
     padded,
     put_text,
     raw_text,
     reformat,
+    rescale_in_both_groups,
     rescaled,
     reversed_numbers,
     setting,
@@ -59,12 +64,15 @@ from dicom_makers import (
     split_by_acquisition,
     tilted,
     two_spacings,
+    two_times_in_frames,
+    with_icon,
     with_orientation_noise,
     without,
     without_positions,
     without_positions_and_orientation,
 )
 from dicom_phantom import ROOT, SLICES, Series, each, enhanced, moved, save, series
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -126,6 +134,15 @@ def folder(
     return Case(name, make, code, frozenset(warned or ()), writes_itself=True, **more)
 
 
+def _without(keyword: str) -> Callable[[Dataset], None]:
+    return lambda ds: delattr(ds, keyword)
+
+
+def _detector_spacing(_: int, ds: Dataset) -> None:
+    ds.ImagerPixelSpacing = ds.PixelSpacing
+    del ds.PixelSpacing
+
+
 GEOMETRY = [
     read("plain", series),
     read("reversed instance numbers", lambda: each(reversed_numbers)),
@@ -182,6 +199,12 @@ GEOMETRY = [
         lambda: one_slice(lambda ds: setattr(ds, "FrameOfReferenceUID", f"{ROOT}.44")),
         unreadable=True,
     ),
+    refuse("one frame of reference missing", "DCM-FOR", lambda: one_slice(_without("FrameOfReferenceUID"))),
+    read("no frame of reference", lambda: setting(FrameOfReferenceUID=None)),
+    refuse("pixel spacing at the detector only", "DCM-SPACING", lambda: each(_detector_spacing)),
+    refuse("one slice seen from behind", "DCM-IOP", lambda: one_slice(flipped)),
+    refuse("last slice seen from behind", "DCM-IOP", lambda: one_slice(flipped, -1)),
+    read("two thicknesses", lambda: one_slice(lambda ds: setattr(ds, "SliceThickness", "2.5")), "DCM-THICK"),
     read("thickness lies", lambda: setting(SliceThickness="1"), "DCM-THICK"),
     read("no thickness", lambda: setting(SliceThickness=None)),
     read("spacing tag lies", lambda: setting(SpacingBetweenSlices="1.25")),
@@ -194,6 +217,17 @@ GROUPS = [
     refuse("two kernels", "DCM-PHASES", lambda: in_parts(ConvolutionKernel="SHARP"), above=(0, 100)),
     refuse("two acquisitions", "DCM-PHASES", lambda: in_parts(AcquisitionNumber=2), above=(0, 100)),
     refuse("two times", "DCM-PHASES", lambda: in_parts(AcquisitionTime="040000"), above=(0, 100)),
+    refuse("two tube voltages", "DCM-PHASES", lambda: in_parts(KVP="80"), above=(0, 100)),
+    refuse("two phases by turns", "DCM-PHASES", lambda: by_turns(TemporalPositionIdentifier=2), unreadable=True),
+    refuse("two kernels by turns", "DCM-PHASES", lambda: by_turns(ConvolutionKernel="SHARP"), unreadable=True),
+    read(
+        "two kernels by turns, one chosen",
+        lambda: by_turns(ConvolutionKernel="SHARP"),
+        "DCM-THICK",
+        options={"phase": 2},
+        slices=6,
+        policy=True,
+    ),
     read("first phase", lambda: in_parts(AcquisitionNumber=2), options={"phase": 1}, policy=True),
     read("one scan, two acquisitions", split_by_acquisition),
     read("two copies", lambda: copies(range(3, 5)), "DCM-DUP"),
@@ -238,6 +272,9 @@ VALUES = [
     read("32 bit", lambda: layout(32, 32, 1)),
     read("8 bit", lambda: [*map(eight_bit, series())], "DCM-RESCALE-VARIES"),
     refuse("high bit 15 of 12", "DCM-BITS", high_bits),
+    read("sign by slice", own_sign, "DCM-RESCALE-VARIES"),
+    read("negative slope", lambda: rescaled("-1", "0")),
+    read("icon of another matrix", with_icon),
     read("rescale by slice", own_rescale, "DCM-RESCALE-VARIES"),
     refuse("slope 0", "DCM-RESCALE", lambda: raw_text("RescaleSlope", "0"), unreadable=True),
     *[
@@ -263,6 +300,7 @@ VALUES = [
     refuse("rescale type US", "DCM-NOTHU", lambda: setting(RescaleType="US"), policy=True),
     read("rescale type HU", lambda: setting(RescaleType="HU")),
     refuse("modality LUT", "DCM-LUT", lut),
+    refuse("modality LUT beside rescale", "DCM-LUT", lambda: lut(beside=True)),
     refuse("inverted", "DCM-PHOTOMETRIC", lambda: setting(PhotometricInterpretation="MONOCHROME1")),
     refuse("matrix of 65535", "DCM-LIMIT", lambda: setting(Rows=65535, Columns=65535)),
     read("padding -2000", lambda: padded(-2000, -2000), "DCM-PAD"),
@@ -280,6 +318,8 @@ MULTI_FRAME = [
     read("enhanced", lambda: [enhanced(series())]),
     read("enhanced, frames shuffled", lambda: [enhanced(shuffled(series()))]),
     read("enhanced, rescale by frame", enhanced_rescale, "DCM-RESCALE-VARIES"),
+    refuse("enhanced, one rescale shared, others by frame", "DCM-UNREADABLE", rescale_in_both_groups, unreadable=True),
+    refuse("enhanced, two times", "DCM-PHASES", two_times_in_frames, above=(0, 100)),
     refuse("enhanced, frame missing", "DCM-GAP", lambda: [enhanced(without(5))]),
     read("legacy converted", lambda: [enhanced(series(), legacy=True)]),
     read("concatenation", lambda: concatenation(2, 0, 1)),
@@ -317,6 +357,7 @@ SYNTAXES = [
             ("JPEG 2000 lossless", "JPEG2000Lossless"),
         )
     ],
+    folder("two transfer syntaxes", two_syntaxes),
     folder("multi-frame, deflated", deflated_multi_frame),
     folder(
         "JPEG-LS near lossless",

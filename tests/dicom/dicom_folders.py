@@ -65,6 +65,15 @@ def compressed(folder: Path, syntax: str, **options: object) -> None:
     save(datasets, folder, syntax=syntax)
 
 
+def two_syntaxes(folder: Path) -> None:
+    """Half of the slices compressed, half not, as after a transfer that was broken off and taken up elsewhere."""
+    datasets = series()
+    for ds in datasets[6:]:
+        pydicom_compressed(ds, JPEGLSLossless)
+    save(datasets[:6], folder / "plain")
+    save(datasets[6:], folder / "compressed", syntax=JPEGLSLossless)
+
+
 def big_endian(folder: Path) -> None:
     datasets = series()
     for ds in datasets:

@@ -96,6 +96,28 @@ def in_parts(**second: Any) -> Series:
     return first + later
 
 
+def by_turns(**second: Any) -> Series:
+    """Every other slice is of another volume: its values set, its voxels 100 HU higher."""
+
+    def change(number: int, ds: Dataset) -> None:
+        if number % 2:
+            paint(ds, true_hu(ds) + 100)
+            for keyword, value in second.items():
+                setattr(ds, keyword, value)
+
+    return each(change)
+
+
+def two_times_in_frames() -> Series:
+    """A multi-frame object of two volumes, told apart by TemporalPositionIndex."""
+    ds = enhanced(in_parts())
+    for number, group in enumerate(ds.PerFrameFunctionalGroupsSequence):
+        content = Dataset()
+        content.TemporalPositionIndex = 1 + number // SLICES
+        group.FrameContentSequence = Sequence([content])
+    return [ds]
+
+
 def copies(numbers: range, *, different: bool = False) -> Series:
     datasets = series()
     again = series()
@@ -175,14 +197,17 @@ def concatenation(*parts: int) -> Series:
     return datasets
 
 
-def lut() -> Series:
+def lut(*, beside: bool = False) -> Series:
+    """A look-up table from stored values to HU, in place of rescale or beside it."""
+
     def change(_: int, ds: Dataset) -> None:
         item = Dataset()
         item.add_new("LUTDescriptor", "SS", [4096, 0, 16])
         item.ModalityLUTType = "HU"
         item.add_new("LUTData", "OW", np.arange(4096, dtype="<u2").tobytes())
         ds.ModalityLUTSequence = Sequence([item])
-        del ds.RescaleSlope, ds.RescaleIntercept
+        if not beside:
+            del ds.RescaleSlope, ds.RescaleIntercept
 
     return each(change)
 
@@ -192,6 +217,43 @@ def enhanced_rescale() -> Series:
         ds.RescaleSlope, ds.RescaleIntercept = f"{0.5 + 0.1 * number:.1f}", f"{-1000 - number}"
 
     return [enhanced(each(change, repaint=True), per_frame_rescale=True)]
+
+
+def rescale_in_both_groups() -> Series:
+    """Rescale by frame, and another one for all frames: which of them holds is not said."""
+    (ds,) = enhanced_rescale()
+    item = Dataset()
+    item.RescaleSlope, item.RescaleIntercept, item.RescaleType = "7", "-7", "HU"
+    ds.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence = Sequence([item])
+    return [ds]
+
+
+def own_sign() -> Series:
+    """Every other slice is signed, with an intercept of its own."""
+
+    def change(number: int, ds: Dataset) -> None:
+        ds.PixelRepresentation, ds.RescaleIntercept = number % 2, "0" if number % 2 else "-1024"
+
+    return each(change, repaint=True)
+
+
+def with_icon() -> Series:
+    """Each image carries a small picture of itself, with a matrix and pixels of its own."""
+
+    def change(_: int, ds: Dataset) -> None:
+        icon = Dataset()
+        icon.Rows, icon.Columns, icon.SamplesPerPixel, icon.PhotometricInterpretation = 8, 8, 1, "MONOCHROME2"
+        icon.BitsAllocated, icon.BitsStored, icon.HighBit, icon.PixelRepresentation = 8, 8, 7, 0
+        icon.add_new("PixelData", "OB", bytes(64))
+        ds.IconImageSequence = Sequence([icon])
+
+    return each(change)
+
+
+def flipped(ds: Dataset) -> None:
+    """The image plane is seen from behind: rows run as before, columns the other way."""
+    ds.ImageOrientationPatient = ["1", "0", "0", "0", "-1", "0"]
+    paint(ds)
 
 
 def high_bits() -> Series:

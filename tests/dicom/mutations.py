@@ -202,11 +202,20 @@ def damaged_attribute(number: int, rng: random.Random) -> tuple[str, Files]:
 
 
 def _written(ds: Dataset) -> bytes:
-    stream = BytesIO()
+    """The file; a character set that pydicom looks up and fails on is put in behind its back."""
+    stream, charset = BytesIO(), ds.get_item("SpecificCharacterSet")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if not (isinstance(charset, RawDataElement) and charset.value and b"\0" in charset.value):
+            ds.save_as(stream, enforce_file_format=False)
+            return stream.getvalue()
+        del ds.SpecificCharacterSet
         ds.save_as(stream, enforce_file_format=False)
-    return stream.getvalue()
+    data = stream.getvalue()
+    place = data.index(b"\x08\x00\x08\x00CS")  # ImageType, which comes next
+    assert charset.VR
+    head = b"\x08\x00\x05\x00" + charset.VR.encode() + struct.pack("<H", len(charset.value))
+    return data[:place] + head + charset.value + data[place:]
 
 
 def _change(keyword: str, rng: random.Random) -> tuple[Callable[[Dataset], None], str]:

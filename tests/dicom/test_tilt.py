@@ -7,8 +7,10 @@ from dicom_phantom import hu_at, save
 from test_gap_filling import untaught
 
 import thinslice
+from thinslice import memory
 from thinslice.cli.app import run
 from thinslice.dicom import read_series
+from thinslice.errors import ResourceError
 from thinslice.synthesis.upright import shear_pixels
 from thinslice.volume import Volume
 
@@ -35,6 +37,24 @@ def test_hu_at_world_positions_sheared_and_upright(degrees, tmp_path):
     assert 0.9 < measured <= 1  # half a pixel at either edge of each slice
     assert any(warning["code"] == "GEO-UPRIGHT" for warning in result.record["warnings"])
     assert result.record["output"]["grid"]["shape"] == list(result.volume.shape)
+
+
+def test_a_last_slice_between_two_output_slices_stays_in_its_place(tmp_path):
+    """4.997 mm in steps of 1 mm: the last acquired slice lies 0.966 mm beyond the last output slice."""
+    save(tilted(2), tmp_path / "in")
+    result = thinslice.enhance(tmp_path / "in", spacing=1.0, thickness=0.9, fit="none", model=untaught())
+    assert error(result.volume) <= 1
+
+
+def test_the_upright_copy_must_fit_into_memory_too(tmp_path, monkeypatch):
+    save(tilted(15), tmp_path / "in")
+    volume = read_series(tmp_path / "in")
+    free = memory.estimate_bytes(volume.shape, (56, *volume.shape[1:]))
+    monkeypatch.setattr(memory, "free_bytes", lambda: free)
+    options = {"factor": 5, "thickness": 0.9, "fit": "none", "model": untaught()}
+    assert thinslice.enhance(volume, **options).volume.shape[0] == 56
+    with pytest.raises(ResourceError, match="memory"):
+        thinslice.enhance(volume, **options, detilt=True)
 
 
 def test_asking_for_an_upright_result_of_an_upright_scan_changes_nothing(tmp_path):

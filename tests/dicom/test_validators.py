@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_cases import OBLIQUE, padded, setting, tilted
+from dicom_cases import OBLIQUE, layout, padded, setting, tilted
 from dicom_phantom import each, enhanced, save, series
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -169,6 +169,14 @@ def test_compressed(compress, tools, explained, tmp_path):
     save(series(), tmp_path / "in")
     files = derive(tmp_path / "in", tmp_path / "out", compress=compress)
     assert unexplained(files[3], explained) == []
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+def test_like_source(signed, tools, explained, tmp_path):
+    save(padded(-2000, -2000) if signed else layout(16, 12, 0), tmp_path / "in")
+    files = derive(tmp_path / "in", tmp_path / "out", like_source=True)
+    assert unexplained(files[3], explained) == []
+    assert inconsistent(files, tmp_path / "in") == []
 
 
 def test_no_warning_at_all_where_the_source_gives_all(tools, tmp_path):

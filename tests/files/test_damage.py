@@ -88,3 +88,20 @@ def test_a_qform_without_its_sign_is_read_as_the_standard_says(tmp_path, qfac):
     raw[76:80] = np.float32(qfac).tobytes()
     (tmp_path / "in.nii").write_bytes(raw)
     np.testing.assert_allclose(files.read(tmp_path / "in.nii").affine, np.diag([0.75, 0.75, 5, 1]), atol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [139, 348, -352, np.nan, 352.5, 1e12])
+def test_voxels_that_begin_within_the_header_or_nowhere_are_refused(tmp_path, offset):
+    files.write(Volume(HU, AFFINE), tmp_path / "in.nii")
+    raw = bytearray((tmp_path / "in.nii").read_bytes())
+    raw[108:112] = np.float32(offset).tobytes()
+    (tmp_path / "in.nii").write_bytes(raw)
+    assert outcome(tmp_path / "in.nii")[1].code == "FILE-BROKEN"
+
+
+def test_voxels_that_begin_where_nothing_is_said_follow_the_header(tmp_path):
+    files.write(Volume(HU, AFFINE), tmp_path / "in.nii")
+    raw = bytearray((tmp_path / "in.nii").read_bytes())
+    raw[108:112] = bytes(4)
+    (tmp_path / "in.nii").write_bytes(raw)
+    np.testing.assert_array_equal(files.read(tmp_path / "in.nii").hu, HU)

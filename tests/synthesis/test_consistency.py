@@ -5,7 +5,7 @@ import pytest
 
 from thinslice import interpolation
 from thinslice.phantom import make_phantom, thicken
-from thinslice.slice_profile import slice_operator
+from thinslice.slice_profile import acquired_operator, slice_operator
 from thinslice.synthesis.consistency import choose_damping, project, residual
 from thinslice.synthesis.noise import noise_hu
 
@@ -42,7 +42,8 @@ def test_contiguous_and_gapped_thick_slices_are_met_exactly(phantom, spacing, th
     out = _linear(thick, grid)
     assert project(out, thick.hu, grid=grid) == 0.0
     assert residual(out, thick.hu, grid=grid)[1] <= 0.01
-    assert residual(out, thick.hu, grid=grid, rounded=True)[1] <= 0.51
+    weights = np.abs(acquired_operator(grid)).sum(axis=1)  # over 1 where the last slice lies beyond the output's
+    assert residual(out, thick.hu, grid=grid, rounded=True)[1] <= 0.51 * weights.max()
 
 
 def test_overlapping_noisy_slices_gain_and_do_not_alternate(phantom):

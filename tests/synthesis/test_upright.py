@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from thinslice.errors import GeometryError
-from thinslice.synthesis.upright import shear_pixels, upright
+from thinslice.synthesis.upright import shear_pixels, upright, upright_shapes
 from thinslice.volume import Volume
 
 SHAPE = (9, 14, 16)
@@ -42,6 +42,15 @@ def test_linear_in_space_stays_what_it_is_at_every_measured_place(x_pixels, y_pi
     measured = np.ones(result.shape, bool) if result.padding is None else ~result.padding
     assert np.abs(result.hu - places(result) @ slopes)[measured].max() <= 0.5  # 0.1 pixel of shear may be left
     assert measured.sum() >= SHAPE[0] * (SHAPE[1] - 1) * (SHAPE[2] - 1)  # nothing measured is cut away
+
+
+@given(drift, drift)
+def test_its_copies_are_as_large_as_foretold(x_pixels, y_pixels):
+    tilted = sheared(x_pixels, y_pixels)
+    coarse = tilted.with_slices(tilted.hu[::2], first=0, step=2)
+    result = upright(tilted)
+    copies = upright_shapes(coarse, slices=SHAPE[0], step=0.5)
+    assert copies[-1:] == ([] if result is tilted else [result.shape])
 
 
 @given(drift)

@@ -130,6 +130,14 @@ def enhance(
             rich_help_panel=_WRITING,
         ),
     ] = None,
+    like_source: Annotated[
+        bool,
+        typer.Option(
+            "--like-source",
+            help="Store DICOM output in the source's bits, sign and intercept.",
+            rich_help_panel=_WRITING,
+        ),
+    ] = False,
     save_weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep the fitted weights.", rich_help_panel=_WRITING)
     ] = None,
@@ -181,7 +189,7 @@ def enhance(
     ]
     for volume, target, aside in zip(volumes, targets, asides, strict=True):
         terminal.refuse_existing(*aside)
-        scan.check_target(target, source=volume, upright=detilt, overwrite=terminal.overwrite)
+        scan.check_target(target, source=volume, upright=detilt, like_source=like_source, overwrite=terminal.overwrite)
     terminal.warn(volumes[0].source.warnings)
     model = None if weights is None else thinslice.Model.load(weights)
     results = []
@@ -199,6 +207,7 @@ def enhance(
                 views=views,
                 consistency=consistency,
                 texture=texture,
+                detilt=detilt,
                 model=model,
                 seed=seed,
                 threads=terminal.threads,
@@ -209,9 +218,8 @@ def enhance(
         results.append(result)
     records = []
     for number, (result, target, (kept_weights, picture)) in enumerate(zip(results, targets, asides, strict=True)):
-        final = result.upright() if detilt else result
-        final.save(
-            target, overwrite=terminal.overwrite, dtype=dtype, compress=compress,
+        result.save(
+            target, overwrite=terminal.overwrite, dtype=dtype, compress=compress, like_source=like_source,
             series_number=None if series_number is None else series_number + number,
         )  # fmt: skip
         if kept_weights is not None:
@@ -219,8 +227,8 @@ def enhance(
         if picture is not None:
             from thinslice.report.preview import save_preview
 
-            save_preview(result.source, result.volume, picture, overwrite=terminal.overwrite)
-        records.append(final.record)
+            save_preview(result.source, result.sheared or result.volume, picture, overwrite=terminal.overwrite)
+        records.append(result.record)
     if terminal.show_identity:
         records = [
             record | {"identity": {"input": str(source.resolve()), "output": str(target.resolve())}}

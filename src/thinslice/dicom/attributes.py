@@ -1,7 +1,8 @@
 """Look up attributes of one image, bounded and without interpretation by a library.
 
 Values are parsed from their bytes: a decimal string is at most 64 characters of digits, sign, point
-and exponent, so that "nan", "0x10", "1_000" or "-1024,0" never become a number by accident. In a
+and exponent, so that "nan", "0x10", "1_000" or "-1024,0" never become a number by accident, and only
+from a VR that holds text or numbers: what stands under AT, OB or an unknown VR is no value at all. In a
 multi-frame object the frame's own functional groups come first, then the shared ones, then the
 object itself, so that the same code reads both kinds.
 """
@@ -16,10 +17,15 @@ from typing import Any, cast
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 _UID = re.compile(r"[0-9.]{1,64}")
 _BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
+_TEXTS = frozenset(
+    {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"}
+)
+_NO_VALUE = "?"  # no number, no UID and no term of the standard: whatever needs the value refuses it
 
 
 def parse_number(text: str) -> float:
@@ -34,6 +40,31 @@ def parse_number(text: str) -> float:
 def is_uid(text: str) -> bool:
     """Whether a text may be used as a DICOM UID."""
     return bool(_UID.fullmatch(text)) and not text.startswith(".") and not text.endswith(".") and ".." not in text
+
+
+def value_vr(element: Any) -> str | None:
+    """The VR that an element's value is read by; None where it can hold neither text nor numbers.
+
+    UN stands for what the dictionary says, as does the VR that an implicit data set leaves out.
+    """
+    vr = element.VR
+    if vr in (None, "UN"):
+        vr = dictionary_VR(element.tag)[:2]  # of "US or SS" the first
+    return vr if vr in _BINARY or vr in _TEXTS else None
+
+
+def items(dataset: Dataset, keyword: str) -> list[Dataset]:
+    """The items of a sequence; [] where it is absent or empty.
+
+    Raises:
+        ValueError: the attribute is there and is no sequence of items.
+    """
+    value = dataset.get(keyword)
+    if value is None:
+        return []
+    if not isinstance(value, Sequence):
+        raise ValueError(f"{keyword} is no sequence")
+    return list(value)
 
 
 class Attributes:
@@ -55,18 +86,23 @@ class Attributes:
         return self.raw(keyword) is not None
 
     def text(self, keyword: str) -> str:
-        """The value as text (several joined by backslashes), without padding; "" where absent or empty."""
+        """The value as text (several joined by backslashes), without padding; "" where absent or empty.
+
+        "?" where the element's VR can hold no such value.
+        """
         element = self.raw(keyword)
         if element is None:
             return ""
+        vr = value_vr(element)
+        if vr is None:
+            return _NO_VALUE
         if not isinstance(element, RawDataElement):
             value = element.value
             if value is None:
                 return ""
             several = isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue"
             return "\\".join(map(str, value)) if several else str(value)
-        vr = element.VR or dictionary_VR(element.tag)
-        code = _BINARY.get(vr[:2])
+        code = _BINARY.get(vr)
         data = element.value or b""
         if code:
             order = "<" if element.is_little_endian else ">"
@@ -117,23 +153,32 @@ class Attributes:
 
 
 def frame_attributes(dataset: Dataset, index: int) -> Attributes:
-    """Attributes of frame `index` (from 0) of a multi-frame object."""
-    groups: list[Dataset] = []
-    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
-    shared = dataset.get("SharedFunctionalGroupsSequence") or []
-    for item in [*per_frame[index : index + 1], *shared[:1]]:
-        for keyword in _MACROS:
-            sequence = item.get(keyword)
-            if sequence:
-                groups.append(sequence[0])
-    return Attributes(*groups, dataset)
+    """Attributes of frame `index` (from 0) of a multi-frame object.
+
+    Raises:
+        ValueError: a functional group is no sequence, or is shared by all frames and another for this one.
+    """
+    own = _macros(items(dataset, "PerFrameFunctionalGroupsSequence")[index : index + 1])
+    shared = _macros(items(dataset, "SharedFunctionalGroupsSequence")[:1])
+    for keyword in _PLACE_AND_VALUES:  # which holds is not said, and readers differ (PS3.3 C.7.6.16.1.1 forbids both)
+        if keyword in own and keyword in shared and own[keyword] != shared[keyword]:
+            raise ValueError(f"{keyword} is stated twice")
+    return Attributes(*own.values(), *shared.values(), dataset)
 
 
-_MACROS = (
+def _macros(groups: list[Dataset]) -> dict[str, Dataset]:
+    """The first item of each functional group, by keyword; `groups` holds one item or none."""
+    return {keyword: found[0] for group in groups for keyword in _MACROS if (found := items(group, keyword))}
+
+
+_PLACE_AND_VALUES = (
     "PlanePositionSequence",
     "PlaneOrientationSequence",
     "PixelMeasuresSequence",
     "PixelValueTransformationSequence",
+)
+_MACROS = (
+    *_PLACE_AND_VALUES,
     "FrameContentSequence",
     "FrameAnatomySequence",
     "CTImageFrameTypeSequence",

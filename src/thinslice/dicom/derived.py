@@ -21,6 +21,7 @@ from pydicom.tag import Tag
 
 from thinslice.dicom.attributes import is_uid
 from thinslice.dicom.kept import CLINICAL_TRIAL_SUBJECT, COPIED, EQUIPMENT, FACELESS_BODY_PARTS, UNPAIRED_BODY_PARTS
+from thinslice.dicom.layout import PixelLayout
 from thinslice.dicom.slices import CT_IMAGE
 from thinslice.dicom.source import NUMERIC, Reference, SourceSeries, tag
 from thinslice.dicom.uid import uid_from
@@ -68,6 +69,7 @@ def series_dataset(
     series_uid: str,
     spacing_mm: float,
     series_number: int | None,
+    layout: PixelLayout,
     padding: int | None,
     identity: str,
 ) -> Dataset:
@@ -79,7 +81,8 @@ def series_dataset(
         series_uid: SeriesInstanceUID of the result.
         spacing_mm: distance of the result's slices.
         series_number: SeriesNumber, or None for the source's plus 9000.
-        padding: PixelPaddingValue in HU, or None where the volume holds no padding.
+        layout: how pixels are stored.
+        padding: PixelPaddingValue as it is stored, or None where the volume holds no padding.
         identity: tells this source from all others; UIDs that it lacks are made of it.
     """
     dataset = Dataset()
@@ -108,10 +111,11 @@ def series_dataset(
     dataset.SliceThickness = decimal(provenance.thickness_mm)
     dataset.SpacingBetweenSlices = decimal(spacing_mm)
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 16, 15, 1
-    dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = "0", "1", "HU"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, layout.bits, layout.bits - 1
+    dataset.PixelRepresentation = int(layout.signed)
+    dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = str(layout.intercept), "1", "HU"
     if padding is not None:
-        dataset.add(DataElement(tag("PixelPaddingValue"), "SS", padding))
+        dataset.add(DataElement(tag("PixelPaddingValue"), "SS" if layout.signed else "US", padding))
     dataset.WindowCenter, dataset.WindowWidth = source.window or ("40", "400")
     dataset.BurnedInAnnotation = "YES" if source.burned_in else "NO"
     _carry_recognizable(source, dataset)

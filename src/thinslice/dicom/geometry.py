@@ -72,12 +72,12 @@ def normals(orientations: np.ndarray) -> np.ndarray:
 
 
 def off_main_normal(orientations: np.ndarray) -> np.ndarray:
-    """(n,) True for slices 10 degrees or more off the direction that most slices share."""
+    """(n,) True for slices 10 degrees or more off the direction that most slices share; it has no sign here."""
     normal = normals(orientations)
     candidates = np.unique(normal[np.isfinite(normal).all(axis=1)].round(2), axis=0)[:256]
     if len(candidates) < 2:
         return np.zeros(len(normal), bool)
-    near = normal @ candidates.T / np.linalg.norm(candidates, axis=1) > np.cos(LOCALIZER_ANGLE)
+    near = np.abs(normal @ candidates.T) / np.linalg.norm(candidates, axis=1) > np.cos(LOCALIZER_ANGLE)
     return ~near[:, near.sum(axis=0).argmax()] & np.isfinite(normal).all(axis=1)
 
 

@@ -7,22 +7,23 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from thinslice.dicom.attributes import parse_number
+from thinslice.dicom.attributes import is_uid, parse_number
 from thinslice.dicom.codes import Findings, refusal
 from thinslice.dicom.geometry import off_main_normal, same_position_mm
 from thinslice.dicom.slices import CT_CLASSES, Slice
 from thinslice.dicom.terms import MODALITIES, shown, shown_uid
 from thinslice.errors import UsageError
 
-PHASE_KEYS = (
+INTERLEAVED_KEYS = (
     "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
     "NominalPercentageOfCardiacPhase",
     "TriggerTime",
     "ConvolutionKernel",
+    "KVP",
     "ImageType",
-    "AcquisitionNumber",
-    "AcquisitionTime",
 )
+PHASE_KEYS = (*INTERLEAVED_KEYS, "AcquisitionNumber", "AcquisitionTime")
 
 
 def only_ct(slices: Sequence[Slice], files: int) -> list[Slice]:
@@ -48,20 +49,24 @@ def refuse_strangers(images: Sequence[Slice], ct: Sequence[Slice]) -> None:
     """Refuse images that lie among the CT slices of a series and are no CT by their header.
 
     A series has one modality (PS3.3 A.1.2.3): such an image is a slice with a damaged header, and leaving it out
-    would lose it without a word where it is the first or the last.
+    would lose it without a word where it is the first or the last. Its matrix may be damaged as well. An image
+    whose SOP class is no UID may be a slice of any series.
 
     Raises:
         InputError: DCM-NOTCT.
     """
     ours = {id(image) for image in ct}
-    places = {(image.attributes.text("SeriesInstanceUID"), image.shape) for image in ct}
+    series = {image.attributes.text("SeriesInstanceUID") for image in ct}
     for image in images:
-        place = (image.attributes.text("SeriesInstanceUID"), image.shape)
-        if id(image) not in ours and place in places and image.attributes.has("ImagePositionPatient"):
+        if id(image) in ours:
+            continue
+        sop_class = image.attributes.text("SOPClassUID")
+        within = image.attributes.text("SeriesInstanceUID") in series and image.attributes.has("ImagePositionPatient")
+        if within or (sop_class and not is_uid(sop_class)):
             raise refusal(
                 "DCM-NOTCT",
-                f"{image.file.name} lies in a CT series, but its modality or SOP class is not CT; export the series "
-                "again, or take the file away",
+                f"{image.file.name} lies beside CT slices as one of them, but its modality or SOP class is not CT; "
+                "export the series again, or take the file away",
             )
 
 
@@ -131,7 +136,7 @@ def choose_series(series: dict[str, list[Slice]], wanted: str | int | None) -> l
 
 
 def choose_phase(slices: list[Slice], normal: np.ndarray, phase: int | None, findings: Findings) -> list[Slice]:
-    """One volume out of a series that holds several at the same positions.
+    """One volume out of a series that holds several, at the same positions or between each other's.
 
     Returns:
         The slices of the phase asked for, or all where the series holds one volume.
@@ -142,7 +147,11 @@ def choose_phase(slices: list[Slice], normal: np.ndarray, phase: int | None, fin
     """
     repeats = positions_of(slices, normal)
     several = [group for group in repeats if len(group) > 1]
-    found = _phases(slices, repeats) if 3 * len(several) > len(repeats) else None
+    if not several:
+        found, where = _interleaved([image for (image,) in repeats]), "with their slices by turns"
+    else:
+        found = _phases(slices, repeats) if 3 * len(several) > len(repeats) else None
+        where = "at the same positions"
     if found is None:
         if phase not in (None, 1):
             raise UsageError("DCM-PHASE", f"the series holds one volume, there is no phase {phase}; leave --phase out")
@@ -152,8 +161,7 @@ def choose_phase(slices: list[Slice], normal: np.ndarray, phase: int | None, fin
         sizes = ", ".join(f"{number}: {len(group)} slices" for number, group in enumerate(phases, 1))
         findings.refuse(
             "DCM-PHASES",
-            f"the series holds {len(phases)} volumes at the same positions, told apart by {key} ({sizes}); "
-            "choose with --phase",
+            f"the series holds {len(phases)} volumes {where}, told apart by {key} ({sizes}); choose with --phase",
         )
         findings.settle()
     if not isinstance(phase, int) or not 1 <= phase <= len(phases):
@@ -215,6 +223,17 @@ def _phases(slices: Sequence[Slice], repeats: list[list[Slice]]) -> tuple[str, l
         once = all(max(Counter(place[id(image)] for image in part).values()) == 1 for part in parts.values())
         if len(parts) == most and once and min(map(len, parts.values())) >= 3:
             return key, [parts[value] for value in sorted(parts, key=_sorting)]
+    return None
+
+
+def _interleaved(ordered: Sequence[Slice]) -> tuple[str, list[list[Slice]]] | None:
+    """The first key whose values come by turns along the stack, and the volumes; taken as one, they would be mixed."""
+    for key in INTERLEAVED_KEYS:
+        values = [image.attributes.text(key) for image in ordered]
+        turns = sorted(set(values), key=_sorting)
+        by_turns = all(value == other for value, other in zip(values, values[len(turns) :], strict=False))
+        if 1 < len(turns) <= len(ordered) // 3 and len(set(values[: len(turns)])) == len(turns) and by_turns:
+            return key, [[image for image, own in zip(ordered, values, strict=True) if own == value] for value in turns]
     return None
 
 

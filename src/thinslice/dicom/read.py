@@ -65,7 +65,7 @@ def read_parts(
     Args:
         path: folder, archive or file.
         series: SeriesInstanceUID or SeriesNumber, where the input holds several.
-        phase: number from 1, where the series holds several volumes at the same positions.
+        phase: number from 1, where the series holds several volumes, at the same positions or by turns.
         rescale: (slope, intercept) in place of what the files say.
         on_gap: of a series with missing or unevenly spaced slices: "error" refuses it; "split" gives its
             regular parts; "fill" gives one volume with `slice_positions_mm`.

@@ -30,7 +30,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from thinslice.dicom.attributes import Attributes, frame_attributes, is_uid
+from thinslice.dicom.attributes import Attributes, frame_attributes, is_uid, items
 from thinslice.dicom.find import Entry
 from thinslice.dicom.kept import WANTED
 from thinslice.dicom.limits import Limits
@@ -178,9 +178,12 @@ def _images(file: DicomFile, limits: Limits) -> list[Slice]:
         frames = 1
     if frames is None or frames < 1:
         raise _unreadable(file.entry, "it states a wrong number of frames")
-    if frames == 1 and "PerFrameFunctionalGroupsSequence" not in file.header:
+    described = "PerFrameFunctionalGroupsSequence" in file.header
+    if frames == 1 and not described:
         return [Slice(file, 0, attributes)]
     limits.check("slices", frames, f"frames of {file.name}")
+    if described and len(items(file.header, "PerFrameFunctionalGroupsSequence")) != frames:
+        raise _unreadable(file.entry, "it describes more or fewer frames than it states")
     return [Slice(file, frame, frame_attributes(file.header, frame)) for frame in range(frames)]
 
 

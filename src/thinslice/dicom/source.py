@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as ItemSequence
 
-from thinslice.dicom.attributes import is_uid, parse_number
+from thinslice.dicom.attributes import is_uid, parse_number, value_vr
 from thinslice.dicom.checks import LOSSY_SYNTAXES, is_lossy
 from thinslice.dicom.kept import COPIED, EQUIPMENT, IN_SEQUENCES, SERIES_AND_ACQUISITION
+from thinslice.dicom.layout import PixelLayout, layout_of
 from thinslice.dicom.slices import CT_IMAGE, Slice
 
 NUMERIC = ("US", "FD")
 """VRs whose values are kept as decimal text, since their bytes depend on the transfer syntax."""
 _TEXT_DELIMITERS = {0x0D, 0x0A, 0x09, 0x0C}
 _NAME_DELIMITERS = _TEXT_DELIMITERS | {ord("^"), ord("=")}
+_ENCODINGS = frozenset(codecs.lookup(encoding).name for encoding in python_encoding.values())
 _DEEPEST = 3
 _LOSSY_METHODS = {  # by the end of the transfer syntax, PS3.3 C.7.6.1.1.5.1
     "50": "ISO_10918_1",
@@ -73,6 +76,7 @@ class SourceSeries:
         lossy_method: methods of that slice, as texts; () where unknown.
         orientation: ImageOrientationPatient as texts where all slices have the same, else ().
         pixel_spacing: PixelSpacing as texts.
+        layout: how pixels are stored, where all slices have one layout that can be written; else None.
     """
 
     texts: dict[str, bytes]
@@ -91,6 +95,7 @@ class SourceSeries:
     lossy_method: tuple[str, ...]
     orientation: tuple[str, ...]
     pixel_spacing: tuple[str, ...]
+    layout: PixelLayout | None
 
     def equipment_text(self, keyword: str) -> str | None:
         """An attribute of the scanner as plain text for the record, or None."""
@@ -101,7 +106,7 @@ class SourceSeries:
 def keep_for_writing(slices: Sequence[Slice], normal: np.ndarray) -> SourceSeries:
     """Gather what a derived series needs from the slices of a stack, in order."""
     first = slices[0].attributes
-    charsets = {image.attributes.values("SpecificCharacterSet") for image in slices}
+    charsets = {_charset(image) for image in slices}
     mixed = len(charsets) > 1
     texts = {
         keyword: text for keyword in (*COPIED, *EQUIPMENT) if (text := _same_text(slices, keyword, mixed)) is not None
@@ -134,6 +139,7 @@ def keep_for_writing(slices: Sequence[Slice], normal: np.ndarray) -> SourceSerie
         lossy_method=method,
         orientation=orientations.pop() if len(orientations) == 1 else (),
         pixel_spacing=first.values("PixelSpacing"),
+        layout=layout_of(slices),
     )
 
 
@@ -245,7 +251,7 @@ def _allowed_items(items: ItemSequence, depth: int) -> ItemSequence:
 
 def _bytes(image: Slice, keyword: str) -> bytes | None:
     element = image.attributes.raw(keyword)
-    if element is None:
+    if element is None or value_vr(element) is None:
         return None
     if isinstance(element, RawDataElement):
         return element.value or b""
@@ -254,8 +260,15 @@ def _bytes(image: Slice, keyword: str) -> bytes | None:
 
 def _decoded(value: bytes, image: Slice, *, name: bool = False) -> str:
     """Text of an attribute by the image's own character set."""
-    charset = list(image.attributes.values("SpecificCharacterSet")) or None
-    return decode_bytes(value, convert_encodings(charset), _NAME_DELIMITERS if name else _TEXT_DELIMITERS)
+    encodings = convert_encodings(list(_charset(image)) or None)
+    return decode_bytes(value, encodings, _NAME_DELIMITERS if name else _TEXT_DELIMITERS)
+
+
+def _charset(image: Slice) -> tuple[str, ...]:
+    """SpecificCharacterSet; () where it names an encoding of Python's that is none of DICOM's, such as "hex"."""
+    values = image.attributes.values("SpecificCharacterSet")
+    encodings = convert_encodings(list(values) or None)
+    return values if {codecs.lookup(encoding).name for encoding in encodings} <= _ENCODINGS else ()
 
 
 def tag(keyword: str) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from thinslice.dicom.checks import check_concatenation, check_origin, check_series, check_values, rescale_of
 from thinslice.dicom.codes import Findings
 from thinslice.dicom.decode import PixelReader
-from thinslice.dicom.gaps import between, regular_runs, wide_gaps
+from thinslice.dicom.gaps import between, lower_median, regular_runs, wide_gaps
 from thinslice.dicom.geometry import Grid, fit, mean_orientation
 from thinslice.dicom.group import choose_phase, without_copies, without_crossing
 from thinslice.dicom.limits import Limits
@@ -19,6 +19,7 @@ from thinslice.dicom.slices import Slice
 LEAST_SLICES = 3
 LEAST_OF_PART = 4  # slices of a part that is enhanced by itself
 LEAST_THICKNESS_MM, MOST_THICKNESS_MM = 1e-3, 1e3
+_SAME_THICKNESS = 0.01  # relative
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,15 +130,23 @@ def _same_image(one: Slice, other: Slice) -> bool:
 
 def _thickness(slices: Sequence[Slice], grid: Grid, findings: Findings) -> float | None:
     """SliceThickness where it is one sensible value in all slices, else None."""
-    values = {image.attributes.number("SliceThickness") for image in slices}
-    if len(values) > 1 and grid.places is not None:
-        findings.refuse(
-            "DCM-UNEVEN",
-            f"the slices state {len(values)} thicknesses, and filling takes one; --on-gap split enhances each part",
-        )
-    value = values.pop()
-    if values or value is None or not LEAST_THICKNESS_MM <= value <= MOST_THICKNESS_MM:  # NaN is not either
+    stated = {image.attributes.number("SliceThickness") for image in slices}
+    sensible = [value for value in stated if value is not None and LEAST_THICKNESS_MM <= value <= MOST_THICKNESS_MM]
+    if not sensible:
         return None
+    if len(sensible) < len(stated) or max(sensible) > (1 + _SAME_THICKNESS) * min(sensible):
+        if grid.places is not None:
+            findings.refuse(
+                "DCM-UNEVEN",
+                f"the slices state {len(stated)} thicknesses, and filling takes one; --on-gap split enhances each part",
+            )
+        findings.warn(
+            "DCM-THICK",
+            f"the slices state {len(stated)} thicknesses, some perhaps none; {grid.spacing_mm:g} mm, their spacing, "
+            "is taken for all; --thickness overrides it",
+        )
+        return None
+    value = lower_median(np.array(sensible))
     if abs(value - grid.spacing_mm) > 0.05 * grid.spacing_mm:
         findings.warn(
             "DCM-THICK",

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from thinslice.dicom.derived import Provenance, add_references, decimal, series_dataset, slice_references
+from thinslice.dicom.layout import OWN, PixelLayout
 from thinslice.dicom.quiet import quiet
 from thinslice.dicom.slices import CT_IMAGE
 from thinslice.dicom.source import SourceSeries, tag
@@ -25,7 +26,6 @@ COMPRESSIONS = {
     "j2k": (JPEG2000Lossless, "pylibjpeg"),
     "rle": (RLELossless, "pylibjpeg"),
 }
-_INT16 = np.iinfo(np.int16)
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,14 @@ class WrittenSeries:
 
     Attributes:
         files: number of files.
-        clipped: voxels that did not fit 16 bits and were clipped.
+        clipped: voxels that did not fit into the bits stored and were clipped.
+        bits: stored of a voxel.
         series_uid: SeriesInstanceUID.
     """
 
     files: int
     clipped: int
+    bits: int
     series_uid: str
 
 
@@ -69,6 +71,7 @@ def write_series(
     provenance: Provenance,
     compress: str = "none",
     series_number: int | None = None,
+    like_source: bool = False,
     overwrite: bool = False,
 ) -> WrittenSeries:
     """Write a volume as a series of CT images: 16 bits signed, one HU a step, on the volume's own grid.
@@ -80,10 +83,12 @@ def write_series(
         provenance: how the values were made.
         compress: "none", "jpegls", "j2k" or "rle"; all without loss.
         series_number: SeriesNumber, or None for the source's plus 9000.
+        like_source: store pixels in the source's own bits, sign and intercept.
         overwrite: replace a folder of slices.
 
     Raises:
-        UsageError: DCM-OUT-SOURCE where the source was no DICOM series, DCM-COMPRESS, DCM-SERIES-NUMBER.
+        UsageError: DCM-OUT-SOURCE where the source was no DICOM series, DCM-COMPRESS, DCM-SERIES-NUMBER,
+            DCM-LIKE-SOURCE.
         OutputError: DCM-OUT-EXISTS, OUT-WRITE, OUT-FULL.
     """
     volume.refuse_uneven()
@@ -97,13 +102,15 @@ def write_series(
         raise UsageError("DCM-COMPRESS", f"compression {compress!r} is unknown; choose from {', '.join(COMPRESSIONS)}")
     if series_number is not None and not 0 <= series_number < 1 << 31:
         raise UsageError("DCM-SERIES-NUMBER", f"series number {series_number} is out of range 0 to {(1 << 31) - 1}")
+    layout = pixel_layout(source, like_source=like_source)
     planes = _planes(volume)
-    voxels, clipped = _digest(volume, planes)
+    voxels, clipped = _digest(volume, planes, layout)
     grid = (volume.affine.round(6) + 0.0).tobytes() + repr((volume.shape, provenance.thickness_mm)).encode()
     instances = "\n".join(sorted(f"{reference.sop_instance}#{reference.frame}" for reference in kept.references))
     series_uid = uid_from(
         *("series", kept.series_uid, instances),
         *(provenance.version, provenance.model, provenance.settings, repr(series_number), grid, voxels),
+        *(() if layout == OWN else (repr(layout),)),
     )
     common = series_dataset(
         kept,
@@ -111,7 +118,8 @@ def write_series(
         series_uid=series_uid,
         spacing_mm=volume.slice_spacing_mm,
         series_number=series_number,
-        padding=_padding_value(volume),
+        layout=layout,
+        padding=_padding_value(volume, layout),
         identity=_identity(kept, source),
     )
     _add_plane_geometry(common, volume, kept)
@@ -124,9 +132,27 @@ def write_series(
             dataset.ImagePositionPatient = [decimal(value) for value in plane.position]
             dataset.SliceLocation = decimal(plane.along_mm)
             add_references(dataset, kept, slice_references(kept, plane.corners))
-            dataset.add_new(tag("PixelData"), "OW", _stored(volume.hu[plane.index])[0].tobytes())
+            dataset.add_new(tag("PixelData"), "OW", layout.stored(volume.hu[plane.index])[0].tobytes())
             _save(dataset, temporary / f"IM{number:04d}.dcm", kept, compress, provenance.version)
-    return WrittenSeries(len(planes), clipped, series_uid)
+    return WrittenSeries(len(planes), clipped, layout.bits, series_uid)
+
+
+def pixel_layout(source: Volume, *, like_source: bool) -> PixelLayout:
+    """How a result of this source is stored.
+
+    Raises:
+        UsageError: DCM-LIKE-SOURCE where the source has no one layout that can be written.
+    """
+    if not like_source:
+        return OWN
+    kept = source.source.header
+    if not isinstance(kept, SourceSeries) or kept.layout is None:
+        raise UsageError(
+            "DCM-LIKE-SOURCE",
+            "the source is no DICOM series whose slices share 16 bits allocated, slope 1 and one whole intercept; "
+            "leave --like-source out",
+        )
+    return kept.layout
 
 
 def _planes(volume: Volume) -> list[_Plane]:
@@ -160,11 +186,11 @@ def _as_in(texts: tuple[str, ...], values: list[float]) -> list[str]:
     return list(texts) if same and max(map(len, texts)) <= 16 else [decimal(value) for value in values]
 
 
-def _digest(volume: Volume, planes: list[_Plane]) -> tuple[str, int]:
+def _digest(volume: Volume, planes: list[_Plane], layout: PixelLayout) -> tuple[str, int]:
     """SHA-256 of the stored voxels in the order of writing, and how many are clipped."""
     total, clipped = hashlib.sha256(), 0
     for plane in planes:
-        stored, beyond = _stored(volume.hu[plane.index])
+        stored, beyond = layout.stored(volume.hu[plane.index])
         total.update(stored.tobytes())
         clipped += beyond
     return total.hexdigest(), clipped
@@ -180,21 +206,14 @@ def _identity(kept: SourceSeries, source: Volume) -> str:
     return digest([kept.series_uid, *(reference.sop_instance for reference in kept.references), voxels.hexdigest()])
 
 
-def _stored(hu: np.ndarray) -> tuple[np.ndarray, int]:
-    """Little-endian int16 of a slice, and the number of values beyond its range."""
-    rounded = np.rint(hu)
-    beyond = int(np.count_nonzero((rounded < _INT16.min) | (rounded > _INT16.max)))
-    return rounded.clip(_INT16.min, _INT16.max).astype("<i2"), beyond
-
-
-def _padding_value(volume: Volume) -> int | None:
-    """The commonest value of the padding voxels, or None."""
+def _padding_value(volume: Volume, layout: PixelLayout) -> int | None:
+    """The commonest value of the padding voxels, as it is stored, or None."""
     if volume.padding is None or not volume.padding.any():
         return None
-    counts = np.zeros(1 << 16, np.int64)
+    counts = np.zeros(1 << layout.bits, np.int64)
     for hu, padding in zip(volume.hu, volume.padding, strict=True):
-        counts += np.bincount(_stored(hu[padding])[0].astype(np.int64) - _INT16.min, minlength=1 << 16)
-    return int(counts.argmax()) + int(_INT16.min)
+        counts += np.bincount(layout.stored(hu[padding])[0].astype(np.int64) - layout.lowest, minlength=len(counts))
+    return int(counts.argmax()) + layout.lowest
 
 
 def _save(dataset: Dataset, file: Path, source: SourceSeries, compress: str, version: str) -> None:

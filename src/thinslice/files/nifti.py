@@ -34,7 +34,7 @@ from thinslice.files.gzip_blocks import gzip_blocks
 from thinslice.volume import Volume
 
 _MM_PER_UNIT = {1: 1000.0, 3: 1e-3}  # metre, micrometre; 2 is mm, 0 says nothing
-_FURTHEST_VOXEL = 1 << 30  # header extensions are not longer; a voxel offset beyond is no offset
+_FURTHEST_VOXEL = 1 << 30  # header extensions are not longer
 _DEFLATE_AT_MOST = 1032  # no deflate stream holds more than so many times its length
 
 
@@ -185,9 +185,7 @@ def _scale(header: nib.Nifti1Header, name: str) -> tuple[float, float]:
 def _slabs(stream: BinaryIO, header: nib.Nifti1Header, shape: tuple[int, int, int], name: str) -> Iterator[np.ndarray]:
     """Blocks of stored values (n, j, i)."""
     dtype = header.get_data_dtype()
-    least = int(header["sizeof_hdr"]) + 4
-    offset = float(header["vox_offset"])
-    stream.seek(int(offset) if least < offset < _FURTHEST_VOXEL else least)
+    stream.seek(_voxel_offset(header, name))
     k, j, i = shape
     slice_bytes = j * i * dtype.itemsize
     step = max(1, SLAB_BYTES // slice_bytes)
@@ -198,6 +196,21 @@ def _slabs(stream: BinaryIO, header: nib.Nifti1Header, shape: tuple[int, int, in
             found = start + len(data) // slice_bytes
             raise InputError("FILE-BROKEN", f"{name} is cut short: {found} of {k} slices are there; copy it again")
         yield np.frombuffer(data, dtype).reshape(count, j, i)
+
+
+def _voxel_offset(header: nib.Nifti1Header, name: str) -> int:
+    """Where the voxels begin: behind the header and its four extension bytes, where 0 says nothing.
+
+    What lies before is no place for them (NIfTI-1 standard, vox_offset), and readers differ in what they make of it.
+    """
+    least, offset = int(header["sizeof_hdr"]) + 4, float(header["vox_offset"])
+    if offset == 0:
+        return least
+    if not least <= offset < _FURTHEST_VOXEL or offset != int(offset):  # NaN is not either
+        raise InputError(
+            "FILE-BROKEN", f"{name} has its voxels at byte {offset:g}, {least} is the first possible; copy it again"
+        )
+    return int(offset)
 
 
 def _new_header(shape: tuple[int, ...], affine: np.ndarray, dtype: np.dtype) -> nib.Nifti1Header:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from thinslice import interpolation
 from thinslice.networks.unfold import Unfolding, unfolding
-from thinslice.slice_profile import Projection, SliceGrid, slice_operator
+from thinslice.slice_profile import Projection, SliceGrid, acquired_operator
 
 CONDITIONS = 2  # numbers in Task.condition
 
@@ -61,7 +61,7 @@ def condition(grid: SliceGrid) -> Tensor:
 
 def make_task(grid: SliceGrid) -> Task:
     """The operators of a grid. Beyond T = 1.3 s the projection is damped, as it is at the end (method.md 3c)."""
-    operator = slice_operator(grid)
+    operator = acquired_operator(grid)
     damping = 0.0 if grid.thickness_mm <= 1.3 * grid.closest_mm else 0.1
     free = np.eye(len(grid.output_mm)) - Projection(operator, damping).correction(operator.toarray())
     return Task(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from thinslice.slice_profile import Profile, SliceGrid, plan_grid, slice_operator
+from thinslice.slice_profile import Profile, SliceGrid, acquired_operator, plan_grid
 from thinslice.volume import Volume
 
 
@@ -30,6 +30,6 @@ def thicken(
         slices = int(np.floor((volume.shape[0] - 1) * d / spacing_mm + 1e-6)) + 1
     grid = plan_grid(slices, spacing_mm, d, thickness_mm=thickness, profile=profile)
     thin = volume.hu[: len(grid.output_mm)]
-    hu = (slice_operator(grid) @ thin.reshape(len(thin), -1)).reshape(-1, *thin.shape[1:])
+    hu = (acquired_operator(grid) @ thin.reshape(len(thin), -1)).reshape(-1, *thin.shape[1:])
     first = -float(grid.output_mm[0]) / d
     return volume.with_slices(hu, first=first, step=spacing_mm / d, thickness=thickness, padding=None), grid

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from thinslice.slice_profile import Projection, SliceGrid, slice_operator
+from thinslice.slice_profile import Projection, SliceGrid, acquired_operator
 from thinslice.synthesis.noise import noise_hu
 
 DAMPED_FROM = 1.3  # T/s above which A A^T is close to singular (method.md 3c)
@@ -33,7 +33,7 @@ def project(
         out[given] = acquired[taken]
         if len(taken) == len(acquired):
             return None
-    operator = slice_operator(grid)
+    operator = acquired_operator(grid)
     if damping is None:
         damping = choose_damping(out, acquired, grid=grid)
     projection = Projection(operator, float(damping))
@@ -50,7 +50,7 @@ def residual(
     out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid, ignore: np.ndarray | None = None, rounded: bool = False
 ) -> tuple[float, float]:
     """(rms, max) of |A x - y| in HU where the mask `ignore` (m, y, x) is False; of `out` as it is or rounded."""
-    operator = slice_operator(grid)
+    operator = acquired_operator(grid)
     square, count, largest = 0.0, 0, 0.0
     for rows in _slabs(out.shape):
         x = _columns(out[:, rows]).astype(np.float64)
@@ -71,7 +71,7 @@ def choose_damping(out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid) ->
     """
     if grid.thickness_mm <= DAMPED_FROM * grid.closest_mm:
         return 0.0
-    operator = slice_operator(grid)
+    operator = acquired_operator(grid)
     stride = max(1, acquired[0].size // 4096)
     y = acquired.reshape(len(acquired), -1)[:, ::stride].astype(np.float64)
     difference = y - operator @ out.reshape(len(out), -1)[:, ::stride]

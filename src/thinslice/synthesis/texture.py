@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import fft, ndimage, sparse
 
-from thinslice.slice_profile import Projection, SliceGrid, slice_operator
+from thinslice.slice_profile import Projection, SliceGrid, acquired_operator
 from thinslice.synthesis.noise import flat, flat_tissue, noise_hu, noise_of_plane
 
 _BLOCK = 16  # pixels
@@ -190,7 +190,7 @@ def _null_space(grid: SliceGrid) -> tuple[np.ndarray, sparse.csr_matrix]:
     I - A^+ A on the slices that are no copies, each column scaled so that mixed noise is as strong as asked for.
     """
     free = np.arange(len(grid.output_mm))
-    operator = slice_operator(grid)
+    operator = acquired_operator(grid)
     if grid.copies:
         free = np.setdiff1d(free, grid.on_grid()[1])
         operator = operator[:, free]

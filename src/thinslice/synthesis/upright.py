@@ -31,19 +31,37 @@ def upright(volume: Volume) -> Volume:
     """
     volume.refuse_uneven()
     shift = shear_pixels(volume.affine)  # of a slice against the one before, pixels (x, y)
-    drift = shift * (volume.shape[0] - 1)
-    if (np.abs(drift) <= _NEGLIGIBLE_PIXELS).all():
+    drifts = _drifts(shift, len(volume.hu))
+    if not drifts:
         return volume
     hu, padding, affine = volume.hu, volume.padding, volume.affine.copy()
     affine[:3, 2] -= affine[:3, :2] @ shift
-    for axis, (step, whole) in enumerate(zip(shift, drift, strict=True)):
-        if abs(whole) <= _NEGLIGIBLE_PIXELS:
-            continue
-        before = int(np.ceil(max(0.0, -whole)))  # pixels that the new grid begins earlier
-        places = step * np.arange(len(hu)) + before
-        hu, padding = _shifted(hu, padding, axis=2 - axis, places=places, more=int(np.ceil(abs(whole))))
+    for axis, drift in drifts.items():
+        before = int(np.ceil(max(0.0, -drift)))  # pixels that the new grid begins earlier
+        places = shift[axis] * np.arange(len(hu)) + before
+        hu, padding = _shifted(hu, padding, axis=2 - axis, places=places, more=int(np.ceil(abs(drift))))
         affine[:3, 3] -= before * affine[:3, axis]
     return replace(volume, hu=hu, padding=padding, affine=affine)
+
+
+def upright_shapes(volume: Volume, *, slices: int, step: float) -> list[tuple[int, int, int]]:
+    """Shapes (z, y, x) of the copies that `upright` makes of a result, one an axis that drifts: they take memory.
+
+    Args:
+        volume: the scan.
+        slices: of the result.
+        step: the result's spacing over the scan's.
+    """
+    shape, copies = [slices, *volume.shape[1:]], []
+    for axis, drift in _drifts(shear_pixels(volume.affine) * step, slices).items():
+        shape[2 - axis] += int(np.ceil(abs(drift)))
+        copies.append((shape[0], shape[1], shape[2]))
+    return copies
+
+
+def _drifts(shift: np.ndarray, slices: int) -> dict[int, float]:
+    """Pixels from the first slice to the last by axis (0 is x, 1 is y), where they are not negligible."""
+    return {axis: float(drift) for axis, drift in enumerate(shift * (slices - 1)) if abs(drift) > _NEGLIGIBLE_PIXELS}
 
 
 def shear_pixels(affine: np.ndarray) -> np.ndarray:

@@ -133,7 +133,7 @@ def _plane_db(
     slices = np.clip(slices, *HU_RANGE)
     teacher = InplaneTeacher(slices, pixel_mm, grid=grid, config=config, random=np.random.default_rng(0))
     errors = []
-    with torch.inference_mode():
+    with torch.no_grad():  # not inference mode: tasks made here are kept, and a fit may meet them again
         for patches in (teacher.draw() for _ in range(_PLANE_DRAWS)):
             restored = model.inplane.restore(patches.thick.to(device), patches.task)
             errors.append((restored.cpu() - patches.truth).square().mean())

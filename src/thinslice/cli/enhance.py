@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +13,9 @@ from thinslice.cli.summary import summary
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import UsageError, named
 from thinslice.output import numbered
+
+if TYPE_CHECKING:
+    from thinslice.result import Result
 
 _GRID, _METHOD, _WRITING = "Grid", "Method", "Writing"
 
@@ -216,25 +219,37 @@ def enhance(
                 on_progress=on_progress,
             )
         results.append(result)
-    records = []
     for number, (result, target, (kept_weights, picture)) in enumerate(zip(results, targets, asides, strict=True)):
         result.save(
             target, overwrite=terminal.overwrite, dtype=dtype, compress=compress, like_source=like_source,
             series_number=None if series_number is None else series_number + number,
         )  # fmt: skip
-        if kept_weights is not None:
-            result.model.save(kept_weights, overwrite=terminal.overwrite)
-        if picture is not None:
-            from thinslice.report.preview import save_preview
+        _save_asides(result, weights=kept_weights, picture=picture, overwrite=terminal.overwrite)
+    _tell(terminal, [result.record for result in results], source=source, targets=targets, labels=labels)
 
-            save_preview(result.source, result.sheared or result.volume, picture, overwrite=terminal.overwrite)
-        records.append(result.record)
+
+def _save_asides(result: Result, *, weights: Path | None, picture: Path | None, overwrite: bool) -> None:
+    """Keep the weights and draw the picture, where they are asked for."""
+    if weights is not None:
+        result.model.save(weights, overwrite=overwrite)
+    if picture is not None:
+        from thinslice.report.preview import save_preview
+
+        save_preview(result.source, result.sheared or result.volume, picture, overwrite=overwrite)
+
+
+def _tell(
+    terminal: Terminal, records: list[dict[str, Any]], *, source: Path, targets: list[Path], labels: Path | None
+) -> None:
+    """Records as JSON where asked for; warnings and a summary of each."""
+    from thinslice.label_map import labels_path
+
     if terminal.show_identity:
         records = [
             record | {"identity": {"input": str(source.resolve()), "output": str(target.resolve())}}
             for record, target in zip(records, targets, strict=True)
         ]
-    terminal.write_record(records if several else records[0])
+    terminal.write_record(records if len(records) > 1 else records[0])
     for record, target in zip(records, targets, strict=True):
         terminal.warn(record["warnings"])
         written = target.name if labels is None else f"{target.name}, {labels_path(target).name}"

@@ -74,7 +74,7 @@ def write_series(
     like_source: bool = False,
     overwrite: bool = False,
 ) -> WrittenSeries:
-    """Write a volume as a series of CT images: 16 bits signed, one HU a step, on the volume's own grid.
+    """Write a volume as a series of CT images, one HU a step, on the volume's own grid: 16 bits signed by default.
 
     Args:
         volume: the new grid, HU (z, y, x); voxels in `padding` keep their value.
@@ -105,13 +105,7 @@ def write_series(
     layout = pixel_layout(source, like_source=like_source)
     planes = _planes(volume)
     voxels, clipped = _digest(volume, planes, layout)
-    grid = (volume.affine.round(6) + 0.0).tobytes() + repr((volume.shape, provenance.thickness_mm)).encode()
-    instances = "\n".join(sorted(f"{reference.sop_instance}#{reference.frame}" for reference in kept.references))
-    series_uid = uid_from(
-        *("series", kept.series_uid, instances),
-        *(provenance.version, provenance.model, provenance.settings, repr(series_number), grid, voxels),
-        *(() if layout == OWN else (repr(layout),)),
-    )
+    series_uid = _series_uid(kept, volume, provenance, series_number=series_number, layout=layout, voxels=voxels)
     common = series_dataset(
         kept,
         provenance,
@@ -135,6 +129,25 @@ def write_series(
             dataset.add_new(tag("PixelData"), "OW", layout.stored(volume.hu[plane.index])[0].tobytes())
             _save(dataset, temporary / f"IM{number:04d}.dcm", kept, compress, provenance.version)
     return WrittenSeries(len(planes), clipped, layout.bits, series_uid)
+
+
+def _series_uid(
+    kept: SourceSeries,
+    volume: Volume,
+    provenance: Provenance,
+    *,
+    series_number: int | None,
+    layout: PixelLayout,
+    voxels: str,
+) -> str:
+    """Of the source, the settings, the grid and the stored voxels: any change of these gives another."""
+    grid = (volume.affine.round(6) + 0.0).tobytes() + repr((volume.shape, provenance.thickness_mm)).encode()
+    instances = "\n".join(sorted(f"{reference.sop_instance}#{reference.frame}" for reference in kept.references))
+    return uid_from(
+        *("series", kept.series_uid, instances),
+        *(provenance.version, provenance.model, provenance.settings, repr(series_number), grid, voxels),
+        *(() if layout == OWN else (repr(layout),)),
+    )
 
 
 def pixel_layout(source: Volume, *, like_source: bool) -> PixelLayout:

@@ -55,9 +55,7 @@ def take_as_it_is(
 ) -> FittedScan:
     """A trained model, not fitted but checked on slices of the scan as a fitted one is; arguments as for `fit_scan`."""
     began = time.monotonic()
-    even = grid.even_run()
-    held_out = even.start + choose_held_out(even.stop - even.start)
-    checked = check(model.to(device), acquired, grid, held_out=held_out, pixel_mm=pixel_mm, device=device)
+    checked = check(model.to(device), acquired, grid, held_out=_set_aside(grid), pixel_mm=pixel_mm, device=device)
     return FittedScan(model, checked, "start", {}, (), 0, time.monotonic() - began)
 
 
@@ -89,8 +87,7 @@ def fit_scan(
     config, device, began = config or FitConfig(), device or torch.device("cpu"), time.monotonic()
     if start is not None:
         config = config.to_adapt(start.inplane.config, start.axial.config)
-    even = grid.even_run()
-    held_out = even.start + choose_held_out(even.stop - even.start)
+    held_out = _set_aside(grid)
     seconds = budget.seconds and budget.seconds * (1 - _CHECK_SHARE)
     fit = ScanFit(
         acquired, grid, pixel_mm=pixel_mm, held_out=held_out, config=config, seed=seed, device=device, start=start
@@ -120,3 +117,9 @@ def fit_scan(
         }
     elapsed = time.monotonic() - began
     return FittedScan(model, checked, kept, asdict(config), tuple(fit.curve), fit.steps, elapsed)
+
+
+def _set_aside(grid: SliceGrid) -> np.ndarray:
+    """Indices of the acquired slices that nothing is learned from, all where the spacing is the usual one."""
+    even = grid.even_run()
+    return even.start + choose_held_out(even.stop - even.start)

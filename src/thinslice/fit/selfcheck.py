@@ -134,9 +134,8 @@ def _plane_db(
     teacher = InplaneTeacher(slices, pixel_mm, grid=grid, config=config, random=np.random.default_rng(0))
     errors = []
     with torch.no_grad():  # not inference mode: tasks made here are kept, and a fit may meet them again
-        for patches in (teacher.draw() for _ in range(_PLANE_DRAWS)):
-            restored = model.inplane.restore(patches.thick.to(device), patches.task)
-            errors.append((restored.cpu() - patches.truth).square().mean())
+        for patches in (teacher.draw().to(device) for _ in range(_PLANE_DRAWS)):
+            errors.append((model.inplane.restore(patches.thick, patches.task) - patches.truth).square().mean())
     return _psnr(np.sqrt(float(torch.stack(errors).mean())))
 
 

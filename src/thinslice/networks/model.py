@@ -41,31 +41,33 @@ class Model:
     def new(cls, inplane: InplaneConfig, axial: AxialConfig) -> Model:
         """Untrained networks: the result is the base interpolation."""
         model = cls(InplaneNetwork(inplane), AxialNetwork(axial), dict.fromkeys(VIEWS, 1 / 3))
-        networks: tuple[nn.Module, ...] = (model.inplane, model.axial)
-        for network in networks:
+        for network in model.networks.values():
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model
 
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """Both networks by the name that their weights carry."""
+        return {"inplane": self.inplane, "axial": self.axial}
+
     def to(self, device: torch.device) -> Model:
         """Move the networks in place."""
-        networks: tuple[nn.Module, ...] = (self.inplane, self.axial)
-        for network in networks:
+        for network in self.networks.values():
             network.to(device)
         return self
 
     def go_back(self, start: Model, *, share: float) -> None:
         """Go back `share` of the way to the weights that these were adapted from; both are of the same sizes."""
         with torch.no_grad():
-            for mine, before in ((self.inplane, start.inplane), (self.axial, start.axial)):
-                for value, old in zip(mine.parameters(), before.parameters(), strict=True):
+            for name, network in self.networks.items():
+                for value, old in zip(network.parameters(), start.networks[name].parameters(), strict=True):
                     value.lerp_(old.to(value.device), share)
 
     def state(self) -> dict[str, torch.Tensor]:
         """All weights by name, contiguous, on the CPU."""
-        both = {"inplane": self.inplane, "axial": self.axial}
         return {
             f"{name}.{key}": value.detach().cpu().contiguous()
-            for name, network in both.items()
+            for name, network in self.networks.items()
             for key, value in network.state_dict().items()
         }
 
@@ -106,9 +108,9 @@ class Model:
             about = json.loads(header["__metadata__"]["thinslice"])
             model = cls.new(InplaneConfig(**about["inplane"]), AxialConfig(**about["axial"]))
             state = load_file(path)
-            for name in ("inplane", "axial"):
+            for name, network in model.networks.items():
                 part = {k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")}
-                getattr(model, name).load_state_dict(part)
+                network.load_state_dict(part)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
             what = named(" ".join(str(error).split())[:120], type(error).__name__)  # it may quote the path
             raise InputError("MODEL-READ", f"{named(Path(path))} is no thinslice model: {what}") from error

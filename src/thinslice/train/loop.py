@@ -71,19 +71,14 @@ class _Training:
     def __init__(self, config: TrainConfig, seed: int) -> None:
         torch.manual_seed(seed)
         self.model = Model.new(config.fit.inplane, config.fit.axial)
-        networks: list[nn.Module] = [self.model.inplane, self.model.axial]
-        self.optimisers = {
-            name: Optimiser([network], config.fit) for name, network in zip(("inplane", "axial"), networks, strict=True)
-        }
-        self.averages = {
-            name: Average(network, time_constant=config.fit.average)
-            for name, network in zip(("inplane", "axial"), networks, strict=True)
-        }
+        networks = self.model.networks
+        self.optimisers = {name: Optimiser([network], config.fit) for name, network in networks.items()}
+        self.averages = {name: Average(network, time_constant=config.fit.average) for name, network in networks.items()}
         self.step, self.seconds, self.curve = 0, 0.0, list[dict[str, float]]()
 
     def state(self) -> dict[str, Any]:
         return {
-            "networks": {"inplane": self.model.inplane.state_dict(), "axial": self.model.axial.state_dict()},
+            "networks": {name: network.state_dict() for name, network in self.model.networks.items()},
             "averages": {name: average.state_dict() for name, average in self.averages.items()},
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             "step": self.step,
@@ -92,9 +87,8 @@ class _Training:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        self.model.inplane.load_state_dict(state["networks"]["inplane"])
-        self.model.axial.load_state_dict(state["networks"]["axial"])
-        for name in ("inplane", "axial"):
+        for name, network in self.model.networks.items():
+            network.load_state_dict(state["networks"][name])
             self.averages[name].load_state_dict(state["averages"][name])
             self.optimisers[name].load_state_dict(state["optimisers"][name])
         self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
@@ -138,7 +132,7 @@ def train(
     if checkpoint is not None and checkpoint.exists():
         run.load(_read(checkpoint, config, seed))
     wrap = DistributedDataParallel if processes > 1 else (lambda network: network)
-    learning = {"inplane": wrap(run.model.inplane), "axial": wrap(run.model.axial)}
+    learning = {name: wrap(network) for name, network in run.model.networks.items()}
     began, saved = time.monotonic() - run.seconds, time.monotonic()
     while run.step < config.iterations:
         on_progress("train", run.step, config.iterations)
@@ -207,7 +201,7 @@ def _validate(model: Model, scans: Sequence[TrainingScan], config: TrainConfig) 
     """Mean gain over interpolation in dB, of either network; nothing without scans."""
     gains: dict[str, float] = {}
     with torch.no_grad():  # not inference mode: tasks made here are kept, and training may meet them again
-        for name, network in (("inplane", model.inplane), ("axial", model.axial)) if scans else ():
+        for name, network in model.networks.items() if scans else ():
             values = []
             for draw in range(config.validation_draws):
                 random = np.random.default_rng([draw, name == "axial"])

@@ -123,6 +123,15 @@ def test_what_makes_no_sense_is_refused_at_once(shape, options, error, code):
     assert isinstance(caught.value, ThinsliceError)
 
 
+@pytest.mark.parametrize("options", [{"fit": "none"}, {"fit": "scan", "model": "given"}, {"budget": -1.0}])
+def test_a_fit_of_nothing_is_refused(options):
+    config = CHEAP["config"]
+    if "model" in options:
+        options = options | {"model": thinslice.Model.new(config.inplane, config.axial)}
+    with pytest.raises(UsageError, match=r"fit|budget"):
+        thinslice.fit(_scan((9, 20, 20)), **options)
+
+
 def test_what_cannot_fit_is_refused_with_the_figure(monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda: 10**9)
     with pytest.raises(ResourceError, match=r"needs \d+\.\d GB of memory and 1\.0 GB are free") as caught:

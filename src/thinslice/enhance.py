@@ -182,6 +182,9 @@ def fit(
 
     Returns:
         The model; `save` it, or give it to `enhance`.
+
+    Raises:
+        ThinsliceError: as `enhance`; USE-FIT for "none", which fits nothing, and for "scan" with a model.
     """
     ours = {"spacing", "factor", "thickness", "profile"}
     run = {"seed", "config", "on_progress"}
@@ -190,6 +193,9 @@ def fit(
     volume = source if isinstance(source, Volume) else scan.read(source, affine=affine, **reading)
     job = plan_job(volume, views=VIEWS, **{k: v for k, v in options.items() if k in ours})
     budget = Budget(options.get("budget", 180.0), options.get("iterations"))
+    if fit not in ("auto", "scan"):
+        raise UsageError("USE-FIT", f"fit {fit!r} fits nothing; choose auto or scan")
+    check_effort(fit, budget=budget.seconds or 0.0, iterations=budget.steps, consistency=None, model=model)
     with _threads(options.get("threads")):
         return fit_scan(
             fill_padding(volume), job.grid, pixel_mm=job.pixel_mm, budget=budget,

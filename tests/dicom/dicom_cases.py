@@ -199,6 +199,15 @@ GEOMETRY = [
         lambda: one_slice(lambda ds: setattr(ds, "FrameOfReferenceUID", f"{ROOT}.44")),
         unreadable=True,
     ),
+    refuse(
+        "two studies under one series UID",
+        "DCM-MIXED",
+        lambda: one_slice(lambda ds: setattr(ds, "StudyInstanceUID", f"{ROOT}.45")),
+    ),
+    refuse(
+        "two patients under one series UID", "DCM-MIXED", lambda: one_slice(lambda ds: setattr(ds, "PatientID", "P2"))
+    ),
+    read("PatientID missing in one slice", lambda: one_slice(_without("PatientID"))),
     refuse("one frame of reference missing", "DCM-FOR", lambda: one_slice(_without("FrameOfReferenceUID"))),
     read("no frame of reference", lambda: setting(FrameOfReferenceUID=None)),
     refuse("pixel spacing at the detector only", "DCM-SPACING", lambda: each(_detector_spacing)),

@@ -115,6 +115,10 @@ def check_series(slices: Sequence[Slice], findings: Findings) -> None:
         findings.refuse(
             "DCM-FOR", f"{len(frames)} frames of reference in one series: positions do not compare; give one scan"
         )
+    for keyword, things in (("StudyInstanceUID", "studies"), ("PatientID", "patients")):
+        named = {text for image in slices if (text := image.attributes.text(keyword))}
+        if len(named) > 1:
+            findings.refuse("DCM-MIXED", f"slices of {len(named)} {things} under one series UID; give one scan")
 
 
 def check_concatenation(slices: Sequence[Slice], findings: Findings) -> None:

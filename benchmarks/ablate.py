@@ -3,9 +3,9 @@
     python benchmarks/ablate.py SCAN.nii.gz ... --protocol gap --factor 4 --steps 400 --seeds 0 1 2 \\
         --variant "alone context_share=0.0" --variant "mutual"
 
-Each variant is a name and fields of FitConfig with their values. Every fit prints a line: psnr_new of the fusion
-and of single views in dB, mean error of HU in lung, soft tissue and bone, and how far the coronal and the sagittal
-view disagree (rms, HU). Rows of docs/experiments.md were measured with it.
+Each variant is a name and fields of FitConfig with their values. Every fit prints a line: psnr_new of single views,
+their mean and the model's own fusion in dB, mean error of HU in lung, soft tissue and bone, and how far the coronal
+and the sagittal view disagree (rms, HU). Rows of docs/experiments.md were measured with it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import thinslice
-from thinslice.evaluate.metrics import Judge
+from thinslice.evaluate.metrics import PEAK_HU, Judge, psnr
 from thinslice.evaluate.protocols import Case, cut, make_case
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loop import Budget
@@ -44,27 +44,29 @@ def measure(
     fitted = fit_scan(
         acquired, case.grid, pixel_mm=pixel_mm, budget=budget, seed=seed, config=config, device=device, start=start
     )
-    judge = Judge(case)
-    fusions = {view: {view: 1.0} for view in VIEWS} | {
-        "mean3": dict.fromkeys(VIEWS, 1 / 3),
-        "fused": dict(fitted.model.fusion),
-    }
-    results = {
-        name: synthesise(
-            acquired, case.grid, model=fitted.model, weights=weights, pixel_mm=pixel_mm, device=device, damping=damping
+    views = {
+        view: synthesise(
+            acquired, case.grid, model=fitted.model, weights={view: 1.0}, pixel_mm=pixel_mm, device=device,
+            damping=damping,
         )[0]
-        for name, weights in fusions.items()
-    }
-    scores = {name: judge.score(hu) for name, hu in results.items()}
-    bias = [getattr(scores["fused"], f"bias_{tissue}") for tissue in ("lung", "soft", "bone")]
-    apart = float(np.sqrt(np.mean(np.square(results["coronal"] - results["sagittal"]))))
+        for view in VIEWS
+    }  # fmt: skip
+    score = Judge(case).score(sum(weight * views[view] for view, weight in fitted.model.fusion.items()))
+    figures = {view: _psnr_new(case, hu) for view, hu in views.items()}
+    figures |= {"mean3": _psnr_new(case, sum(views.values()) / 3), "fused": score.psnr_new}
+    apart = float(np.sqrt(np.mean(np.square(views["coronal"] - views["sagittal"])[case.new])))
     print(
-        f"  seed {seed}, {fitted.steps} steps, kept {fitted.kept}: "
-        + ", ".join(f"{name} {score.psnr_new:.2f}" for name, score in scores.items())
-        + f"; bias {' '.join(f'{value:+.1f}' for value in bias if value is not None)}; apart {apart:.1f} HU",
+        f"  seed {seed}, {fitted.steps} steps, {fitted.seconds:.0f} s, kept {fitted.kept}: "
+        + ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
+        + f"; bias {score.bias_lung:+.1f} {score.bias_soft:+.1f} {score.bias_bone:+.1f}; apart {apart:.1f} HU",
         flush=True,
     )
-    return scores["fused"].psnr_new
+    return score.psnr_new
+
+
+def _psnr_new(case: Case, hu: np.ndarray) -> float:
+    error = np.clip(hu, *HU_RANGE) - np.clip(case.truth, *HU_RANGE)
+    return psnr(float(np.mean(np.square(error[case.new], dtype=np.float64))), peak=PEAK_HU)
 
 
 def main() -> None:

@@ -87,9 +87,9 @@ def test_increments_leave_the_views_something_to_learn(factor, thickness):
 
 @pytest.mark.parametrize("gamma", [0.1, 0.25, 0.5, 1.0])
 def test_the_gate_keeps_the_share_that_agrees_best(gamma):
-    first, second = torch.randn(2, 5, 11, 13).unbind(0)
-    keep = agreement_mask(first, second, gamma=gamma)
-    difference = (first - second).abs()
+    teachers = torch.randn(2, 5, 11, 13)
+    keep = agreement_mask(teachers, gamma=gamma)
+    difference = (teachers[0] - teachers[1]).abs()
     assert keep.sum() == -int(-gamma * keep.numel() // 1)
     if gamma < 1:
         assert difference[keep].max() <= difference[~keep].min()
@@ -109,3 +109,10 @@ def test_consensus_vanishes_where_all_views_agree():
     views = {view: torch.full((3, 4, 4), 5.0) for view in ("axial", "coronal", "sagittal")}
     assert increments.consensus_loss(views, views, gamma=0.5) == 0
     assert squared(torch.zeros(2), torch.ones(2)) > 0
+
+
+def test_a_view_is_among_its_own_teachers_only_where_labels_are_fused():
+    teacher = {view: torch.full((2, 3, 3), value) for view, value in (("coronal", 0.0), ("sagittal", 500.0))}
+    student = {"coronal": torch.zeros(2, 3, 3)}
+    assert increments.consensus_loss(student, teacher, gamma=1.0) == pytest.approx(1.0)
+    assert increments.consensus_loss(student, teacher, gamma=1.0, fused=True) == pytest.approx(0.25)

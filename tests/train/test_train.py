@@ -21,6 +21,7 @@ from thinslice.train import ScanPool, TrainConfig, train
 SMALL = TrainConfig(
     fit=FitConfig(InplaneConfig(16, 1), AxialConfig(16, 1), batch=4, patch_slices=8, patch_width=32, average=20),
     iterations=150,
+    axial_every=4,
     validate_every=150,
     validation_draws=8,
 )
@@ -96,6 +97,17 @@ def test_two_processes_take_the_steps_that_one_takes(scans, tmp_path):
     gains = [model.facts["curve"][-1]["gain_inplane_db"] for model in (one, two)]
     assert gains[0] == pytest.approx(gains[1], abs=1e-3)
     assert torch.allclose(_weights(one), _weights(two), atol=2e-3)
+
+
+def test_training_goes_on_from_trained_weights_of_their_own_sizes(scans, tmp_path):
+    start = train(_pool(scans), config=replace(SMALL, iterations=30))
+    config, checkpoint = TrainConfig(iterations=2, checkpoint_s=0.0), tmp_path / "weights.checkpoint"
+    model = train(_pool(scans), config=config, start=start, checkpoint=checkpoint)
+    assert model.inplane.config == start.inplane.config
+    assert model.facts["started_from"] == start.digest
+    assert 0 < (_weights(model) - _weights(start)).abs().max() < 0.05
+    with pytest.raises(InputError, match="other settings"):
+        train(_pool(scans), config=config, start=model, checkpoint=checkpoint)
 
 
 def test_groups_that_processes_cannot_share_are_refused(scans, monkeypatch):

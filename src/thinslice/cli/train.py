@@ -24,6 +24,9 @@ def train(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Weights, as safetensors.")
     ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Trained weights to go on from; their sizes count.")
+    ] = None,
     validate: Annotated[
         list[Path] | None,
         typer.Option(metavar="PATH", help="A scan to measure on and not to learn from; may be repeated."),
@@ -57,6 +60,7 @@ def train(
     from thinslice import scan
     from thinslice.fit.config import FitConfig
     from thinslice.networks.inplane import InplaneConfig
+    from thinslice.networks.model import Model
     from thinslice.train import ScanPool, TrainConfig, train_processes
 
     fit = FitConfig(inplane=InplaneConfig(channels, blocks), batch=batch, average=1000)
@@ -70,6 +74,7 @@ def train(
             pool(paths),
             config=config,
             seed=seed,
+            start=None if weights is None else Model.load(weights),
             validation=[pool([path])[0] for path in validate or []],
             checkpoint=output.with_name(output.name + ".checkpoint"),
             threads=terminal.threads,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
+from thinslice.networks.model import VIEWS
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,10 @@ class FitConfig:
         increment_0: weight of the increment 0: acquired slices predicted from synthesised ones.
         increment_plus1: weight of the increment +1: the other views' consensus as label.
         gamma: share of voxels, those where the teachers agree best, that increments 0 and +1 count.
-        learners: views that learn from the increments; at +1, from the other two.
+        learners: views that learn from the increments.
+        teaching: views whose mean is the label at increment +1.
+        fused_labels: whether a view is among its own teachers, or learns from the others alone.
+        moving_teachers: whether teachers are the moving averages of what learns, or as they were before.
         axial_weight: of the axial view in the fusion; coronal and sagittal share the rest.
         robust_share: share of a phase with Charbonnier's loss for the in-plane teacher, before the squared one.
         gradient: weight of the squared error of the labels' derivative along z.
@@ -45,12 +49,15 @@ class FitConfig:
     fine_share: float = 0.5
     plane_share: float = 0.35
     context_share: float = 0.55
-    teacher: float = 0.5
-    increment_minus1: float = 0.05
-    increment_0: float = 0.05
+    teacher: float = 1.0
+    increment_minus1: float = 0.0
+    increment_0: float = 0.0
     increment_plus1: float = 1.0
     gamma: float = 1.0
     learners: tuple[str, ...] = ("axial",)
+    teaching: tuple[str, ...] = VIEWS
+    fused_labels: bool = False
+    moving_teachers: bool = True
     axial_weight: float = 0.0
     robust_share: float = 0.6
     gradient: float = 0.0

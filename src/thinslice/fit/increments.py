@@ -51,6 +51,11 @@ def predict(
     return results
 
 
+def interpolate(stack: Tensor, task: Task) -> Tensor:
+    """What the views add to: (m, y, x) to (n, y, x) HU."""
+    return torch.einsum("nm,myx->nyx", task.to(stack.device).base, stack)
+
+
 @lru_cache(maxsize=32)
 def minus_one(slices: int, factor: float, thickness: float, profile: Profile) -> Increment:
     """From every second of `slices` acquired slices to the ones between. Lengths in output spacings.
@@ -100,17 +105,20 @@ def known_loss(views: Mapping[str, Tensor], increment: Increment, truth: Tensor,
     return torch.stack([squared(see(increment.seen, view), truth, keep=keep) for view in views.values()]).sum()
 
 
-def consensus_loss(student: Mapping[str, Tensor], teacher: Mapping[str, Tensor], *, gamma: float) -> Tensor:
-    """Increment +1: each student view against the mean of the other two views, where these agree.
+def consensus_loss(
+    student: Mapping[str, Tensor], teacher: Mapping[str, Tensor], *, gamma: float, fused: bool = False
+) -> Tensor:
+    """Increment +1: each student view against the mean of the teachers, where these agree.
 
     Args:
         student: predictions with gradient, of the views that learn.
-        teacher: predictions of the moving average, without, of all views that teach.
+        teacher: predictions without, of the views that teach, at least one other than each student.
         gamma: share of voxels kept.
+        fused: whether a view is among its own teachers, or the other views alone.
     """
     losses = []
     for view, learned in student.items():
-        first, second = (teacher[other] for other in VIEWS if other != view)
-        keep = agreement_mask(first, second, gamma=gamma) if gamma < 1 else None
-        losses.append(squared(learned, (first + second) / 2, keep=keep))
+        labels = torch.stack([label for other, label in teacher.items() if fused or other != view])
+        keep = agreement_mask(labels, gamma=gamma) if gamma < 1 else None
+        losses.append(squared(learned, labels.mean(0), keep=keep))
     return torch.stack(losses).sum()

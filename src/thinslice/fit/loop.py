@@ -25,13 +25,14 @@ from thinslice.fit.context import choose_blocks, contexts
 from thinslice.fit.loss import charbonnier, slope_along_z, squared
 from thinslice.fit.optimiser import Optimiser
 from thinslice.fit.teacher import InplaneTeacher
-from thinslice.networks.blocks import HU_RANGE
-from thinslice.networks.model import VIEWS, Model
+from thinslice.networks.blocks import HU_RANGE, HU_SCALE
+from thinslice.networks.model import Model
 from thinslice.networks.task import Task
 from thinslice.slice_profile import Profile, SliceGrid
 from thinslice.synthesis.views import plane_step
 
 Progress = Callable[[str, float, float], None]
+_FLOOR = (2.0 / HU_SCALE) ** 2  # of what interpolation leaves: an empty patch must not count without bound
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class ScanFit:
         """Run the phases and leave the averaged weights in the model."""
         c, start = self._config, time.monotonic()
         planes = c.plane_share + c.context_share
-        increments_run = bool(c.learners) and self._term_weights().any()
+        increments_run = bool(c.learners) and any(self._term_weights())
         planes_end = planes if increments_run else 1.0
         if planes_end > 0:
             shares = _shares(budget, start=start, begin=0.0, end=planes_end, on_progress=on_progress)
@@ -122,6 +123,8 @@ class ScanFit:
         averages = [Average(network, time_constant=self._config.average) for network in learners]
         means: dict[str, Any] = {self._name(average.source): average.network for average in averages}
         self._teachers = replace(self.model, **means)
+        if name == "increments" and not self._config.moving_teachers:
+            self._teachers = copy.deepcopy(self._teachers)
         recent: list[float] = []
         for share in shares:
             if share >= context_from and not self._teacher.context:
@@ -149,51 +152,67 @@ class ScanFit:
 
     def _plane_loss(self) -> Tensor:
         """In-plane teacher."""
+        return self._plane_losses()[0]
+
+    def _plane_losses(self) -> tuple[Tensor, Tensor]:
+        """In-plane teacher: loss of the network, and of the interpolation that it adds to."""
         c, patches = self._config, self._teacher.draw().to(self._device)
+        distance = charbonnier if self._share < c.robust_share else squared
         thin = self.model.inplane.restore(patches.thick, patches.task)
-        robust = self._share < c.robust_share
-        value = (charbonnier if robust else squared)(thin, patches.truth)
+        value = distance(thin, patches.truth)
         if c.gradient:
             value = value + c.gradient * slope_along_z(thin, patches.truth, axis=1)
-        return value
+        return value, distance(patches.task.base @ patches.thick[:, c.inplane.neighbours], patches.truth)
 
     def _increment_loss(self) -> Tensor:
-        """One of the four terms, drawn by its weight."""
-        terms = (self._plane_loss, self._minus_one_loss, self._zero_loss, self._plus_one_loss)
-        weights = self._term_weights()
-        return terms[int(self._random.choice(len(terms), p=weights / weights.sum()))]()
+        """Weighted sum of the terms, each over what interpolation leaves: none is heard the louder for being hard."""
+        terms = (self._plane_losses, self._minus_one_losses, self._zero_losses, self._plus_one_losses)
+        weighted = zip(self._term_weights(), terms, strict=True)
+        losses = [(weight, *term()) for weight, term in weighted if weight]
+        return torch.stack([weight * loss / (base.detach() + _FLOOR) for weight, loss, base in losses]).sum()
 
-    def _term_weights(self) -> np.ndarray:
+    def _term_weights(self) -> tuple[float, ...]:
         """Of the in-plane teacher and the increments -1, 0 and +1; the axial view learns nothing from the teacher."""
         c = self._config
         teacher = c.teacher if {"coronal", "sagittal"} & set(c.learners) else 0.0
-        return np.array([teacher, c.increment_minus1, c.increment_0, c.increment_plus1])
+        return teacher, c.increment_minus1, c.increment_0, c.increment_plus1
 
-    def _minus_one_loss(self) -> Tensor:
+    def _minus_one_losses(self) -> tuple[Tensor, Tensor]:
         stack, usable = self._patch(self._config.patch_slices + 1)
         increment = increments.minus_one(len(stack), *self._scale)
-        given = stack[::2]
-        views = self._learn(given, increment.task)
-        between = slice(1, 2 * (len(given) - 1), 2)
-        return increments.known_loss(views, increment, stack[between], usable=usable[between])
+        between = slice(1, 2 * (len(stack[::2]) - 1), 2)
+        return self._known_losses(stack[::2], increment, stack[between], usable[between])
 
-    def _zero_loss(self) -> Tensor:
+    def _zero_losses(self) -> tuple[Tensor, Tensor]:
         stack, usable = self._patch(self._config.patch_slices // 2 + 1)
         forth, back = increments.zero(len(stack), *self._scale)
         with torch.no_grad():
             views = increments.predict(self._teachers, stack, forth.task, plane_step=self._plane_step)
             half_way = increments.see(forth.seen, torch.stack(list(views.values())).mean(0))
-        views = self._learn(half_way, back.task)
-        return increments.known_loss(views, back, stack[1:-1], usable=usable[1:-1])
+        return self._known_losses(half_way, back, stack[1:-1], usable[1:-1])
 
-    def _plus_one_loss(self) -> Tensor:
+    def _known_losses(
+        self, given: Tensor, increment: increments.Increment, truth: Tensor, usable: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        views = self._learn(given, increment.task)
+        base = {"base": increments.interpolate(given, increment.task)}
+        return (
+            increments.known_loss(views, increment, truth, usable=usable),
+            increments.known_loss(base, increment, truth, usable=usable),
+        )
+
+    def _plus_one_losses(self) -> tuple[Tensor, Tensor]:
         c, (stack, _) = self._config, self._patch(self._config.patch_slices // 2)
         task = increments.plus_one(len(stack), *self._scale)
-        teaching = [view for view in VIEWS if set(c.learners) - {view}]
         with torch.no_grad():
-            teacher = increments.predict(self._teachers, stack, task, plane_step=self._plane_step, views=teaching)
-        student = self._learn(stack, task)
-        return increments.consensus_loss(student, teacher, gamma=c.gamma)
+            teacher = increments.predict(self._teachers, stack, task, plane_step=self._plane_step, views=c.teaching)
+        views = self._learn(stack, task)
+        base = dict.fromkeys(views, increments.interpolate(stack, task))
+        loss, untaught = (
+            increments.consensus_loss(student, teacher, gamma=c.gamma, fused=c.fused_labels)
+            for student in (views, base)
+        )
+        return loss, untaught / len(views)
 
     def _learn(self, stack: Tensor, task: Task) -> dict[str, Tensor]:
         """The learning views' predictions, with gradient."""

@@ -30,19 +30,18 @@ def slope_along_z(prediction: Tensor, truth: Tensor, *, axis: int) -> Tensor:
     return squared(prediction.diff(dim=axis), truth.diff(dim=axis))
 
 
-def agreement_mask(first: Tensor, second: Tensor, *, gamma: float) -> Tensor:
-    """Mask of the share `gamma` of voxels on which two teachers agree best (method.md 2e).
+def agreement_mask(teachers: Tensor, *, gamma: float) -> Tensor:
+    """Mask of the share `gamma` of voxels on which teachers agree best (method.md 2e).
 
     Args:
-        first: one teacher's prediction.
-        second: another's, of the same shape.
+        teachers: (k, ...) their predictions.
         gamma: share to keep, over 0 up to 1.
 
     Returns:
-        bool mask of that shape with ceil(gamma * size) voxels set.
+        bool mask (...) with ceil(gamma * size) voxels set.
     """
-    difference = (first - second).abs().flatten()
-    kept = max(1, -int(-gamma * difference.numel() // 1))
-    mask = torch.zeros_like(difference, dtype=torch.bool)
-    mask[difference.topk(kept, largest=False).indices] = True
-    return mask.view_as(first)
+    spread = (teachers - teachers.mean(0)).square().sum(0)
+    kept = max(1, -int(-gamma * spread.numel() // 1))
+    mask = torch.zeros(spread.numel(), dtype=torch.bool, device=spread.device)
+    mask[spread.flatten().topk(kept, largest=False).indices] = True
+    return mask.view_as(spread)

@@ -16,7 +16,7 @@ from thinslice.fit.selfcheck import SelfCheck, check, choose_held_out
 from thinslice.networks.model import Model
 from thinslice.slice_profile import SliceGrid
 
-_CHECK_SHARE = 0.05  # of a budget in seconds, left for the self-check
+_CHECK_SHARE = 0.05  # of a budget in seconds, left for the self-check of a fit from nothing
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,12 @@ def fit_scan(
     config, device, began = config or FitConfig(), device or torch.device("cpu"), time.monotonic()
     if start is not None:
         config = config.to_adapt(start.inplane.config, start.axial.config)
-    held_out = _set_aside(grid)
-    seconds = budget.seconds and budget.seconds * (1 - _CHECK_SHARE)
+    held_out, before, seconds = _set_aside(grid), None, budget.seconds
+    if start is not None:
+        before = check(start.to(device), acquired, grid, held_out=held_out, pixel_mm=pixel_mm, device=device)
+        seconds = seconds and max(0.0, seconds - 2 * (time.monotonic() - began))  # the check afterwards takes as long
+    elif seconds:
+        seconds *= 1 - _CHECK_SHARE
     fit = ScanFit(
         acquired, grid, pixel_mm=pixel_mm, held_out=held_out, config=config, seed=seed, device=device, start=start
     )
@@ -100,10 +104,8 @@ def fit_scan(
         rest = (1 - config.axial_weight) / 2
         model.fusion = {"axial": config.axial_weight, "coronal": rest, "sagittal": rest}
     checked = check(model, acquired, grid, held_out=held_out, pixel_mm=pixel_mm, device=device)
-    if start is not None and checked is not None:
-        before = check(start.to(device), acquired, grid, held_out=held_out, pixel_mm=pixel_mm, device=device)
-        if before is not None and not checked.beats(before):
-            model, checked, kept = start, before, "start"
+    if start is not None and before is not None and checked is not None and not checked.beats(before):
+        model, checked, kept = start, before, "start"
     if kept == "scan":
         model.facts = {
             "fitted_to": "one scan",

@@ -45,6 +45,7 @@ class TrainConfig:
         iterations: steps in all.
         groups: draws of each network a step, each with a scan and a task of its own.
         axial_every: steps from one in which the axial network learns to the next.
+        go_on_rate: share of the learning rates where training goes on from trained weights.
         validate_every: steps from one point of the validation curve to the next.
         validation_draws: batches of a point of the curve, the same ones at every point.
         checkpoint_s: seconds from one checkpoint to the next.
@@ -58,7 +59,8 @@ class TrainConfig:
     )
     iterations: int = 20_000
     groups: int = 2
-    axial_every: int = 4
+    axial_every: int = 10
+    go_on_rate: float = 0.5
     validate_every: int = 500
     validation_draws: int = 40
     checkpoint_s: float = 120.0
@@ -68,9 +70,11 @@ class TrainConfig:
 class _Training:
     """Networks, their averages and optimiser, and how far they are."""
 
-    def __init__(self, config: TrainConfig, seed: int) -> None:
+    def __init__(self, config: TrainConfig, seed: int, start: Model | None) -> None:
         torch.manual_seed(seed)
         self.model = Model.new(config.fit.inplane, config.fit.axial)
+        for name, network in start.networks.items() if start else ():
+            self.model.networks[name].load_state_dict(network.state_dict())
         networks = self.model.networks
         self.optimisers = {name: Optimiser([network], config.fit) for name, network in networks.items()}
         self.averages = {name: Average(network, time_constant=config.fit.average) for name, network in networks.items()}
@@ -103,6 +107,7 @@ def train(
     *,
     config: TrainConfig | None = None,
     seed: int = 0,
+    start: Model | None = None,
     validation: Sequence[TrainingScan] = (),
     checkpoint: Path | None = None,
     on_progress: Progress = lambda stage, done, total: None,
@@ -113,6 +118,7 @@ def train(
         pool: the scans.
         config: every choice.
         seed: of weights and draws.
+        start: trained weights to go on from; their sizes count, not those of `config`.
         validation: scans that the curve is measured on; nothing is learned from them.
         checkpoint: file that a run is continued from where it exists, and kept in while it lasts.
         on_progress: called with ("train", step, steps).
@@ -128,9 +134,12 @@ def train(
     rank, processes = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
     if config.groups % processes:
         raise UsageError("USE-GROUPS", f"{config.groups} groups cannot be shared evenly by {processes} processes")
-    run = _Training(config, seed)
+    if start is not None:
+        config = _going_on(config, start)
+    about = repr((config, seed, start and start.digest))
+    run = _Training(config, seed, start)
     if checkpoint is not None and checkpoint.exists():
-        run.load(_read(checkpoint, config, seed))
+        run.load(_read(checkpoint, about))
     wrap = DistributedDataParallel if processes > 1 else (lambda network: network)
     learning = {name: wrap(network) for name, network in run.model.networks.items()}
     began, saved = time.monotonic() - run.seconds, time.monotonic()
@@ -148,7 +157,7 @@ def train(
             run.curve.append(point)
             _log.info("%s", " ".join(f"{key} {value:.3f}" for key, value in point.items()))
         if checkpoint is not None and rank == 0 and time.monotonic() - saved > config.checkpoint_s:
-            _write(checkpoint, run, config, seed)
+            _write(checkpoint, run, about)
             saved = time.monotonic()
     on_progress("train", 1, 1)
     model = run.averaged()
@@ -156,6 +165,7 @@ def train(
     model.fusion = {"axial": config.fit.axial_weight, "coronal": rest, "sagittal": rest}
     model.facts = {
         "trained_on": f"{len(pool)} scans",
+        "started_from": start and start.digest,
         "steps": run.step,
         "seconds": round(run.seconds),
         "seed": seed,
@@ -215,21 +225,30 @@ def _validate(model: Model, scans: Sequence[TrainingScan], config: TrainConfig) 
     return gains
 
 
-def _write(path: Path, run: _Training, config: TrainConfig, seed: int) -> None:
+def _going_on(config: TrainConfig, start: Model) -> TrainConfig:
+    """The same for trained weights: of their sizes, at lower rates."""
+    fit, rate = config.fit, config.go_on_rate
+    fit = replace(
+        fit,
+        inplane=start.inplane.config,
+        axial=start.axial.config,
+        learning_rate=fit.learning_rate * rate,
+        kernel_rate=fit.kernel_rate * rate,
+    )
+    return replace(config, fit=fit)
+
+
+def _write(path: Path, run: _Training, about: str) -> None:
     with whole_file(path, overwrite=True) as temporary:
-        torch.save({"config": _described(config, seed), "state": run.state()}, temporary)
+        torch.save({"config": about, "state": run.state()}, temporary)
 
 
-def _read(path: Path, config: TrainConfig, seed: int) -> dict[str, Any]:
+def _read(path: Path, about: str) -> dict[str, Any]:
     try:
         saved = torch.load(path, weights_only=True)
-        state, about = saved["state"], saved["config"]
+        state, described = saved["state"], saved["config"]
     except Exception as error:
         raise InputError("TRAIN-CHECKPOINT", f"{named(path)} is no checkpoint: {type(error).__name__}") from error
-    if about != _described(config, seed):
+    if described != about:
         raise InputError("TRAIN-CHECKPOINT", f"{named(path)} is of other settings; remove it or name another output")
     return dict(state)
-
-
-def _described(config: TrainConfig, seed: int) -> str:
-    return repr((config, seed))

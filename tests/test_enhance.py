@@ -149,3 +149,10 @@ def test_a_large_output_lives_in_a_file(monkeypatch):
     in_file = memory.output_array(volume.shape, (25, 20, 20))
     assert not isinstance(in_memory, np.memmap)
     assert isinstance(in_file, np.memmap)
+
+
+@pytest.mark.parametrize("options", [{"weights": None}, {"strict": True}, {"affine": np.eye(4)}])
+def test_what_says_nothing_to_a_volume_is_an_error_and_not_passed_over(options):
+    for command in (thinslice.enhance, thinslice.fit):
+        with pytest.raises(TypeError, match=next(iter(options))):
+            command(_scan((6, 16, 16)), **options)

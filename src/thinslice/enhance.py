@@ -97,7 +97,7 @@ def enhance(
         ThinsliceError: with a stable code and an exit code (`thinslice.errors`).
     """
     clock = _Clock()
-    volume = source if isinstance(source, Volume) else scan.read(source, affine=affine, **reading)
+    volume = _volume(source, affine, reading)
     clock.lap("read")
     job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views)
     fit = fit or ("auto" if model is None else "none")
@@ -190,7 +190,7 @@ def fit(
     run = {"seed", "config", "on_progress"}
     rest = {"budget", "iterations", "threads", "device"}
     reading = {k: v for k, v in options.items() if k not in ours | run | rest}
-    volume = source if isinstance(source, Volume) else scan.read(source, affine=affine, **reading)
+    volume = _volume(source, affine, reading)
     job = plan_job(volume, views=VIEWS, **{k: v for k, v in options.items() if k in ours})
     budget = Budget(options.get("budget", 180.0), options.get("iterations"))
     if fit not in ("auto", "scan"):
@@ -202,6 +202,16 @@ def fit(
             device=choose_device(options.get("device", "auto")), start=None if fit == "scan" else model or shipped(),
             **{k: v for k, v in options.items() if k in run},
         ).model  # fmt: skip
+
+
+def _volume(source: Any, affine: Any, reading: dict[str, Any]) -> Volume:
+    """The scan; a volume is taken as it is, and a misspelt option must not pass for one of reading."""
+    if not isinstance(source, Volume):
+        return scan.read(source, affine=affine, **reading)
+    told = [*reading, *(["affine"] if affine is not None else [])]
+    if told:
+        raise TypeError(f"a Volume is taken as it is: {', '.join(told)} would say nothing")
+    return source
 
 
 def _fit_warnings(fitted: FittedScan) -> list[Notice]:

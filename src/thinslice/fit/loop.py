@@ -204,8 +204,9 @@ class ScanFit:
     def _plus_one_losses(self) -> tuple[Tensor, Tensor]:
         c, (stack, _) = self._config, self._patch(self._config.patch_slices // 2)
         task = increments.plus_one(len(stack), *self._scale)
+        heard = [view for view in c.teaching if c.fused_labels or set(c.learners) - {view}]
         with torch.no_grad():
-            teacher = increments.predict(self._teachers, stack, task, plane_step=self._plane_step, views=c.teaching)
+            teacher = increments.predict(self._teachers, stack, task, plane_step=self._plane_step, views=heard)
         views = self._learn(stack, task)
         base = dict.fromkeys(views, increments.interpolate(stack, task))
         loss, untaught = (

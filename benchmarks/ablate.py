@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import thinslice
-from thinslice.evaluate.metrics import PEAK_HU, Judge, psnr
+from thinslice.evaluate.metrics import Judge, psnr_new
 from thinslice.evaluate.protocols import Case, cut, make_case
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loop import Budget
@@ -52,8 +52,8 @@ def measure(
         for view in VIEWS
     }  # fmt: skip
     score = Judge(case).score(sum(weight * views[view] for view, weight in fitted.model.fusion.items()))
-    figures = {view: _psnr_new(case, hu) for view, hu in views.items()}
-    figures |= {"mean3": _psnr_new(case, sum(views.values()) / 3), "fused": score.psnr_new}
+    figures = {view: psnr_new(case, hu) for view, hu in views.items()}
+    figures |= {"mean3": psnr_new(case, sum(views.values()) / 3), "fused": score.psnr_new}
     apart = float(np.sqrt(np.mean(np.square(views["coronal"] - views["sagittal"])[case.new])))
     print(
         f"  seed {seed}, {fitted.steps} steps, {fitted.seconds:.0f} s, kept {fitted.kept}: "
@@ -62,11 +62,6 @@ def measure(
         flush=True,
     )
     return score.psnr_new
-
-
-def _psnr_new(case: Case, hu: np.ndarray) -> float:
-    error = np.clip(hu, *HU_RANGE) - np.clip(case.truth, *HU_RANGE)
-    return psnr(float(np.mean(np.square(error[case.new], dtype=np.float64))), peak=PEAK_HU)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 import thinslice
 from thinslice import weights
-from thinslice.evaluate.metrics import PEAK_HU, psnr
+from thinslice.evaluate.metrics import psnr_new
 from thinslice.evaluate.protocols import cut, make_case
 from thinslice.networks.blocks import HU_RANGE
 from thinslice.networks.device import choose_device
@@ -37,7 +37,7 @@ def main() -> None:
         volume = cut(thinslice.read(path), slices=options.slices, region=options.region)
         for protocol in ("gap", "box"):
             case = make_case(volume, path.name, protocol=protocol, factor=4)
-            pixel_mm, truth = case.thick.voxel_mm[:2], np.clip(case.truth, *HU_RANGE)
+            pixel_mm = case.thick.voxel_mm[:2]
 
             def restore(hu: np.ndarray, grid: SliceGrid, pixel_mm: tuple[float, float] = pixel_mm) -> np.ndarray:
                 return synthesise(
@@ -51,10 +51,7 @@ def main() -> None:
             thickness = g.thickness_mm if protocol == "gap" else 2 * d
             first = restore(case.thick.hu, SliceGrid(g.acquired_mm, middle, g.thickness_mm, g.profile))
             second = restore(first, SliceGrid(middle, g.output_mm, thickness, g.profile))
-            figures = []
-            for result in (restore(case.thick.hu, g), second):
-                error = np.clip(result, *HU_RANGE) - truth
-                figures.append(psnr(float(np.mean(np.square(error[case.new], dtype=np.float64))), peak=PEAK_HU))
+            figures = [psnr_new(case, result) for result in (restore(case.thick.hu, g), second)]
             print(f"{case.title}: at once {figures[0]:.2f}, twice {figures[1]:.2f}", flush=True)
 
 

@@ -67,15 +67,17 @@ class FitConfig:
     go_back: float = 0.3
     average: int = 200
 
-    def to_adapt(self, inplane: InplaneConfig, axial: AxialConfig) -> FitConfig:
-        """The same for a trained model of these sizes: slower, and only on acquired planes as they are."""
+    def going_on(self, inplane: InplaneConfig, axial: AxialConfig, *, rate: float) -> FitConfig:
+        """The same for a trained model of these sizes, at `rate` times the learning rates."""
         return replace(
             self,
             inplane=inplane,
             axial=axial,
-            plane_share=1.0,
-            context_share=0.0,
-            learners=(),
-            learning_rate=self.learning_rate * self.adapt_rate,
-            kernel_rate=self.kernel_rate * self.adapt_rate,
+            learning_rate=self.learning_rate * rate,
+            kernel_rate=self.kernel_rate * rate,
         )
+
+    def to_adapt(self, inplane: InplaneConfig, axial: AxialConfig) -> FitConfig:
+        """The same for a trained model of these sizes: slower, and only on acquired planes as they are."""
+        slower = self.going_on(inplane, axial, rate=self.adapt_rate)
+        return replace(slower, plane_share=1.0, context_share=0.0, learners=())

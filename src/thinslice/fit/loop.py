@@ -22,17 +22,16 @@ from thinslice.fit import increments
 from thinslice.fit.average import Average
 from thinslice.fit.config import FitConfig
 from thinslice.fit.context import choose_blocks, contexts
-from thinslice.fit.loss import charbonnier, slope_along_z, squared
+from thinslice.fit.loss import charbonnier, over_base, slope_along_z, squared
 from thinslice.fit.optimiser import Optimiser
 from thinslice.fit.teacher import InplaneTeacher
-from thinslice.networks.blocks import HU_RANGE, HU_SCALE
+from thinslice.networks.blocks import HU_RANGE
 from thinslice.networks.model import Model
 from thinslice.networks.task import Task
 from thinslice.slice_profile import Profile, SliceGrid
 from thinslice.synthesis.views import plane_step
 
 Progress = Callable[[str, float, float], None]
-_FLOOR = (2.0 / HU_SCALE) ** 2  # of what interpolation leaves: an empty patch must not count without bound
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ class ScanFit:
         terms = (self._plane_losses, self._minus_one_losses, self._zero_losses, self._plus_one_losses)
         weighted = zip(self._term_weights(), terms, strict=True)
         losses = [(weight, *term()) for weight, term in weighted if weight]
-        return torch.stack([weight * loss / (base.detach() + _FLOOR) for weight, loss, base in losses]).sum()
+        return torch.stack([weight * over_base(loss, base) for weight, loss, base in losses]).sum()
 
     def _term_weights(self) -> tuple[float, ...]:
         """Of the in-plane teacher and the increments -1, 0 and +1; the axial view learns nothing from the teacher."""

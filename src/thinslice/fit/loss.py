@@ -11,11 +11,23 @@ from torch import Tensor
 
 from thinslice.networks.blocks import HU_SCALE
 
+_FLOOR = (2.0 / HU_SCALE) ** 2  # of what interpolation leaves: an empty patch must not count without bound
+
 
 def squared(prediction: Tensor, truth: Tensor, *, keep: Tensor | None = None) -> Tensor:
     """Mean squared error; over the voxels of the mask `keep` where there is one."""
     error = ((prediction - truth) / HU_SCALE) ** 2
     return error.mean() if keep is None else (error * keep).sum() / keep.sum().clamp(min=1)
+
+
+def over_base(loss: Tensor, base: Tensor) -> Tensor:
+    """A loss over that of the interpolation which the network adds to: every task and term counts alike.
+
+    Args:
+        loss: of the network, scalar.
+        base: of the interpolation, scalar; no gradient runs through it.
+    """
+    return loss / (base.detach() + _FLOOR)
 
 
 def charbonnier(prediction: Tensor, truth: Tensor, *, width_hu: float = 20.0) -> Tensor:

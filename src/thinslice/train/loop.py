@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from thinslice.errors import InputError, UsageError, named
 from thinslice.fit.average import Average
 from thinslice.fit.config import FitConfig
-from thinslice.fit.loss import charbonnier, squared
+from thinslice.fit.loss import charbonnier, over_base, squared
 from thinslice.fit.optimiser import Optimiser
 from thinslice.networks.axial import AxialConfig, intervals
 from thinslice.networks.inplane import InplaneConfig
@@ -33,7 +33,6 @@ from thinslice.train.scans import ScanPool, TrainingScan
 
 Progress = Callable[[str, float, float], None]
 _log = logging.getLogger("thinslice.train")
-_FLOOR = (2.0 / 500.0) ** 2  # of a batch's error under interpolation: an empty batch must not count without bound
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,8 @@ def train(
     if config.groups % processes:
         raise UsageError("USE-GROUPS", f"{config.groups} groups cannot be shared evenly by {processes} processes")
     if start is not None:
-        config = _going_on(config, start)
+        fit = config.fit.going_on(start.inplane.config, start.axial.config, rate=config.go_on_rate)
+        config = replace(config, fit=fit)
     about = repr((config, seed, start and start.digest))
     run = _Training(config, seed, start)
     if checkpoint is not None and checkpoint.exists():
@@ -186,7 +186,7 @@ def _loss(
         result = _restore(name, network, scan, random, config.fit)
         if result is not None:
             restored, base, truth = result
-            return distance(restored, truth) / (distance(base, truth).detach() + _FLOOR)
+            return over_base(distance(restored, truth), distance(base, truth))
 
 
 def _restore(
@@ -223,19 +223,6 @@ def _validate(model: Model, scans: Sequence[TrainingScan], config: TrainConfig) 
             if values:
                 gains[f"gain_{name}_db"] = float(np.mean(values))
     return gains
-
-
-def _going_on(config: TrainConfig, start: Model) -> TrainConfig:
-    """The same for trained weights: of their sizes, at lower rates."""
-    fit, rate = config.fit, config.go_on_rate
-    fit = replace(
-        fit,
-        inplane=start.inplane.config,
-        axial=start.axial.config,
-        learning_rate=fit.learning_rate * rate,
-        kernel_rate=fit.kernel_rate * rate,
-    )
-    return replace(config, fit=fit)
 
 
 def _write(path: Path, run: _Training, about: str) -> None:

@@ -124,3 +124,10 @@ def test_scans_leave_when_memory_is_spent(scans):
     for number in (0, 0, 1, 0):
         assert pool[number].hu.dtype == np.int16
     assert read == ["thin.nii.gz", "thick.nii.gz", "thin.nii.gz"]
+
+
+def test_bodies_made_in_code_are_among_the_draws(scans):
+    config = replace(SMALL, iterations=2)
+    with_, without = (train(_pool(scans), config=replace(config, shapes=share)) for share in (1.0, 0.0))
+    assert not torch.equal(_weights(with_), _weights(without))
+    assert "shapes" in with_.facts["config"]

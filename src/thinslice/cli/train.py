@@ -33,9 +33,9 @@ def train(
     ] = None,
     iterations: Annotated[int, typer.Option(min=1, metavar="N", help="Steps in all.")] = 20_000,
     channels: Annotated[
-        int, typer.Option(min=8, metavar="N", help="Features of the coronal and sagittal network.")
-    ] = 64,
-    blocks: Annotated[int, typer.Option(min=1, metavar="N", help="Its residual blocks.")] = 5,
+        int | None, typer.Option(min=8, metavar="N", help="Features of the coronal and sagittal network: 64.")
+    ] = None,
+    blocks: Annotated[int | None, typer.Option(min=1, metavar="N", help="Its residual blocks: 5.")] = None,
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Patches of a draw; a step takes two draws.")] = 16,
     memory: Annotated[float, typer.Option(metavar="GB", help="What scans may take together.")] = 4.0,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed.")] = 0,
@@ -55,6 +55,8 @@ def train(
         raise UsageError("USE-INPUT", "no scan is given; name scans with -i")
     if output is None:
         raise UsageError("USE-OUTPUT", "no output is given; name a file with -o")
+    if weights is not None and (channels or blocks):
+        raise UsageError("USE-SIZE", "--channels and --blocks do not go with --weights, whose sizes count")
     terminal.refuse_existing(output)
 
     from thinslice import scan
@@ -63,7 +65,7 @@ def train(
     from thinslice.networks.model import Model
     from thinslice.train import ScanPool, TrainConfig, train_processes
 
-    fit = FitConfig(inplane=InplaneConfig(channels, blocks), batch=batch, average=1000)
+    fit = FitConfig(inplane=InplaneConfig(channels or 64, blocks or 5), batch=batch, average=1000)
     config = TrainConfig(fit=fit, iterations=iterations)
 
     def pool(files: list[Path]) -> ScanPool:

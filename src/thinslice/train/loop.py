@@ -24,12 +24,14 @@ from thinslice.fit.average import Average
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loss import charbonnier, over_base, squared
 from thinslice.fit.optimiser import Optimiser
+from thinslice.fit.teacher import Patches
 from thinslice.networks.axial import AxialConfig, intervals
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
 from thinslice.output import whole_file
 from thinslice.train.pairs import axial_pairs, inplane_pairs
 from thinslice.train.scans import ScanPool, TrainingScan
+from thinslice.train.shapes import shape_pairs
 
 Progress = Callable[[str, float, float], None]
 _log = logging.getLogger("thinslice.train")
@@ -43,6 +45,7 @@ class TrainConfig:
         fit: sizes of networks and patches, losses and learning rates; `batch` patches a group.
         iterations: steps in all.
         groups: draws of each network a step, each with a scan and a task of its own.
+        shapes: share of the draws of the coronal and sagittal network that are bodies made in code.
         axial_every: steps from one in which the axial network learns to the next.
         go_on_rate: share of the learning rates where training goes on from trained weights.
         validate_every: steps from one point of the validation curve to the next.
@@ -58,6 +61,7 @@ class TrainConfig:
     )
     iterations: int = 20_000
     groups: int = 2
+    shapes: float = 0.1
     axial_every: int = 10
     go_on_rate: float = 0.5
     validate_every: int = 500
@@ -181,12 +185,13 @@ def _loss(
     """Of one draw, over the loss of the interpolation that the network adds to: every task counts alike."""
     random = np.random.default_rng([seed, step, group, name == "axial"])
     distance = charbonnier if step < config.fit.robust_share * config.iterations else squared
-    while True:
-        scan = pool[int(random.integers(len(pool)))]
-        result = _restore(name, network, scan, random, config.fit)
-        if result is not None:
-            restored, base, truth = result
-            return over_base(distance(restored, truth), distance(base, truth))
+    result = None
+    if name == "inplane" and random.random() < config.shapes:
+        result = _restore_planes(network, shape_pairs(random, config.fit), config.fit)
+    while result is None:
+        result = _restore(name, network, pool[int(random.integers(len(pool)))], random, config.fit)
+    restored, base, truth = result
+    return over_base(distance(restored, truth), distance(base, truth))
 
 
 def _restore(
@@ -194,10 +199,7 @@ def _restore(
 ) -> tuple[Tensor, Tensor, Tensor] | None:
     """(restored, interpolated, truth) of a draw from a scan; None where the scan has none for this network."""
     if name == "inplane":
-        pairs = inplane_pairs(scan, random, config)
-        base = pairs.task.base @ pairs.thick[:, config.inplane.neighbours]
-        residual = network(pairs.thick, pairs.task.where, pairs.task.condition)
-        return base + pairs.task.free @ residual, base, pairs.truth
+        return _restore_planes(network, inplane_pairs(scan, random, config), config)
     drawn = axial_pairs(scan, random)
     if drawn is None:
         return None
@@ -205,6 +207,12 @@ def _restore(
     base = torch.einsum("nm,myx->nyx", task.base, thick)
     residual = network(intervals(thick), task.where, task.condition)
     return base + torch.einsum("ij,jyx->iyx", task.free, residual), base, thin
+
+
+def _restore_planes(network: nn.Module, pairs: Patches, config: FitConfig) -> tuple[Tensor, Tensor, Tensor]:
+    base = pairs.task.base @ pairs.thick[:, config.inplane.neighbours]
+    residual = network(pairs.thick, pairs.task.where, pairs.task.condition)
+    return base + pairs.task.free @ residual, base, pairs.truth
 
 
 def _validate(model: Model, scans: Sequence[TrainingScan], config: TrainConfig) -> dict[str, float]:

@@ -93,8 +93,12 @@ def _pairs_along_z(
         image = hu[z : z + n, planes, start : start + width].transpose(1, 0, 2)
         flips = random.choice([-1, 1], 3)
         patch[:] = image[:: flips[0], :: flips[1], :: flips[2]]
-    thin = torch.from_numpy(out)
-    return Patches(_operator(task.grid) @ thin, thin[:, reach], task)
+    return thicken(torch.from_numpy(out), task, reach)
+
+
+def thicken(thin: Tensor, task: Task, neighbours: int) -> Patches:
+    """The pairs of thin images with `neighbours` planes on either side: (b, planes, n, w)."""
+    return Patches(_operator(task.grid) @ thin, thin[:, neighbours], task)
 
 
 def axial_pairs(scan: TrainingScan, random: np.random.Generator) -> tuple[Tensor, Tensor, Task] | None:

@@ -8,6 +8,7 @@ Each time is a run of its own, for learning rates fall towards the end of a budg
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -38,7 +39,7 @@ def main() -> None:
         for protocol in options.protocols:
             values = [row.psnr_new for rows in (plain, *adapted) for row in rows if row.protocol == protocol]
             table.add_row(scan.name.split(".")[0], protocol, *(f"{value:.2f}" for value in values))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)  # names whole in a file
 
 
 if __name__ == "__main__":

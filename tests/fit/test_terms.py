@@ -7,12 +7,14 @@ import torch
 from thinslice.fit import increments
 from thinslice.fit.config import FitConfig
 from thinslice.fit.context import choose_blocks, contexts
-from thinslice.fit.loss import agreement_mask, squared
+from thinslice.fit.loss import agreement_mask, squared, tissue_bias
 from thinslice.fit.teacher import InplaneTeacher, label_operator
 from thinslice.networks.axial import AxialConfig
+from thinslice.networks.blocks import HU_SCALE
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
 from thinslice.slice_profile import plan_grid, slice_operator
+from thinslice.tissues import TISSUES
 
 SMALL = FitConfig(inplane=InplaneConfig(channels=16, blocks=1, neighbours=2), axial=AxialConfig(channels=16, blocks=1))
 CPU = torch.device("cpu")
@@ -116,3 +118,42 @@ def test_a_view_is_among_its_own_teachers_only_where_labels_are_fused():
     student = {"coronal": torch.zeros(2, 3, 3)}
     assert increments.consensus_loss(student, teacher, gamma=1.0) == pytest.approx(1.0)
     assert increments.consensus_loss(student, teacher, gamma=1.0, fused=True) == pytest.approx(0.25)
+
+
+def _bone_in_fat() -> torch.Tensor:
+    """Two images of fat, which is no tissue that counts, with a bone 20 pixels thick in one."""
+    truth = torch.full((2, 40, 40), -100.0)
+    truth[0, 10:30] = 500.0
+    return truth
+
+
+def test_what_is_missing_over_a_whole_bone_counts_by_its_share_of_the_pixels():
+    truth = _bone_in_fat()
+    within = torch.zeros_like(truth, dtype=torch.bool)
+    within[0, 12:28] = True
+    missing = torch.where(within, truth - 50.0, truth)
+    expected = (50.0 / HU_SCALE) ** 2 * within.sum() / truth.numel()
+    assert tissue_bias(missing, truth).item() == pytest.approx(expected.item())
+
+
+def test_bias_says_nothing_of_rims_of_other_tissues_and_of_errors_that_cancel():
+    truth = _bone_in_fat()
+    rim = truth.clone()
+    rim[0, 8:12] += 300.0
+    rim[0, 28:32] += 300.0
+    rim[1] += 300.0
+    checkered = truth + 50.0 * (2.0 * (torch.arange(40) % 2) - 1)
+    for prediction in (truth, rim, checkered):
+        assert tissue_bias(prediction, truth) < 1e-9
+    assert squared(checkered, truth) > 0
+
+
+@pytest.mark.parametrize("tissue", TISSUES)
+def test_every_tissue_counts_by_itself_and_the_gradient_raises_what_is_too_low(tissue):
+    low, high = TISSUES[tissue]
+    truth = torch.full((1, 12, 12), min((low + high) / 2, 600.0))
+    prediction = (truth - 20.0).requires_grad_()
+    loss = tissue_bias(prediction, truth)
+    loss.backward()
+    assert loss.item() == pytest.approx((20.0 / HU_SCALE) ** 2)
+    assert (prediction.grad < 0).all()

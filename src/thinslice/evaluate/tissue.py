@@ -14,7 +14,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-TISSUES = {"lung": (-1000.0, -500.0), "soft": (-50.0, 150.0), "bone": (250.0, np.inf)}
+from thinslice.tissues import TISSUES
+
 LUNG_BELOW = -500.0
 AIR_BELOW, RIM_MM = -930.0, 20.0
 BONE_OVER = 200.0
@@ -29,7 +30,7 @@ def tissue_mask(smooth: np.ndarray, name: str, *, along_z: int) -> np.ndarray:
 
     Args:
         smooth: (z, y, x) HU, the truth after a Gaussian of 2 mm.
-        name: of `TISSUES`.
+        name: of `tissues.TISSUES`.
         along_z: slices.
     """
     low, high = TISSUES[name]

@@ -33,6 +33,7 @@ class FitConfig:
         moving_teachers: whether teachers are the moving averages of what learns, or as they were before.
         axial_weight: of the axial view in the fusion; coronal and sagittal share the rest.
         robust_share: share of a phase with Charbonnier's loss for the in-plane teacher, before the squared one.
+        bias: weight of the squared mean error within lung, soft tissue and bone (`loss.tissue_bias`).
         gradient: weight of the squared error of the labels' derivative along z.
         learning_rate: of AdamW at its highest; in each phase it warms up and falls to zero.
         kernel_rate: the same of Muon, for the convolutions of the blocks.
@@ -60,6 +61,7 @@ class FitConfig:
     moving_teachers: bool = True
     axial_weight: float = 0.0
     robust_share: float = 0.6
+    bias: float = 5.0
     gradient: float = 0.0
     learning_rate: float = 2e-3
     kernel_rate: float = 0.02

@@ -22,7 +22,7 @@ from thinslice.fit import increments
 from thinslice.fit.average import Average
 from thinslice.fit.config import FitConfig
 from thinslice.fit.context import choose_blocks, contexts
-from thinslice.fit.loss import charbonnier, over_base, slope_along_z, squared
+from thinslice.fit.loss import charbonnier, over_base, slope_along_z, squared, tissue_bias
 from thinslice.fit.optimiser import Optimiser
 from thinslice.fit.teacher import InplaneTeacher
 from thinslice.networks.blocks import HU_RANGE
@@ -158,7 +158,7 @@ class ScanFit:
         c, patches = self._config, self._teacher.draw().to(self._device)
         distance = charbonnier if self._share < c.robust_share else squared
         thin = self.model.inplane.restore(patches.thick, patches.task)
-        value = distance(thin, patches.truth)
+        value = distance(thin, patches.truth) + c.bias * tissue_bias(thin, patches.truth)
         if c.gradient:
             value = value + c.gradient * slope_along_z(thin, patches.truth, axis=1)
         return value, distance(patches.task.base @ patches.thick[:, c.inplane.neighbours], patches.truth)

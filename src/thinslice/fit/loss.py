@@ -1,15 +1,18 @@
 """Losses, in units of HU_SCALE squared.
 
 The squared error aims at the mean, which HU fidelity wants; a fit ends on it. Charbonnier's aims
-between mean and median and is less swayed by the few pixels at bone and metal.
+between mean and median and is less swayed by the few pixels at bone and metal. A mean of what may be
+there is too low where bone is, over all of the bone: `tissue_bias` counts that by itself.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from thinslice.networks.blocks import HU_SCALE
+from thinslice.tissues import TISSUES
 
 _FLOOR = (2.0 / HU_SCALE) ** 2  # of what interpolation leaves: an empty patch must not count without bound
 
@@ -35,6 +38,24 @@ def charbonnier(prediction: Tensor, truth: Tensor, *, width_hu: float = 20.0) ->
     width = width_hu / HU_SCALE
     error = (prediction - truth) / HU_SCALE
     return 2 * width * ((error**2 + width**2).sqrt() - width).mean()
+
+
+def tissue_bias(prediction: Tensor, truth: Tensor) -> Tensor:
+    """Squared mean error within lung, soft tissue and bone, each by its share of the pixels.
+
+    A pixel is within a tissue where the truth, averaged over 5 x 5 pixels, is in the tissue's range
+    (`tissues.TISSUES`) up to 2 pixels around.
+
+    Args:
+        prediction: (images, y, x) HU; one mean over all images.
+        truth: the same.
+    """
+    smooth = functional.avg_pool2d(truth[:, None], 5, stride=1, padding=2, count_include_pad=False)
+    highest, lowest = (sign * functional.max_pool2d(sign * smooth, 5, stride=1, padding=2)[:, 0] for sign in (1, -1))
+    error = (prediction - truth) / HU_SCALE
+    within = [(lowest > low) & (highest < high) for low, high in TISSUES.values()]
+    biases = [(error * mask).sum().square() / mask.sum().clamp(min=1) for mask in within]
+    return torch.stack(biases).sum() / truth.numel()
 
 
 def slope_along_z(prediction: Tensor, truth: Tensor, *, axis: int) -> Tensor:

@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from thinslice.errors import InputError, UsageError, named
 from thinslice.fit.average import Average
 from thinslice.fit.config import FitConfig
-from thinslice.fit.loss import charbonnier, over_base, squared
+from thinslice.fit.loss import charbonnier, over_base, squared, tissue_bias
 from thinslice.fit.optimiser import Optimiser
 from thinslice.fit.teacher import Patches
 from thinslice.networks.axial import AxialConfig, intervals
@@ -191,7 +191,8 @@ def _loss(
     while result is None:
         result = _restore(name, network, pool[int(random.integers(len(pool)))], random, config.fit)
     restored, base, truth = result
-    return over_base(distance(restored, truth), distance(base, truth))
+    loss = distance(restored, truth) + config.fit.bias * tissue_bias(restored, truth)
+    return over_base(loss, distance(base, truth))
 
 
 def _restore(

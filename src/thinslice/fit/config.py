@@ -61,7 +61,7 @@ class FitConfig:
     moving_teachers: bool = True
     axial_weight: float = 0.0
     robust_share: float = 0.6
-    bias: float = 5.0
+    bias: float = 1.5
     gradient: float = 0.0
     learning_rate: float = 2e-3
     kernel_rate: float = 0.02

@@ -22,7 +22,7 @@ from thinslice.fit import increments
 from thinslice.fit.average import Average
 from thinslice.fit.config import FitConfig
 from thinslice.fit.context import choose_blocks, contexts
-from thinslice.fit.loss import charbonnier, over_base, slope_along_z, squared, tissue_bias
+from thinslice.fit.loss import label_losses, over_base, slope_along_z
 from thinslice.fit.optimiser import Optimiser
 from thinslice.fit.teacher import InplaneTeacher
 from thinslice.networks.blocks import HU_RANGE
@@ -156,12 +156,12 @@ class ScanFit:
     def _plane_losses(self) -> tuple[Tensor, Tensor]:
         """In-plane teacher: loss of the network, and of the interpolation that it adds to."""
         c, patches = self._config, self._teacher.draw().to(self._device)
-        distance = charbonnier if self._share < c.robust_share else squared
         thin = self.model.inplane.restore(patches.thick, patches.task)
-        value = distance(thin, patches.truth) + c.bias * tissue_bias(thin, patches.truth)
+        base = patches.task.base @ patches.thick[:, c.inplane.neighbours]
+        value, untaught = label_losses(thin, base, patches.truth, share=self._share, config=c)
         if c.gradient:
             value = value + c.gradient * slope_along_z(thin, patches.truth, axis=1)
-        return value, distance(patches.task.base @ patches.thick[:, c.inplane.neighbours], patches.truth)
+        return value, untaught
 
     def _increment_loss(self) -> Tensor:
         """Weighted sum of the terms, each over what interpolation leaves: none is heard the louder for being hard."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from thinslice.fit.config import FitConfig
 from thinslice.networks.blocks import HU_SCALE
 from thinslice.tissues import TISSUES
 
@@ -56,6 +57,23 @@ def tissue_bias(prediction: Tensor, truth: Tensor) -> Tensor:
     within = [(lowest > low) & (highest < high) for low, high in TISSUES.values()]
     biases = [(error * mask).sum().square() / mask.sum().clamp(min=1) for mask in within]
     return torch.stack(biases).sum() / truth.numel()
+
+
+def label_losses(
+    prediction: Tensor, base: Tensor, truth: Tensor, *, share: float, config: FitConfig
+) -> tuple[Tensor, Tensor]:
+    """Loss of a network on real labels, and of the interpolation that it adds to.
+
+    Args:
+        prediction: (images, y, x) HU.
+        base: interpolation, of the same shape.
+        truth: labels, of the same shape.
+        share: of the phase that is over; Charbonnier's loss before `config.robust_share`, the squared one after.
+        config: weights of the terms.
+    """
+    distance = charbonnier if share < config.robust_share else squared
+    loss = distance(prediction, truth) + config.bias * tissue_bias(prediction, truth)
+    return loss, distance(base, truth)
 
 
 def slope_along_z(prediction: Tensor, truth: Tensor, *, axis: int) -> Tensor:

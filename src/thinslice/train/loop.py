@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from thinslice.errors import InputError, UsageError, named
 from thinslice.fit.average import Average
 from thinslice.fit.config import FitConfig
-from thinslice.fit.loss import charbonnier, over_base, squared, tissue_bias
+from thinslice.fit.loss import label_losses, over_base
 from thinslice.fit.optimiser import Optimiser
 from thinslice.fit.teacher import Patches
 from thinslice.networks.axial import AxialConfig, intervals
@@ -100,6 +100,9 @@ class _Training:
             self.optimisers[name].load_state_dict(state["optimisers"][name])
         self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
 
+    def facts(self) -> dict[str, Any]:
+        return {"steps": self.step, "seconds": round(self.seconds), "curve": self.curve}
+
     def averaged(self) -> Model:
         parts: dict[str, Any] = {name: average.network for name, average in self.averages.items()}
         return replace(self.model, **parts)
@@ -167,15 +170,8 @@ def train(
     model = run.averaged()
     rest = (1 - config.fit.axial_weight) / 2
     model.fusion = {"axial": config.fit.axial_weight, "coronal": rest, "sagittal": rest}
-    model.facts = {
-        "trained_on": f"{len(pool)} scans",
-        "started_from": start and start.digest,
-        "steps": run.step,
-        "seconds": round(run.seconds),
-        "seed": seed,
-        "config": asdict(config),
-        "curve": run.curve,
-    }
+    facts = {"trained_on": f"{len(pool)} scans", "started_from": start and start.digest, "seed": seed}
+    model.facts = facts | {"config": asdict(config)} | run.facts()
     return model
 
 
@@ -184,15 +180,12 @@ def _loss(
 ) -> Tensor:
     """Of one draw, over the loss of the interpolation that the network adds to: every task counts alike."""
     random = np.random.default_rng([seed, step, group, name == "axial"])
-    distance = charbonnier if step < config.fit.robust_share * config.iterations else squared
     result = None
     if name == "inplane" and random.random() < config.shapes:
         result = _restore_planes(network, shape_pairs(random, config.fit), config.fit)
     while result is None:
         result = _restore(name, network, pool[int(random.integers(len(pool)))], random, config.fit)
-    restored, base, truth = result
-    loss = distance(restored, truth) + config.fit.bias * tissue_bias(restored, truth)
-    return over_base(loss, distance(base, truth))
+    return over_base(*label_losses(*result, share=step / config.iterations, config=config.fit))
 
 
 def _restore(

@@ -108,6 +108,16 @@ def by_turns(**second: Any) -> Series:
     return each(change)
 
 
+def from_slice(first: int, **values: Any) -> Series:
+    """A regular series with attributes set from a slice on."""
+
+    def change(number: int, ds: Dataset) -> None:
+        for keyword, value in values.items() if number >= first else ():
+            setattr(ds, keyword, value)
+
+    return each(change)
+
+
 def two_times_in_frames() -> Series:
     """A multi-frame object of two volumes, told apart by TemporalPositionIndex."""
     ds = enhanced(in_parts())

@@ -1,8 +1,9 @@
 """Training on many scans: it learns, goes on where it was cut off, and may be shared among processes."""
 
+import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,22 @@ def test_two_processes_take_the_steps_that_one_takes(scans, tmp_path):
     gains = [model.facts["curve"][-1]["gain_inplane_db"] for model in (one, two)]
     assert gains[0] == pytest.approx(gains[1], abs=1e-3)
     assert torch.allclose(_weights(one), _weights(two), atol=2e-3)
+    defaults = TrainConfig(iterations=3)
+    fit = replace(defaults.fit, inplane=InplaneConfig(16, 1), batch=2)
+    assert one.facts["config"] == json.loads(json.dumps(asdict(replace(defaults, fit=fit))))
+
+
+def test_the_command_line_adds_blocks_to_weights_and_takes_no_other_size(scans, tmp_path):
+    program = str(Path(sys.executable).with_name("thinslice"))
+    first, deeper = tmp_path / "first.safetensors", tmp_path / "deeper.safetensors"
+    train(_pool(scans), config=replace(SMALL, iterations=2)).save(first)
+    options = ["train", "-i", *map(str, scans), "--axis", "z", "--iterations", "1", "--batch", "2", "--threads", "1",
+               "--weights", str(first), "-o", str(deeper), "-q"]  # fmt: skip
+    subprocess.run([program, *options, "--blocks", "3"], check=True, capture_output=True, text=True)
+    assert Model.load(deeper).inplane.config == InplaneConfig(16, 3)
+    refused = subprocess.run([program, *options, "--channels", "32"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "USE-SIZE" in refused.stderr
 
 
 def test_training_goes_on_from_trained_weights_of_their_own_sizes(scans, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +36,9 @@ def train(
     channels: Annotated[
         int | None, typer.Option(min=8, metavar="N", help="Features of the coronal and sagittal network: 64.")
     ] = None,
-    blocks: Annotated[int | None, typer.Option(min=1, metavar="N", help="Its residual blocks: 5.")] = None,
+    blocks: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Its residual blocks: 5; what --weights lack is added.")
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Patches of a draw; a step takes two draws.")] = 16,
     memory: Annotated[float, typer.Option(metavar="GB", help="What scans may take together.")] = 4.0,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed.")] = 0,
@@ -55,18 +58,21 @@ def train(
         raise UsageError("USE-INPUT", "no scan is given; name scans with -i")
     if output is None:
         raise UsageError("USE-OUTPUT", "no output is given; name a file with -o")
-    if weights is not None and (channels or blocks):
-        raise UsageError("USE-SIZE", "--channels and --blocks do not go with --weights, whose sizes count")
+    if weights is not None and channels:
+        raise UsageError("USE-SIZE", "--channels does not go with --weights, whose sizes count")
     terminal.refuse_existing(output)
 
     from thinslice import scan
-    from thinslice.fit.config import FitConfig
     from thinslice.networks.inplane import InplaneConfig
     from thinslice.networks.model import Model
     from thinslice.train import ScanPool, TrainConfig, train_processes
 
-    fit = FitConfig(inplane=InplaneConfig(channels or 64, blocks or 5), batch=batch, average=1000)
-    config = TrainConfig(fit=fit, iterations=iterations)
+    defaults = TrainConfig()
+    fit = replace(defaults.fit, inplane=InplaneConfig(channels or 64, blocks or 5), batch=batch)
+    config = replace(defaults, fit=fit, iterations=iterations)
+    start = None if weights is None else Model.load(weights)
+    if start is not None and blocks is not None:
+        start = start.deepened(blocks, seed=seed)
 
     def pool(files: list[Path]) -> ScanPool:
         return ScanPool(files, read=lambda path: scan.read(path, axis=axis), memory_bytes=int(memory * 1e9))
@@ -76,7 +82,7 @@ def train(
             pool(paths),
             config=config,
             seed=seed,
-            start=None if weights is None else Model.load(weights),
+            start=start,
             validation=[pool([path])[0] for path in validate or []],
             checkpoint=output.with_name(output.name + ".checkpoint"),
             threads=terminal.threads,

@@ -80,6 +80,9 @@ def arrange(
         _compare_tilt(stack.slices, stack.grid, findings)
     if rescale is None and len({rescale_of(image) for image in slices}) > 1:
         findings.warn("DCM-RESCALE-VARIES", "rescale differs between slices; applied per slice")
+    kernels = {image.attributes.text("ConvolutionKernel") for image in slices} - {""}
+    if len(kernels) > 1:
+        findings.warn("DCM-KERNEL", f"{len(kernels)} convolution kernels along z: sharpness and noise change with them")
     findings.settle()
     return stacks
 

@@ -49,8 +49,8 @@ class Block(nn.Module):
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         self.modulate = nn.Linear(TOLD, 2 * channels, bias=False)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.modulate.weight)
+        for parameter in (*self.second.parameters(), self.modulate.weight):
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, told: Tensor) -> Tensor:
         """(b, c, h, w) and (TOLD,) to (b, c, h, w)."""

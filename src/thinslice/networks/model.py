@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
-from thinslice.errors import InputError, named
+from thinslice.errors import InputError, UsageError, named
 from thinslice.networks.axial import AxialConfig, AxialNetwork
 from thinslice.networks.inplane import InplaneConfig, InplaneNetwork
 from thinslice.output import whole_file
@@ -62,6 +62,22 @@ class Model:
             for name, network in self.networks.items():
                 for value, old in zip(network.parameters(), start.networks[name].parameters(), strict=True):
                     value.lerp_(old.to(value.device), share)
+
+    def deepened(self, blocks: int, *, seed: int) -> Model:
+        """A copy whose coronal and sagittal network has `blocks` residual blocks; added ones change nothing yet.
+
+        Raises:
+            UsageError: USE-SIZE where it has more than that already.
+        """
+        config, own = replace(self.inplane.config, blocks=blocks), self.inplane.config.blocks
+        if blocks < own:
+            raise UsageError("USE-SIZE", f"the weights have {own} blocks; {blocks} were asked for")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            deeper = Model.new(config, self.axial.config)
+        deeper.inplane.load_state_dict(deeper.inplane.state_dict() | self.inplane.state_dict())
+        deeper.axial.load_state_dict(self.axial.state_dict())
+        return replace(deeper, fusion=dict(self.fusion), facts=dict(self.facts))
 
     def state(self) -> dict[str, torch.Tensor]:
         """All weights by name, contiguous, on the CPU."""

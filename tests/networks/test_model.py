@@ -1,0 +1,49 @@
+"""A model and what is made of it."""
+
+import pytest
+import torch
+
+from thinslice.errors import UsageError
+from thinslice.fit.teacher import patch_task
+from thinslice.networks.axial import AxialConfig
+from thinslice.networks.inplane import InplaneConfig
+from thinslice.networks.model import Model
+
+
+@pytest.fixture
+def trained() -> Model:
+    """A model whose weights are no longer those of the start."""
+    torch.manual_seed(0)
+    model = Model.new(InplaneConfig(16, 2), AxialConfig(16, 1))
+    with torch.no_grad():
+        for network in model.networks.values():
+            for value in network.parameters():
+                value.add_(0.02 * torch.randn_like(value))
+    return model
+
+
+def test_a_deeper_model_restores_what_it_was_made_of(trained):
+    deeper = trained.deepened(5, seed=1)
+    task = patch_task(8, 4.0, 1.0, "box")
+    planes = 200 * torch.randn(2, 7, 8, 16)
+    with torch.no_grad():
+        before, after = (model.inplane.restore(planes, task) for model in (trained, deeper))
+        plain = task.base @ planes[:, 3]
+    assert (before - plain).abs().max() > 1
+    assert torch.equal(before, after)
+    assert deeper.inplane.config.blocks == 5
+    assert len(deeper.inplane.body.blocks) == 5
+    assert torch.equal(deeper.axial.body.enter.weight, trained.axial.body.enter.weight)
+
+
+def test_a_deeper_model_is_the_same_for_a_seed_and_leaves_the_random_state_alone(trained):
+    state = torch.get_rng_state()
+    digests = [trained.deepened(3, seed=seed).digest for seed in (1, 1, 2)]
+    assert digests[0] == digests[1] != digests[2]
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_blocks_cannot_be_taken_away(trained):
+    assert trained.deepened(2, seed=0).digest == trained.digest
+    with pytest.raises(UsageError, match="2 blocks; 1 were"):
+        trained.deepened(1, seed=0)

@@ -34,7 +34,7 @@ ONE_LINE = re.compile(r"error\[[A-Z0-9-]+\]: [^\n]+\n")
         ["inspect", "a.nii.gz", "--threads", "0"],
         ["train", "-o", "w.safetensors"],
         ["train", "-i", "a.nii.gz"],
-        ["train", "-i", "a.nii.gz", "-o", "w.safetensors", "--weights", "old.safetensors", "--blocks", "8"],
+        ["train", "-i", "a.nii.gz", "-o", "w.safetensors", "--weights", "old.safetensors", "--channels", "64"],
         ["improve"],
     ],
     ids=" ".join,

@@ -62,6 +62,8 @@ def test_an_interrupted_run_leaves_nothing_behind(stop: signal.Signals, thick_ph
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
+        # What a shell starts in the background ignores SIGINT, and so would what it starts in turn.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
     for line in process.stderr:

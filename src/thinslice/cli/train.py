@@ -63,12 +63,12 @@ def train(
     terminal.refuse_existing(output)
 
     from thinslice import scan
-    from thinslice.networks.inplane import InplaneConfig
     from thinslice.networks.model import Model
     from thinslice.train import ScanPool, TrainConfig, train_processes
 
     defaults = TrainConfig()
-    fit = replace(defaults.fit, inplane=InplaneConfig(channels or 64, blocks or 5), batch=batch)
+    sizes = {name: size for name, size in (("channels", channels), ("blocks", blocks)) if size is not None}
+    fit = replace(defaults.fit, inplane=replace(defaults.fit.inplane, **sizes), batch=batch)
     config = replace(defaults, fit=fit, iterations=iterations)
     start = None if weights is None else Model.load(weights)
     if start is not None and blocks is not None:

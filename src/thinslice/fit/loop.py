@@ -69,9 +69,7 @@ class ScanFit:
         start: Model | None = None,
     ) -> None:
         if start is None:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                self.model = Model.new(config.inplane, config.axial)
+            self.model = Model.new(config.inplane, config.axial, seed=seed)
         else:
             self.model = replace(start, inplane=copy.deepcopy(start.inplane), axial=copy.deepcopy(start.axial))
         self.model.to(device)

@@ -38,9 +38,18 @@ class Model:
     facts: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def new(cls, inplane: InplaneConfig, axial: AxialConfig) -> Model:
-        """Untrained networks: the result is the base interpolation."""
-        model = cls(InplaneNetwork(inplane), AxialNetwork(axial), dict.fromkeys(VIEWS, 1 / 3))
+    def new(cls, inplane: InplaneConfig, axial: AxialConfig, *, seed: int | None = None) -> Model:
+        """Untrained networks: the result is the base interpolation.
+
+        Args:
+            inplane: size of the coronal and sagittal network.
+            axial: size of the axial network.
+            seed: of the weights, leaving torch's own random numbers alone; by these where None.
+        """
+        with torch.random.fork_rng(devices=[], enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            model = cls(InplaneNetwork(inplane), AxialNetwork(axial), dict.fromkeys(VIEWS, 1 / 3))
         for network in model.networks.values():
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model
@@ -66,15 +75,17 @@ class Model:
     def deepened(self, blocks: int, *, seed: int) -> Model:
         """A copy whose coronal and sagittal network has `blocks` residual blocks; added ones change nothing yet.
 
+        Args:
+            blocks: in all, at least as many as it has.
+            seed: of the weights that are added.
+
         Raises:
             UsageError: USE-SIZE where it has more than that already.
         """
         config, own = replace(self.inplane.config, blocks=blocks), self.inplane.config.blocks
         if blocks < own:
             raise UsageError("USE-SIZE", f"the weights have {own} blocks; {blocks} were asked for")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            deeper = Model.new(config, self.axial.config)
+        deeper = Model.new(config, self.axial.config, seed=seed)
         deeper.inplane.load_state_dict(deeper.inplane.state_dict() | self.inplane.state_dict())
         deeper.axial.load_state_dict(self.axial.state_dict())
         return replace(deeper, fusion=dict(self.fusion), facts=dict(self.facts))

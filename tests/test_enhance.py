@@ -96,6 +96,10 @@ def test_the_default_spacing_is_near_the_pixels():
     assert plan_job(_scan((9, 20, 20), 5.0)).grid.output_spacing_mm == pytest.approx(1.0)
     assert plan_job(_scan((9, 20, 20), 12.0)).grid.output_spacing_mm == pytest.approx(1.5)
     assert plan_job(_scan((9, 20, 20), 3.27)).grid.output_spacing_mm == pytest.approx(1.09)
+    fine = dataclasses.replace(_scan((9, 20, 20), 2.75), affine=np.diag([0.7, 0.7, 2.75, 1.0]))
+    assert plan_job(fine).grid.output_spacing_mm == pytest.approx(1.375)  # three times finer would be 0.92 mm
+    finer = dataclasses.replace(fine, affine=np.diag([0.7, 0.7, 1.6, 1.0]))
+    assert plan_job(finer).grid.output_spacing_mm == 1.0
 
 
 @pytest.mark.parametrize(

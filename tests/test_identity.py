@@ -154,7 +154,7 @@ def runs(tmp_path_factory):
         (3, "FILE-BROKEN", ["inspect", "-v", broken]),
         (3, "FILE-FORMAT", ["inspect", "-v", top / f"{CANARY}.mha"]),
         (3, "DCM-UNREADABLE", ["inspect", "-v", damaged]),
-        (3, "MODEL-READ", ["enhance", "-v", "-i", nifti, "--axis", "z", "-o", out / "b.nii", "--fit", "none",
+        (7, "MODEL-READ", ["enhance", "-v", "-i", nifti, "--axis", "z", "-o", out / "b.nii", "--fit", "none",
                            "--weights", top / f"{CANARY}.safetensors"]),
         (5, "RES-MEMORY", ["MEMORY", "enhance", "-v", "-i", nifti, "--axis", "z", "-o", out / "b.nii", *effort]),
         (6, "OUT-EXISTS", ["enhance", "-v", "-i", good, "-o", nifti]),

@@ -84,6 +84,14 @@ def test_what_is_no_label_map_of_this_scan_is_refused_in_one_line(scan, drawn, c
     assert "\n" not in caught.value.line
 
 
+def test_names_of_label_files_are_kept_back(scan, drawn, tmp_path):
+    nib.save(nib.Nifti1Image(drawn.T + np.float32(0.25), AFFINE), tmp_path / "Mueller_Hans.nii.gz")
+    with pytest.raises(InputError) as caught:
+        read_label_map(tmp_path / "Mueller_Hans.nii.gz", scan=scan)
+    assert "Mueller" not in caught.value.line
+    assert "Mueller" in caught.value.line_with_names
+
+
 @pytest.mark.parametrize(
     ("result", "labels"),
     [
@@ -145,6 +153,19 @@ def test_labels_from_a_shell(thick_phantom, map_file, tmp_path, capfd):
     assert run([*arguments, "-o", str(tmp_path / "thin.nii.gz")]) == 6  # the labels exist
     assert run([*arguments[:4], str(thick_phantom), "-o", str(tmp_path / "b.nii.gz"), *arguments[5:]]) == 3  # a CT
     assert sorted(path.name for path in tmp_path.iterdir()) == ["thin_labels.nii.gz"]
+
+
+def test_a_picture_that_cannot_be_drawn_leaves_neither_result_nor_labels(
+    thick_phantom, map_file, tmp_path, monkeypatch
+):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("thinslice.report.preview.save_preview", stop)
+    arguments = ["enhance", "-i", thick_phantom, "--labels", map_file, "--factor", "2", "--iterations", "1"]
+    arguments += ["-o", tmp_path / "thin.mhd", "--preview", tmp_path / "thin.png", "--json", tmp_path / "thin.json"]
+    assert run(list(map(str, arguments))) == 130
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_result_that_cannot_be_written_leaves_no_labels(thick_phantom, map_file, tmp_path, monkeypatch):

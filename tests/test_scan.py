@@ -74,4 +74,13 @@ def test_a_target_is_refused_before_work(tmp_path, volume):
             scan.check_target(tmp_path / name, source=Volume(volume.hu, sheared))
         assert refused.value.code == code, name
     scan.check_target(tmp_path / "new" / "out.nii", source=volume)
+    dicom = Volume(volume.hu, AFFINE, source=Source("dicom"))
+    for name, options, code in (
+        ("out.nii", {"compress": "rle"}, "USE-COMPRESS"),
+        ("out.nii", {"series_number": 7}, "USE-SERIES"),
+        ("series", {"dtype": "float32"}, "USE-DTYPE"),
+    ):
+        with pytest.raises(UsageError) as refused:
+            scan.check_target(tmp_path / name, source=dicom, **options)
+        assert refused.value.code == code
     scan.check_target(tmp_path / "series", source=Volume(volume.hu, AFFINE, source=Source("dicom")))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from thinslice.errors import GeometryError, UsageError
-from thinslice.slice_profile import Projection, SliceGrid, acquired_operator, plan_grid, slice_operator
+from thinslice.slice_profile import Projection, SliceGrid, acquired_operator, plan_grid, regime, slice_operator
 
 grids = st.builds(
     lambda slices, s, factor, ratio, profile: plan_grid(slices, s, s / factor, thickness_mm=ratio * s, profile=profile),
@@ -132,6 +132,20 @@ def test_impossible_grids_are_refused(slices, spacing, output, error, code):
     with pytest.raises(error) as caught:
         plan_grid(slices, spacing, output, thickness_mm=spacing)
     assert caught.value.code == code
+
+
+def test_places_among_even_and_uneven_slices():
+    grid = SliceGrid(np.array([0.0, 2, 4, 10]), np.arange(-1.0, 12, 3), 2.0)
+    np.testing.assert_allclose(grid.places(), [-0.5, 1, 2 + 1 / 6, 2 + 4 / 6, 3.5])
+
+
+@pytest.mark.parametrize(
+    ("thickness", "kind"), [(4.89, "gap"), (4.91, "contiguous"), (5.09, "contiguous"), (5.2, "overlap")]
+)
+def test_the_regime_rules_the_ends(thickness, kind):
+    assert regime(thickness, 5.0) == kind
+    grid = plan_grid(6, 5.0, 1.0, thickness_mm=thickness)
+    assert len(grid.output_mm) == (26 if kind == "gap" else 30)
 
 
 def test_uneven_positions_have_a_median_spacing():

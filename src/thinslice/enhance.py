@@ -23,7 +23,7 @@ from thinslice.networks.device import arithmetic_name, choose_device
 from thinslice.networks.model import VIEWS, Model
 from thinslice.plan import Job, check_effort, plan_job
 from thinslice.result import Result
-from thinslice.slice_profile import Profile
+from thinslice.slice_profile import Profile, regime
 from thinslice.synthesis.consistency import residual
 from thinslice.synthesis.fuse import synthesise, view_weights
 from thinslice.synthesis.labels import carry_labels
@@ -125,8 +125,9 @@ def enhance(
             )  # fmt: skip
         model, origin = fitted.model, "scan" if fitted.kept == "scan" else origin
         clock.lap("fit")
+        weights = view_weights(model, views)
         out, damping = synthesise(
-            acquired, job.grid, model=model, weights=view_weights(model, views), pixel_mm=job.pixel_mm, device=chosen,
+            acquired, job.grid, model=model, weights=weights, pixel_mm=job.pixel_mm, device=chosen,
             damping=consistency, out=out, on_progress=on_progress,
         )  # fmt: skip
         clock.lap("synthesis")
@@ -134,6 +135,7 @@ def enhance(
     if texture == "match":
         if not add_texture(out, acquired, grid=job.grid, padding=volume.padding, seed=seed):
             warnings.append(Notice("TEXTURE-NONE", "too little flat soft tissue to take noise from: none was added"))
+            texture = "keep"
         clock.lap("texture")
     padding = carry_padding(out, volume, grid=job.grid)
     result = volume.with_slices(
@@ -150,7 +152,7 @@ def enhance(
         method={
             "fit": fit,
             "profile": profile,
-            "views": list(views),
+            "views": [view for view in views if weights[view]],
             "texture": texture,
             "budget_s": budget if fit != "none" and iterations is None else None,
             "iterations": iterations if fit != "none" else None,
@@ -258,7 +260,7 @@ def _record(
             "grid": records.grid_entry(volume),
             "thickness_mm": grid.thickness_mm,
             "thickness_from": job.thickness_from,
-            "regime": records.regime(grid.thickness_mm, grid.spacing_mm),
+            "regime": regime(grid.thickness_mm, grid.spacing_mm),
             "padding_voxels": records.count(volume.padding),
             "facts": dict(volume.source.facts),
         },

@@ -42,7 +42,7 @@ def bspline(grid: SliceGrid) -> np.ndarray:
     integral = CubicSpline(edges, running)
     weights = (integral(grid.output_mm + d / 2) - integral(grid.output_mm - d / 2)) / d
     operator = acquired_operator(grid)
-    damping = 0.0 if grid.thickness_mm <= 1.3 * grid.closest_mm else 0.1
+    damping = 0.1 if grid.ill_posed else 0.0
     return weights + Projection(operator, damping).correction(np.eye(m) - operator @ weights)
 
 

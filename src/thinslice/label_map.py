@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from thinslice import files
-from thinslice.errors import GeometryError, InputError
+from thinslice.errors import GeometryError, InputError, named
 from thinslice.files.objects import from_object
 from thinslice.volume import Volume, corner_shift_mm
 
@@ -34,7 +34,7 @@ def read_label_map(source: Any, *, scan: Volume) -> np.ndarray:
             LABEL-MANY where there are more than `MOST_LABELS` labels; and as in `thinslice.files.read`.
     """
     if isinstance(source, str | PathLike):
-        name, found = Path(source).name, files.read_labels(source)
+        name, found = named(Path(source), "the label map"), files.read_labels(source)
     elif isinstance(source, np.ndarray):
         name = "the label array"
         stored = source.astype(np.uint8) if source.dtype == bool else source
@@ -66,13 +66,6 @@ def labels_path(result: str | PathLike[str]) -> Path:
     ending = max((e for e in files.ENDINGS if path.name.lower().endswith(e)), key=len, default="")
     stem = path.name[: len(path.name) - len(ending)]
     return path.with_name(f"{stem}_labels{path.name[len(stem) :] or '.nii.gz'}")
-
-
-def remove_file(path: Path) -> None:
-    """Take back a label file, and the data beside it that an .mhd has."""
-    path.unlink(missing_ok=True)
-    if path.suffix.lower() == ".mhd":
-        path.with_suffix(".raw").unlink(missing_ok=True)
 
 
 def _in_voxels_of(scan: Volume, found: Volume, name: str) -> np.ndarray:

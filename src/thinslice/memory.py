@@ -31,12 +31,12 @@ def estimate_bytes(
     Args:
         acquired: (m, y, x).
         output: (n, y, x).
-        labels: a label map is carried along.
+        labels: a label map is carried along: 16 bits a voxel, and the output's once more as float32 to be written.
         copies: shapes of upright copies of the output, each with its padding mask.
     """
     voxels_in, voxels_out = (int(np.prod(shape, dtype=np.int64)) for shape in (acquired, output))
     image = max(acquired[0] * max(acquired[1:]), acquired[1] * acquired[2])
-    stored = 8 * voxels_in + 4 * voxels_out + (2 * (voxels_in + voxels_out) if labels else 0)
+    stored = 8 * voxels_in + 4 * voxels_out + (2 * voxels_in + 6 * voxels_out if labels else 0)
     stored += sum(5 * math.prod(shape) for shape in copies)
     return WORKING_BYTES + stored + _PIXEL_BYTES * image
 
@@ -62,8 +62,10 @@ def free_bytes() -> int:
     """Memory that can be had now, within the limits of a container."""
     free = _meminfo()
     with contextlib.suppress(OSError, ValueError):
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        free = min(free, limit - int(Path("/sys/fs/cgroup/memory.current").read_text()))
+        group = Path("/sys/fs/cgroup")
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        kept = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        free = min(free, limit - used + int(kept.get("inactive_file", 0)))  # files it may forget at any time
     return free
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,33 +24,58 @@ def numbered(path: Path, number: int) -> Path:
     return path.with_name(f"{path.name.removesuffix(ending)}_{number}{ending}")
 
 
-def refuse_existing(path: Path, *, overwrite: bool = False, code: str = "OUT-EXISTS") -> None:
-    """Raise OutputError where `path` exists and may not be replaced, or cannot be written.
+def refuse_existing(
+    path: Path, *, overwrite: bool = False, code: str = "OUT-EXISTS", folder_of: tuple[str, ...] | None = None
+) -> None:
+    """Raise OutputError where an output exists and may not be replaced, or cannot be written.
 
-    An empty folder may always be written into. Called before work starts, and again on writing.
+    Called before work starts, and again on writing.
+
+    Args:
+        path: of the output.
+        overwrite: replace what an earlier run wrote.
+        code: of the error where it exists.
+        folder_of: endings of the files in it where the output is a folder, None where it is a file. An empty
+            folder may always be written into; one with other files in it is never replaced.
     """
-    if path.is_symlink() and not path.exists():
-        raise OutputError("OUT-WRITE", f"output {named(path, '')} is a link that leads nowhere; choose another name")
-    occupied = path.exists() and not (path.is_dir() and not any(path.iterdir()))
-    if occupied and not overwrite:
-        raise OutputError(code, f"output {named(path, '')} exists; choose another name or add --overwrite")
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise OutputError(
-            "OUT-WRITE", f"cannot write into folder {named(parent, 'of the output')}; choose another place"
-        )
+    with _as_output_errors(path):
+        if path.is_symlink() and not path.exists():
+            raise OutputError(
+                "OUT-WRITE", f"output {named(path, '')} is a link that leads nowhere; choose another name"
+            )
+        if folder_of is None and path.is_dir():
+            raise OutputError(code, f"output {named(path, '')} is a folder; name a file")
+        inside = list(path.iterdir()) if path.is_dir() else []
+        if path.exists() and not overwrite and (inside or not path.is_dir()):
+            raise OutputError(code, f"output {named(path, '')} exists; choose another name or add --overwrite")
+        if folder_of is not None:
+            if path.exists() and not path.is_dir():
+                raise OutputError(code, f"output {named(path, '')} is a file; name a folder")
+            if foreign := [entry for entry in inside if entry.is_dir() or entry.suffix not in folder_of]:
+                raise OutputError(
+                    code,
+                    f"output folder {named(path, '')} holds {len(foreign)} entries that no run writes; name another",
+                )
+            if path.resolve() in (here := Path.cwd(), *here.parents):
+                raise OutputError("OUT-WRITE", "the output is the folder you are in, or holds it; name another folder")
+        parent = next(folder for folder in path.absolute().parents if folder.exists())
+        if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+            raise OutputError(
+                "OUT-WRITE", f"cannot write into folder {named(parent, 'of the output')}; choose another place"
+            )
 
 
 @contextmanager
 def whole_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Give a temporary file name beside `path` (same ending); rename it to `path` at the end.
 
+    A link is followed: what it leads to is replaced.
+
     Raises:
         OutputError: OUT-EXISTS, OUT-WRITE (no permission, no folder), OUT-FULL (no space left).
     """
     refuse_existing(path, overwrite=overwrite)
-    if path.is_dir():
-        raise OutputError("OUT-EXISTS", f"output {named(path, '')} is a folder; name a file")
+    path = path.resolve()
     temporary = temporary_name(path)
     with _as_output_errors(path):
         try:
@@ -68,20 +93,14 @@ def whole_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 def whole_folder(
     path: Path, *, overwrite: bool = False, code: str = "OUT-EXISTS", suffixes: tuple[str, ...] = (".dcm",)
 ) -> Iterator[Path]:
-    """Give a temporary folder beside `path`; rename it to `path` at the end.
+    """Give a temporary folder beside `path`; rename it to `path` at the end. A link is followed.
 
     Under `overwrite` the old folder is exchanged for the new one and only then removed, and only if
     every file in it carries a name that a run writes (one of `suffixes`); a folder with foreign
     files is never removed.
     """
-    refuse_existing(path, overwrite=overwrite, code=code)
-    if path.exists() and not path.is_dir():
-        raise OutputError(code, f"output {named(path, '')} is a file; name a folder")
-    if path.is_dir() and (foreign := [p.name for p in path.iterdir() if p.is_dir() or p.suffix not in suffixes]):
-        raise OutputError(
-            code,
-            f"output folder {named(path, '')} holds {len(foreign)} entries that no run writes; name another",
-        )
+    refuse_existing(path, overwrite=overwrite, code=code, folder_of=suffixes)
+    path = path.resolve()
     temporary = temporary_name(path)
     with _as_output_errors(path):
         try:
@@ -94,6 +113,24 @@ def whole_folder(
             _flush(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def none_left(paths: Iterable[Path]) -> Iterator[None]:
+    """Remove, where the block fails or is interrupted, what it has written of several outputs.
+
+    What was there before it and was replaced stays replaced.
+    """
+    new = [path for path in paths if not path.exists() or (path.is_dir() and not any(path.iterdir()))]
+    try:
+        yield
+    except BaseException:
+        for path in new:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        raise
 
 
 def _put_in_place(temporary: Path, path: Path) -> None:

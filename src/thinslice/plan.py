@@ -99,7 +99,10 @@ def _output_spacing(volume: Volume, *, spacing: float | None, factor: float | No
             "GEO-NOTTHICK",
             f"slice spacing {s:g} mm is already near the pixels' {pixel:.3g} mm; name a spacing with --spacing",
         )
-    return s / round(s / wanted) if round(s / wanted) > 1 else wanted
+    times = round(s / wanted)
+    if s / times < FINEST_DEFAULT_MM - 1e-6:
+        times -= 1
+    return s / times if times > 1 else wanted
 
 
 def _thickness(volume: Volume, asked: float | None) -> tuple[float, str]:

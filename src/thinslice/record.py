@@ -37,12 +37,6 @@ def axis_codes(affine: np.ndarray) -> str:
     return "".join(codes)
 
 
-def regime(thickness_mm: float, spacing_mm: float) -> str:
-    """Thickness against spacing: "gap", "contiguous" (within 2 %) or "overlap"."""
-    ratio = thickness_mm / spacing_mm
-    return "gap" if ratio < 0.98 else "overlap" if ratio > 1.02 else "contiguous"
-
-
 def own_version() -> str:
     """Version of thinslice, as installed."""
     return version("thinslice")

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from thinslice import files, scan
 from thinslice import record as records
-from thinslice import scan
-from thinslice.errors import Notice
-from thinslice.label_map import labels_path, remove_file
+from thinslice.errors import Notice, UsageError
+from thinslice.label_map import labels_path
 from thinslice.networks.model import Model
+from thinslice.output import none_left
 from thinslice.synthesis.upright import upright
 from thinslice.volume import Volume
 
@@ -62,27 +63,28 @@ class Result:
             OutputError: the output exists or cannot be written, or its format does not suit.
         """
         settings = json.dumps({"method": self.record["method"], "seed": self.record["seed"]}, sort_keys=True)
-        if self.labels is not None:
-            written = replace(self.volume, hu=self.labels, padding=None)
-            scan.write(written, labels_path(path), overwrite=overwrite)
-            del written  # float32
-        try:
+        beside = () if self.labels is None else files.parts(labels_path(path))
+        with none_left(beside):
+            if self.labels is not None:
+                scan.write(replace(self.volume, hu=self.labels, padding=None), labels_path(path), overwrite=overwrite)
             notices = scan.write(
                 self.volume, path, source=self.source, dtype=dtype, compress=compress, series_number=series_number,
                 like_source=like_source, overwrite=overwrite,
                 provenance=_provenance(self, hashlib.sha256(settings.encode()).hexdigest()),
             )  # fmt: skip
-        except BaseException:
-            if self.labels is not None:
-                remove_file(labels_path(path))
-            raise
         self.record["warnings"].extend(asdict(notice) for notice in notices)
 
     def upright(self) -> Result:
-        """The same without the shear of a gantry tilt, each slice resampled once; itself where there is none."""
+        """The same without the shear of a gantry tilt, each slice resampled once; itself where there is none.
+
+        Raises:
+            UsageError: USE-LABELS where a label map was carried along.
+        """
         volume = upright(self.volume)
         if volume is self.volume:
             return self
+        if self.labels is not None:
+            raise UsageError("USE-LABELS", "labels do not go with detilt: make the label map upright elsewhere")
         output = {
             "grid": records.grid_entry(volume),
             "copied_slices": 0,
@@ -93,14 +95,7 @@ class Result:
             "output": self.record["output"] | output,
             "warnings": [*self.record["warnings"], asdict(Notice("GEO-UPRIGHT", message))],
         }
-        map_ = self.uncertainty
-        return replace(
-            self,
-            volume=volume,
-            sheared=self.volume,
-            record=record,
-            uncertainty=None if map_ is None else upright(replace(self.volume, hu=map_)).hu,
-        )
+        return replace(self, volume=volume, sheared=self.volume, record=record)
 
     def to_nibabel(self) -> Any:
         """A `nibabel.Nifti1Image` (x, y, z)."""
@@ -126,7 +121,9 @@ def _provenance(result: Result, settings: str) -> Any:
 
     record = result.record
     views = ", ".join(record["method"]["views"])
-    method = f"cross-view mutual distillation ({views})"
+    trained = {"scan": "fitted to this scan alone", "auto": "adapted to this scan", "none": "trained on other scans"}
+    how = record["method"]["fit"] if record["model"]["source"] == "scan" else "none"
+    method = f"views fused: {views}; networks {trained[how]}"
     if result.source.slice_positions_mm is not None:
         method += ", gaps filled"
     if any(warning["code"] == "GEO-UPRIGHT" for warning in record["warnings"]):

@@ -20,6 +20,7 @@ from thinslice.volume import Volume
 if TYPE_CHECKING:
     from thinslice.dicom import Provenance
 
+FOLDER_OF = (".dcm",)  # endings of the files in a folder that a DICOM series is written to
 _NO_FOLDER_NAMES = (".dcm", ".zip", ".gz", ".img", ".hdr", ".nhdr")  # a slip of the pen, no folder for a series
 
 
@@ -127,11 +128,14 @@ def write(
     Raises:
         OutputError: OUT-FORMAT, OUT-EXISTS, OUT-WRITE, OUT-FULL.
         GeometryError: GEO-SHEAR.
-        UsageError: USE-DTYPE.
+        UsageError: as for `check_target`.
     """
     path = Path(path)
     # files.write looks at the shear of the volume itself: its source may have been tilted
-    check_target(path, source=source or volume, upright=True, like_source=like_source, overwrite=overwrite)
+    check_target(
+        path, source=source or volume, upright=True, dtype=dtype, compress=compress, series_number=series_number,
+        like_source=like_source, overwrite=overwrite,
+    )  # fmt: skip
     if files.has_known_ending(path):
         return files.write(volume, path, dtype=dtype, overwrite=overwrite)
     from thinslice import dicom
@@ -155,6 +159,9 @@ def check_target(
     *,
     source: Volume,
     upright: bool = False,
+    dtype: str = "int16",
+    compress: str = "none",
+    series_number: int | None = None,
     like_source: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -165,18 +172,26 @@ def check_target(
         source: the scan it is to be made from: DICOM output needs DICOM input, and a sheared grid
             goes into NIfTI or DICOM only.
         upright: a sheared grid is made upright before it is written.
-        like_source: pixels are to be stored as the source's are.
+        dtype: of voxels; DICOM has its own.
+        compress: DICOM output only.
+        series_number: DICOM output only.
+        like_source: pixels are to be stored as the source's are; DICOM output only.
         overwrite: an existing output may be replaced.
 
     Raises:
         OutputError: OUT-FORMAT, OUT-EXISTS, OUT-WRITE.
         GeometryError: GEO-SHEAR.
-        UsageError: DCM-LIKE-SOURCE.
+        UsageError: USE-DTYPE, USE-COMPRESS, USE-SERIES, DCM-LIKE-SOURCE.
     """
     path = Path(path)
     if files.has_known_ending(path):
-        if like_source:
-            raise UsageError("DCM-LIKE-SOURCE", "like-source goes with DICOM output; leave it out for a file")
+        for code, name, given in (
+            ("USE-COMPRESS", "compress", compress != "none"),
+            ("USE-SERIES", "series-number", series_number is not None),
+            ("DCM-LIKE-SOURCE", "like-source", like_source),
+        ):
+            if given:
+                raise UsageError(code, f"{name} goes with DICOM output; leave it out for a file")
         files.check_target(path, affine=source.affine, upright=upright, overwrite=overwrite)
         return
     if path.suffix.lower() in _NO_FOLDER_NAMES:
@@ -189,7 +204,9 @@ def check_target(
             f"output {named(path, '')} names a folder, for DICOM, but the input is no DICOM; end it in "
             f"{', '.join(files.ENDINGS)}",
         )
-    refuse_existing(path, overwrite=overwrite)
+    if dtype != "int16":
+        raise UsageError("USE-DTYPE", f"dtype {dtype} goes with files; DICOM holds whole numbers")
+    refuse_existing(path, overwrite=overwrite, folder_of=FOLDER_OF)
     if like_source:
         from thinslice.dicom.write import pixel_layout
 

@@ -28,6 +28,7 @@ from thinslice.errors import GeometryError, UsageError
 Profile = Literal["box", "gauss"]
 
 _ON_GRID = 1e-4  # of an output spacing: positions closer than this coincide
+_ILL_POSED_FROM = 1.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,12 +72,27 @@ class SliceGrid:
         """True where acquired slices are slices of the output grid (T <= d): they are copied."""
         return self.thickness_mm <= self.output_spacing_mm * (1 + _ON_GRID)
 
+    @property
+    def ill_posed(self) -> bool:
+        """True where T is over 1.3 s (method.md 3c): A A^T is close to singular, and projections are damped."""
+        return self.thickness_mm > _ILL_POSED_FROM * self.closest_mm
+
     def on_grid(self) -> tuple[np.ndarray, np.ndarray]:
         """Indices (acquired, output) of the acquired slices that lie on the output grid."""
         index = (self.acquired_mm - self.output_mm[0]) / self.output_spacing_mm
         nearest = np.rint(index).astype(int)
         hit = (np.abs(index - nearest) < _ON_GRID) & (nearest >= 0) & (nearest < len(self.output_mm))
         return np.flatnonzero(hit), nearest[hit]
+
+    def places(self) -> np.ndarray:
+        """(n,) where output slices lie among the acquired ones: k + t at t of the way from k to k + 1.
+
+        Beyond the ends it goes on in steps of `spacing_mm`.
+        """
+        last = len(self.acquired_mm) - 1
+        before = np.minimum(self.output_mm - self.acquired_mm[0], 0) / self.spacing_mm
+        after = np.maximum(self.output_mm - self.acquired_mm[-1], 0) / self.spacing_mm
+        return np.interp(self.output_mm, self.acquired_mm, np.arange(last + 1)) + before + after
 
     def even_run(self) -> slice:
         """The longest run of acquired slices whose distances differ by no more than 10 %; all where none has 4."""
@@ -90,6 +106,12 @@ class SliceGrid:
         return longest if longest.stop - longest.start >= 4 else slice(0, len(self.acquired_mm))
 
 
+def regime(thickness_mm: float, spacing_mm: float) -> Literal["gap", "contiguous", "overlap"]:
+    """Thickness against spacing: equal within 2 % is contiguous."""
+    ratio = thickness_mm / spacing_mm
+    return "gap" if ratio < 0.98 else "overlap" if ratio > 1.02 else "contiguous"
+
+
 def plan_grid(
     slices: int,
     spacing_mm: float,
@@ -101,8 +123,8 @@ def plan_grid(
 ) -> SliceGrid:
     """Place the output slices.
 
-    Gap regime (T < s): the first output centre is the first acquired centre, the last one is not
-    beyond the last acquired centre. Thick regime (T >= s): the slabs are split, the field of view
+    Gap regime (`regime`): the first output centre is the first acquired centre, the last one is not
+    beyond the last acquired centre. Otherwise the slabs are split, the field of view
     [-s/2, last + s/2] is filled from its middle, so that both ends are treated alike.
 
     Args:
@@ -129,7 +151,7 @@ def plan_grid(
             f"choose a spacing from {s / 8:.3g} to {s / 1.2:.3g} mm",
         )
     acquired = np.arange(slices) * s if acquired_mm is None else np.asarray(acquired_mm, float)
-    if thickness_mm < s * (1 - 1e-3):
+    if regime(thickness_mm, s) == "gap":
         output = np.arange(int(np.floor(acquired[-1] / d + 1e-3)) + 1) * d
     else:
         count = int(np.floor((acquired[-1] + s) / d + 1e-3))

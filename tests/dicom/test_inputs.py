@@ -1,5 +1,6 @@
 """Where a series may come from: folders of any depth, archives, files without names or headers, other files between."""
 
+import os
 import stat
 import zipfile
 from pathlib import Path
@@ -140,6 +141,32 @@ def test_link_loops_are_not_followed(hu, tmp_path):
     (tmp_path / "a" / "loop").symlink_to(tmp_path)
     (tmp_path / "round").symlink_to(tmp_path / "round")
     np.testing.assert_array_equal(read_series(tmp_path).hu, hu)
+
+
+def test_a_slice_that_leads_nowhere_is_not_passed_over(tmp_path):
+    save(series(), tmp_path)
+    (tmp_path / "lost.DCM").symlink_to(tmp_path / "gone")
+    with pytest.raises(InputError) as caught:
+        read_series(tmp_path)
+    assert caught.value.code == "DCM-UNREADABLE"
+    assert "lost.DCM" in caught.value.message_with_names
+    assert "lost" not in caught.value.message.replace("a slice may be lost", "")
+
+
+def test_a_folder_that_may_not_be_looked_into_stops_the_run(tmp_path, monkeypatch):
+    save(series(), tmp_path)
+    (tmp_path / "closed").mkdir()
+    look = os.scandir
+
+    def scandir(path):
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(InputError) as caught:
+        read_series(tmp_path)
+    assert caught.value.code == "DCM-UNREADABLE"
 
 
 class TestSeveralSeries:

@@ -36,6 +36,9 @@ def test_a_viewing_copy_is_called_one_in_every_slice(tmp_path):
         described[texture] = {
             ("viewing copy" in str(ds.DerivationDescription), str(ds.SeriesInstanceUID)) for ds in slices
         }
+    assert all(
+        "views fused: coronal, sagittal; networks adapted to this scan" in ds.DerivationDescription for ds in slices
+    )
     ((keep, kept), (match, matched)) = (next(iter(found)) for found in described.values())
     assert all(len(found) == 1 for found in described.values())
     assert (keep, match) == (False, True)

@@ -1,5 +1,7 @@
 """Gantry tilt: the result is sheared as its source is, or upright on request; HU lie where they belong either way."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from dicom_cases import tilted
@@ -10,7 +12,7 @@ import thinslice
 from thinslice import memory
 from thinslice.cli.app import run
 from thinslice.dicom import read_series
-from thinslice.errors import ResourceError
+from thinslice.errors import ResourceError, UsageError
 from thinslice.synthesis.upright import shear_pixels
 from thinslice.volume import Volume
 
@@ -36,6 +38,9 @@ def test_hu_at_world_positions_sheared_and_upright(degrees, tmp_path):
     measured = (~result.volume.padding).sum() / sheared.volume.hu.size
     assert 0.9 < measured <= 1  # half a pixel at either edge of each slice
     assert any(warning["code"] == "GEO-UPRIGHT" for warning in result.record["warnings"])
+    with pytest.raises(UsageError) as caught:
+        dataclasses.replace(sheared, labels=np.zeros(sheared.volume.shape, np.int16)).upright()
+    assert caught.value.code == "USE-LABELS"
     assert result.record["output"]["grid"]["shape"] == list(result.volume.shape)
 
 

@@ -88,4 +88,4 @@ def test_weights_take_the_place_of_the_shipped_ones():
 
 def test_an_unknown_method_is_refused():
     with pytest.raises(UsageError, match="lanczos"):
-        check_methods(["linear", "lanczos"])
+        check_methods(["linear", "lanczos"], Effort())

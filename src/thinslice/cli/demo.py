@@ -39,7 +39,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of phantom and fit.")] = 0,
 ) -> None:
     """Show it on a digital phantom: thicken it, enhance it, compare with the known truth."""
-    terminal.refuse_existing(output)
+    terminal.refuse_existing(output, folder_of=SUFFIXES)
     with whole_folder(output, overwrite=terminal.overwrite, suffixes=SUFFIXES) as folder:
         import thinslice
         from thinslice import __version__, files
@@ -70,7 +70,7 @@ def demo(
                 on_progress=on_progress,
             )
         results["thinslice"], seconds["thinslice"] = result.volume.hu, result.record["times_s"]["total"]
-        table = _table(case, results, seconds)
+        table = _table(case, results, seconds, seed)
         x, y, _ = case.thick.voxel_mm
         structures = measure_structures(phantom.structures, results, case.truth, (case.grid.output_spacing_mm, y, x))
         files.write(case.thick, folder / "thick.nii.gz")
@@ -98,7 +98,7 @@ def demo(
     )
 
 
-def _table(case: Case, results: dict[str, np.ndarray], seconds: dict[str, float]) -> Table:
+def _table(case: Case, results: dict[str, np.ndarray], seconds: dict[str, float], seed: int) -> Table:
     from thinslice.evaluate.metrics import Judge
     from thinslice.evaluate.table import Row, Table
 
@@ -109,7 +109,7 @@ def _table(case: Case, results: dict[str, np.ndarray], seconds: dict[str, float]
             protocol=case.protocol,
             factor=case.factor,
             method=name,
-            seed=0,
+            seed=seed,
             told_thickness=1.0,
             told_profile=case.grid.profile,
             seconds=seconds[name],

@@ -12,7 +12,7 @@ from thinslice.cli.options import with_common_options
 from thinslice.cli.summary import summary
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import UsageError, named
-from thinslice.output import numbered
+from thinslice.output import none_left, numbered
 
 if TYPE_CHECKING:
     from thinslice.result import Result
@@ -161,12 +161,13 @@ def enhance(
         raise UsageError("USE-TARGET", f"both --spacing {spacing:g} and --factor {factor:g} are given; give one")
     if preview is not None and preview.suffix.lower() != ".png":
         raise UsageError("USE-PREVIEW", f"--preview {named(preview, '')} does not end in .png")
-    terminal.refuse_existing(output, save_weights, preview)
+    terminal.refuse_existing(save_weights, preview)
 
     import thinslice
-    from thinslice import scan
+    from thinslice import files, scan
     from thinslice.label_map import labels_path
 
+    terminal.refuse_existing(output, folder_of=None if files.has_known_ending(output) else scan.FOLDER_OF)
     if labels is not None:
         if detilt:
             raise UsageError("USE-LABELS", "--labels does not go with --detilt: make the label map upright elsewhere")
@@ -192,7 +193,10 @@ def enhance(
     ]
     for volume, target, aside in zip(volumes, targets, asides, strict=True):
         terminal.refuse_existing(*aside)
-        scan.check_target(target, source=volume, upright=detilt, like_source=like_source, overwrite=terminal.overwrite)
+        scan.check_target(
+            target, source=volume, upright=detilt, dtype=dtype, compress=compress, series_number=series_number,
+            like_source=like_source, overwrite=terminal.overwrite,
+        )  # fmt: skip
     terminal.warn(volumes[0].source.warnings)
     model = None if weights is None else thinslice.Model.load(weights)
     results = []
@@ -219,13 +223,16 @@ def enhance(
                 on_progress=on_progress,
             )
         results.append(result)
-    for number, (result, target, (kept_weights, picture)) in enumerate(zip(results, targets, asides, strict=True)):
-        result.save(
-            target, overwrite=terminal.overwrite, dtype=dtype, compress=compress, like_source=like_source,
-            series_number=None if series_number is None else series_number + number,
-        )  # fmt: skip
-        _save_asides(result, weights=kept_weights, picture=picture, overwrite=terminal.overwrite)
-    _tell(terminal, [result.record for result in results], source=source, targets=targets, labels=labels)
+    beside = [*([labels_path(output)] if labels else []), *(path for aside in asides for path in aside if path)]
+    with none_left(part for path in (*targets, *beside) for part in files.parts(path)):
+        for number, (result, target, (kept_weights, picture)) in enumerate(zip(results, targets, asides, strict=True)):
+            result.save(
+                target, overwrite=terminal.overwrite, dtype=dtype, compress=compress, like_source=like_source,
+                series_number=None if series_number is None else series_number + number,
+            )  # fmt: skip
+            _save_asides(result, weights=kept_weights, picture=picture, overwrite=terminal.overwrite)
+        _write_records(terminal, [result.record for result in results], source=source, targets=targets)
+    _tell(terminal, [result.record for result in results], targets=targets, labels=labels)
 
 
 def _save_asides(result: Result, *, weights: Path | None, picture: Path | None, overwrite: bool) -> None:
@@ -238,18 +245,20 @@ def _save_asides(result: Result, *, weights: Path | None, picture: Path | None, 
         save_preview(result.source, result.sheared or result.volume, picture, overwrite=overwrite)
 
 
-def _tell(
-    terminal: Terminal, records: list[dict[str, Any]], *, source: Path, targets: list[Path], labels: Path | None
-) -> None:
-    """Records as JSON where asked for; warnings and a summary of each."""
-    from thinslice.label_map import labels_path
-
+def _write_records(terminal: Terminal, records: list[dict[str, Any]], *, source: Path, targets: list[Path]) -> None:
+    """Records as JSON where asked for."""
     if terminal.show_identity:
         records = [
             record | {"identity": {"input": str(source.resolve()), "output": str(target.resolve())}}
             for record, target in zip(records, targets, strict=True)
         ]
     terminal.write_record(records if len(records) > 1 else records[0])
+
+
+def _tell(terminal: Terminal, records: list[dict[str, Any]], *, targets: list[Path], labels: Path | None) -> None:
+    """Warnings and a summary of each result."""
+    from thinslice.label_map import labels_path
+
     for record, target in zip(records, targets, strict=True):
         terminal.warn(record["warnings"])
         written = target.name if labels is None else f"{target.name}, {labels_path(target).name}"

@@ -127,6 +127,8 @@ def evaluate(
             thickness_scale=tell_thickness,
             told_profile=tell_profile,
             write_inputs=write_inputs,
+            overwrite=terminal.overwrite,
+            device=terminal.device,
             score=dict(score) if score else None,
             names=None if terminal.show_identity else [f"scan{number}" for number in range(1, len(scans) + 1)],
             on_progress=on_progress,

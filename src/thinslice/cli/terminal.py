@@ -52,11 +52,16 @@ class Terminal:
             self.refuse_existing(Path(str(self.json)))
         return self
 
-    def refuse_existing(self, *outputs: Path | None) -> None:
-        """Raise OutputError where an output exists or cannot be written: before any work starts."""
+    def refuse_existing(self, *outputs: Path | None, folder_of: tuple[str, ...] | None = None) -> None:
+        """Raise OutputError where an output exists or cannot be written: before any work starts.
+
+        Args:
+            *outputs: paths, or None for what is not asked for.
+            folder_of: as for `output.refuse_existing`.
+        """
         for output in outputs:
             if output is not None:
-                refuse_existing(output, overwrite=self.overwrite)
+                refuse_existing(output, overwrite=self.overwrite, folder_of=folder_of)
 
     def line_of(self, error: ThinsliceError) -> str:
         """An error's line, with names of files where identity may be shown."""

@@ -60,8 +60,11 @@ def train(
         raise UsageError("USE-OUTPUT", "no output is given; name a file with -o")
     if weights is not None and channels:
         raise UsageError("USE-SIZE", "--channels does not go with --weights, whose sizes count")
+    if terminal.device not in ("auto", "cpu"):
+        raise UsageError("USE-DEVICE", f"train runs on the CPU, not on {terminal.device}")
     terminal.refuse_existing(output)
 
+    import thinslice
     from thinslice import scan
     from thinslice.networks.model import Model
     from thinslice.train import ScanPool, TrainConfig, train_processes
@@ -91,4 +94,7 @@ def train(
     if model is not None:
         model.save(output, overwrite=terminal.overwrite)
         output.with_name(output.name + ".checkpoint").unlink(missing_ok=True)
-        terminal.say(f"{output.name}: {config.iterations} steps on {len(paths)} scans")
+        about = {"version": thinslice.__version__, "command": "train", "sha256": model.digest}
+        terminal.write_record(about | {"facts": model.facts})
+        where = output.name if terminal.show_identity else "weights as -o says"
+        terminal.say(f"{where}: {config.iterations} steps on {len(paths)} scans")

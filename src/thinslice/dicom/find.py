@@ -88,7 +88,7 @@ def find(path: Path, limits: Limits) -> list[Entry]:
     """All regular files of the input, sorted by name.
 
     Raises:
-        InputError: DCM-NONE where there is no such input, DCM-LIMIT, DCM-ZIP.
+        InputError: DCM-NONE where there is no such input, DCM-UNREADABLE, DCM-LIMIT, DCM-ZIP.
     """
     if path.is_dir():
         entries = list(_walk(path, limits))
@@ -110,9 +110,24 @@ def is_zip(path: Path) -> bool:
         return False
 
 
+def is_meant(name: str) -> bool:
+    """Whether a file's name says that it is DICOM."""
+    return name.lower().endswith((".dcm", ".dicom", ".ima"))
+
+
 def _walk(top: Path, limits: Limits) -> Iterator[Entry]:
+    """Files below a folder. Links that lead nowhere or in a circle are left out, unless named as a slice is.
+
+    Raises:
+        InputError: DCM-UNREADABLE for what may not be looked at: it might hold slices.
+    """
+
+    def refuse(error: OSError) -> None:
+        what = named(Path(error.filename or top), "a folder or file of the input")
+        raise InputError("DCM-UNREADABLE", f"cannot read {what}: {error.strerror}; a slice may be lost") from error
+
     count = 0
-    for folder, folders, names in os.walk(top):
+    for folder, folders, names in os.walk(top, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith(PREFIX))  # results in the making
         depth = len(Path(folder).relative_to(top).parts)
         limits.check("depth", depth, f"folder depth under {named(top, 'the input')}")
@@ -120,7 +135,9 @@ def _walk(top: Path, limits: Limits) -> Iterator[Entry]:
             file = Path(folder, name)
             try:
                 status = file.stat()
-            except OSError:  # a link that leads nowhere or around in a circle
+            except OSError as error:
+                if is_meant(name) or isinstance(error, PermissionError):
+                    refuse(error)
                 continue
             if stat.S_ISREG(status.st_mode):
                 count += 1

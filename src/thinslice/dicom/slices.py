@@ -31,7 +31,7 @@ from pydicom.uid import (
 )
 
 from thinslice.dicom.attributes import Attributes, frame_attributes, is_uid, items
-from thinslice.dicom.find import Entry
+from thinslice.dicom.find import Entry, is_meant
 from thinslice.dicom.kept import WANTED
 from thinslice.dicom.limits import Limits
 from thinslice.dicom.sniff import START_BYTES, kind_of
@@ -191,7 +191,7 @@ def _kind(entry: Entry) -> str:
     """What the entry is: "dicom", "headerless" (no preamble, no file meta) or "foreign"."""
     name = PurePath(entry.name).name
     ending = PurePath(name).suffix.lower()
-    meant = ending in (".dcm", ".dicom", ".ima")
+    meant = is_meant(name)
     if not meant and (name.startswith(".") or ending in _FOREIGN_ENDINGS):
         return "foreign"
     if entry.size == 0:

@@ -82,7 +82,8 @@ def edge_width_mm(result: np.ndarray, edges: Edges) -> float:
     widths = (
         _reach(rise, start + 1, 0.9) + _reach(1 - rise[:, ::-1], len(offsets) - 1 - start, 0.9) - (len(offsets) - 1)
     )
-    return float(np.median(np.maximum(widths, 0)) * edges.step_mm)
+    widths = np.where(crossings.any(axis=1), np.maximum(widths, 0), len(offsets) - 1)  # lost, or inverted
+    return float(np.median(widths) * edges.step_mm)
 
 
 def _reach(rise: np.ndarray, start: np.ndarray, level: float) -> np.ndarray:

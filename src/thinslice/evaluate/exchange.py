@@ -12,14 +12,15 @@ from thinslice.evaluate.protocols import Case
 from thinslice.volume import corner_shift_mm
 
 
-def write_input(case: Case, folder: Path) -> Path:
-    """Write the thick volume of a case, in float32: block means are no whole numbers of HU.
+def input_path(folder: Path, slug: str) -> Path:
+    """Where the thick volume of a case goes."""
+    return folder / f"{slug}.nii.gz"
 
-    A file that is there already is replaced: it is the same volume.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{case.slug}.nii.gz"
-    files.write(case.thick, path, dtype="float32", overwrite=True)
+
+def write_input(case: Case, folder: Path, *, overwrite: bool = False) -> Path:
+    """Write the thick volume of a case, in float32: block means are no whole numbers of HU."""
+    path = input_path(folder, case.slug)
+    files.write(case.thick, path, dtype="float32", overwrite=overwrite)
     return path
 
 

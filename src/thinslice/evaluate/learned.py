@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thinslice import plan
 from thinslice.fit.loop import Budget
 from thinslice.fit.paper import paper_rows
 from thinslice.fit.scan import fit_scan
@@ -18,25 +20,26 @@ from thinslice.synthesis.fuse import synthesise
 from thinslice.volume import Volume
 from thinslice.weights import shipped
 
-Progress = Callable[[str, float, float], None]
+if TYPE_CHECKING:
+    from thinslice.evaluate.methods import Effort, Progress
 
 PAPER = ("paper-1", "paper")
 OURS = ("thinslice-fit", "thinslice-scan", "thinslice")
 PARTS = (*VIEWS, "mean3")  # of the first of `OURS` that is asked for
 
 
+def check_effort(effort: Effort) -> None:
+    """Raise UsageError (USE-BUDGET, USE-DEVICE) for an effort that means nothing or cannot be made."""
+    plan.check_effort(
+        "auto", budget=effort.budget_s, iterations=effort.iterations, consistency=None, model=effort.weights
+    )
+    choose_device(effort.device)
+
+
 def learned_rows(
-    thick: Volume,
-    grid: SliceGrid,
-    names: Sequence[str],
-    *,
-    budget_s: float,
-    iterations: int | None,
-    weights: Model | None,
-    seed: int,
-    on_progress: Progress | None,
-) -> dict[str, tuple[np.ndarray, float]]:
-    """Results of the learned methods on one thick volume.
+    thick: Volume, grid: SliceGrid, names: Sequence[str], *, effort: Effort, seed: int, on_progress: Progress | None
+) -> Iterator[tuple[str, np.ndarray, float]]:
+    """Yield (name, (n, y, x) float32, seconds) of the learned methods on one thick volume.
 
     Single views and their mean are those of `thinslice-fit` where it is asked for, else of `thinslice-scan`,
     else of `thinslice`. Each row's seconds are those of its fit and of its own synthesis.
@@ -45,42 +48,32 @@ def learned_rows(
         thick: acquired slices.
         grid: from them to the output.
         names: of `PAPER`, `OURS` and `PARTS`.
-        budget_s: seconds of each fit.
-        iterations: steps of each fit instead.
-        weights: in place of the shipped ones.
+        effort: of each fit.
         seed: of weights and draws.
         on_progress: called with (stage, done, total).
-
-    Returns:
-        (n, y, x) float32 and seconds by name.
     """
-    budget = Budget(None if iterations else budget_s, iterations)
     tell = on_progress or (lambda stage, done, total: None)
     acquired, pixel_mm = np.clip(thick.hu, *HU_RANGE), thick.voxel_mm[:2]
-    rows: dict[str, tuple[np.ndarray, float]] = {}
     for name in (name for name in PAPER if name in names):
         start = time.monotonic()
         result = paper_rows(
-            acquired, grid, distil=name == "paper", budget=budget.seconds, iterations=iterations, seed=seed,
-            on_progress=on_progress,
+            acquired, grid, distil=name == "paper", budget=None if effort.iterations else effort.budget_s,
+            iterations=effort.iterations, seed=seed, device=effort.device, on_progress=on_progress,
         )  # fmt: skip
-        rows[name] = (result, time.monotonic() - start)
+        yield name, result, time.monotonic() - start
     parts = [name for name in PARTS if name in names]
     wanted = [name for name in OURS if name in names] or (["thinslice-scan"] if parts else [])
     for number, ours in enumerate(wanted):
         start = time.monotonic()
-        model = _model(
-            ours, acquired, grid, pixel_mm=pixel_mm, budget=budget, weights=weights, seed=seed, on_progress=tell
-        )
+        model = _model(ours, acquired, grid, pixel_mm=pixel_mm, effort=effort, seed=seed, on_progress=tell)
         fitted_s = time.monotonic() - start
         for name in ([ours] if ours in names else []) + (parts if number == 0 else []):
             start = time.monotonic()
             result, _ = synthesise(
                 acquired, grid, model=model, weights=_weights(name, model), pixel_mm=pixel_mm,
-                device=choose_device(), on_progress=tell,
+                device=choose_device(effort.device), on_progress=tell,
             )  # fmt: skip
-            rows[name] = (result, fitted_s + time.monotonic() - start)
-    return rows
+            yield name, result, fitted_s + time.monotonic() - start
 
 
 def _model(
@@ -89,16 +82,16 @@ def _model(
     grid: SliceGrid,
     *,
     pixel_mm: tuple[float, float],
-    budget: Budget,
-    weights: Model | None,
+    effort: Effort,
     seed: int,
     on_progress: Progress,
 ) -> Model:
-    start = None if name == "thinslice-scan" else weights or shipped()
+    start, device = None if name == "thinslice-scan" else effort.weights or shipped(), choose_device(effort.device)
     if start is not None and name == "thinslice":
-        return start.to(choose_device())
+        return start.to(device)
+    budget = Budget(None if effort.iterations else effort.budget_s, effort.iterations)
     return fit_scan(
-        acquired, grid, pixel_mm=pixel_mm, budget=budget, seed=seed, device=choose_device(), start=start,
+        acquired, grid, pixel_mm=pixel_mm, budget=budget, seed=seed, device=device, start=start,
         on_progress=on_progress,
     ).model  # fmt: skip
 

@@ -56,18 +56,28 @@ class Effort:
         budget_s: wall time of each fit in seconds.
         iterations: steps of each fit instead; repeatable.
         weights: in place of the shipped ones.
+        device: "auto", "cpu", "cuda" or "mps".
     """
 
     budget_s: float = 180.0
     iterations: int | None = None
     weights: Model | None = None
+    device: str = "auto"
 
 
-def check_methods(names: Sequence[str]) -> None:
-    """Raise UsageError (USE-METHOD) for a name that no method has."""
+def check_methods(names: Sequence[str], effort: Effort) -> None:
+    """Refuse rows that cannot be had.
+
+    Raises:
+        UsageError: USE-METHOD for a name that no method has; USE-BUDGET, USE-DEVICE for learned ones.
+    """
     for name in names:
         if name not in METHODS:
             raise UsageError("USE-METHOD", f"unknown method {name!r}; choose from {', '.join(METHODS)}")
+    if set(names) & set(LEARNED):
+        from thinslice.evaluate.learned import check_effort  # torch is imported on first use
+
+        check_effort(effort)
 
 
 def run_methods(
@@ -85,15 +95,4 @@ def run_methods(
     if learned := [name for name in names if name in LEARNED]:
         from thinslice.evaluate.learned import learned_rows  # torch is imported on first use
 
-        rows = learned_rows(
-            thick,
-            grid,
-            learned,
-            budget_s=effort.budget_s,
-            iterations=effort.iterations,
-            weights=effort.weights,
-            seed=seed,
-            on_progress=on_progress,
-        )
-        for name, (result, seconds) in rows.items():
-            yield name, result, seconds
+        yield from learned_rows(thick, grid, learned, effort=effort, seed=seed, on_progress=on_progress)

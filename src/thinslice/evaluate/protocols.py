@@ -53,7 +53,7 @@ class Case:
     @property
     def slug(self) -> str:
         """Name of the case in file names, such as ``chest_lidc0314_gap_x4``."""
-        return f"{self.name}_{self.protocol}_x{self.factor}"
+        return case_slug(self.name, self.protocol, self.factor)
 
     @property
     def title(self) -> str:
@@ -67,6 +67,11 @@ class Case:
         return self.thick.with_slices(
             self.truth, first=float(self.grid.output_mm[0] / s), step=d / s, thickness=d, padding=None
         )
+
+
+def case_slug(name: str, protocol: Protocol, factor: int) -> str:
+    """A case in file names."""
+    return f"{name}_{protocol}_x{factor}"
 
 
 def case_title(name: str, protocol: str, factor: int, told_thickness: float, told_profile: str) -> str:

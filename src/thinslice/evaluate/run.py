@@ -12,11 +12,12 @@ import numpy as np
 
 from thinslice import scan
 from thinslice.errors import UsageError
-from thinslice.evaluate.exchange import read_result, write_input
-from thinslice.evaluate.methods import CLASSICAL, Effort, Progress, check_methods, run_methods
+from thinslice.evaluate.exchange import input_path, read_result, write_input
+from thinslice.evaluate.methods import CLASSICAL, METHODS, Effort, Progress, check_methods, run_methods
 from thinslice.evaluate.metrics import Judge
-from thinslice.evaluate.protocols import Case, Protocol, cut, make_case
+from thinslice.evaluate.protocols import Case, Protocol, case_slug, cut, make_case
 from thinslice.evaluate.table import Row, Table
+from thinslice.output import refuse_existing
 from thinslice.slice_profile import Profile
 from thinslice.volume import Volume
 
@@ -34,10 +35,12 @@ class Exchange:
 
     Attributes:
         write_inputs: folder for the thick volumes of all cases, or None.
+        overwrite: whether thick volumes that are there are replaced.
         score: folders with the results of other tools, by the name of their row.
     """
 
     write_inputs: Path | None
+    overwrite: bool
     score: Mapping[str, Path]
 
 
@@ -57,6 +60,8 @@ def evaluate(
     thickness_scale: float = 1.0,
     told_profile: Profile | None = None,
     write_inputs: str | Path | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
     score: Mapping[str, str | Path] | None = None,
     names: Sequence[str] | None = None,
     on_progress: Progress | None = None,
@@ -82,6 +87,8 @@ def evaluate(
         thickness_scale: methods are told this many times the true thickness.
         told_profile: methods are told this profile in place of the true one.
         write_inputs: folder for the thick volumes, as ``SCAN_PROTOCOL_xFACTOR.nii.gz``.
+        overwrite: replace thick volumes that are there.
+        device: where learned methods run: "auto", "cpu", "cuda" or "mps".
         score: folders of results under the same file names, by row name.
         names: what the scans are called in the table and in names of files; by default as their files are.
         on_progress: called with (stage, done, total); stage "cases" counts cases, others are of a fit.
@@ -92,20 +99,28 @@ def evaluate(
         The table, one row for each case, method and seed.
 
     Raises:
-        UsageError: a protocol, factor, method or region that does not exist.
+        UsageError: a protocol, factor, method or region that does not exist, a budget or seed that means nothing,
+            a row to be scored that is called as a method is.
+        OutputError: a thick volume exists.
         InputError: a scan, or a result to be scored, that cannot be read.
         GeometryError: too few slices, or a result that is not on the truth's grid.
     """
-    check_methods(methods)
-    if not seeds:
-        raise UsageError("USE-SEEDS", "at least one seed is needed, found none")
+    if not seeds or min(seeds) < 0:
+        raise UsageError("USE-SEEDS", f"seeds are one or more whole numbers from 0, found {list(seeds)}")
+    if taken := sorted(set(score or {}) & set(METHODS)):
+        raise UsageError("USE-SCORE", f"{taken[0]} is a method of this table; name the other tool's row otherwise")
+    effort = Effort(budget_s=budget, iterations=iterations, weights=weights, device=device)
+    check_methods(methods, effort)
     exchange = Exchange(
         write_inputs=None if write_inputs is None else Path(write_inputs),
+        overwrite=overwrite,
         score={name: Path(folder) for name, folder in (score or {}).items()},
     )
-    effort = Effort(budget_s=budget, iterations=iterations, weights=weights)
     table = Table()
     names = names or scan_names(paths)
+    if exchange.write_inputs is not None:
+        for name, protocol, factor in product(names, protocols, factors):
+            refuse_existing(input_path(exchange.write_inputs, case_slug(name, protocol, factor)), overwrite=overwrite)
     total = len(names) * len(protocols) * len(factors)
     done = 0
     for path, name in zip(paths, names, strict=True):
@@ -150,7 +165,7 @@ def _run_case(
 ) -> list[Row]:
     """All rows of one case."""
     if exchange.write_inputs is not None:
-        write_input(case, exchange.write_inputs)
+        write_input(case, exchange.write_inputs, overwrite=exchange.overwrite)
     if not methods and not exchange.score:
         return []
     judge = Judge(case)
@@ -185,6 +200,8 @@ def _results(
     on_progress: Progress | None,
 ) -> Iterable[tuple[str, int, np.ndarray, float]]:
     """(method, seed, result, seconds), one at a time: results of a large scan do not fit side by side."""
+    for name, folder in exchange.score.items():  # first: one that is missing must not cost the fits
+        yield name, seeds[0], read_result(case, folder, name), float("nan")
     chance = [name for name in methods if name not in CLASSICAL]
     for number, seed in enumerate(seeds):
         names = methods if number == 0 else chance
@@ -192,5 +209,3 @@ def _results(
             case.thick, case.grid, names, effort=effort, seed=seed, on_progress=on_progress
         ):
             yield name, seed, result, seconds
-    for name, folder in exchange.score.items():
-        yield name, seeds[0], read_result(case, folder, name), float("nan")

@@ -55,7 +55,7 @@ class Row(Scores):
         protocol: "gap", "box" or "gauss".
         factor: acquired over output spacing.
         method: name of the row, a method or a scored tool.
-        seed: of the fit; 0 for methods without chance.
+        seed: of the fit; the first one for methods without chance.
         told_thickness: thickness the method was told, over the true one.
         told_profile: profile the method was told.
         seconds: wall time of fit and synthesis; nan for a scored tool.

@@ -15,7 +15,7 @@ from thinslice.files.assemble import refuse_other_than_hu
 from thinslice.output import refuse_existing, whole_file
 from thinslice.volume import Volume
 
-__all__ = ["ENDINGS", "check_target", "check_there", "has_known_ending", "read", "read_labels", "write"]
+__all__ = ["ENDINGS", "check_target", "check_there", "has_known_ending", "parts", "read", "read_labels", "write"]
 
 ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 
@@ -139,13 +139,18 @@ def check_target(
     ending = _ending(path)
     if ending is None:
         raise OutputError("OUT-FORMAT", f"output {named(path, '')} must end in {', '.join(ENDINGS)}")
-    refuse_existing(path, overwrite=overwrite)
-    if ending == ".mhd":
-        refuse_existing(path.with_suffix(".raw"), overwrite=overwrite)
+    for part in parts(path):
+        refuse_existing(part, overwrite=overwrite)
     if not (ending.startswith(".nii") or upright):
         from thinslice.files.itk import refuse_shear
 
         refuse_shear(affine)
+
+
+def parts(path: str | PathLike[str]) -> tuple[Path, ...]:
+    """The files that an output consists of: an .mhd has its voxels in a .raw beside it."""
+    path = Path(path)
+    return (path, path.with_suffix(".raw")) if _ending(path) == ".mhd" else (path,)
 
 
 def check_there(path: Path) -> None:

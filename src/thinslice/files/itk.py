@@ -66,7 +66,7 @@ def write(volume: Volume, path: Path, *, dtype: np.dtype, overwrite: bool = Fals
     Raises:
         GeometryError: GEO-SHEAR.
     """
-    image = to_image(volume, dtype=dtype)
+    image, path = to_image(volume, dtype=dtype), path.resolve()  # the pair of an .mhd stays together
     with whole_file(path, overwrite=overwrite) as temporary:
         if path.suffix.lower() == ".mhd":
             with whole_file(path.with_suffix(".raw"), overwrite=overwrite) as data:

@@ -103,7 +103,8 @@ class ScanFit:
             networks: list[nn.Module] = [self.model.axial] if "axial" in c.learners else []
             networks += [self.model.inplane] if {"coronal", "sagittal"} & set(c.learners) else []
             self._phase("increments", self._increment_loss, networks, shares)
-        on_progress("fit", 1, 1)
+        total = float(budget.steps or budget.seconds or 1)
+        on_progress("fit", total, total)
         return self.model
 
     def _phase(

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
-from thinslice.errors import InputError, UsageError, named
+from thinslice.errors import ModelError, UsageError, named
 from thinslice.networks.axial import AxialConfig, AxialNetwork
 from thinslice.networks.inplane import InplaneConfig, InplaneNetwork
 from thinslice.output import whole_file
@@ -38,17 +38,16 @@ class Model:
     facts: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def new(cls, inplane: InplaneConfig, axial: AxialConfig, *, seed: int | None = None) -> Model:
+    def new(cls, inplane: InplaneConfig, axial: AxialConfig, *, seed: int = 0) -> Model:
         """Untrained networks: the result is the base interpolation.
 
         Args:
             inplane: size of the coronal and sagittal network.
             axial: size of the axial network.
-            seed: of the weights, leaving torch's own random numbers alone; by these where None.
+            seed: of the weights; torch's own random numbers are left alone.
         """
-        with torch.random.fork_rng(devices=[], enabled=seed is not None):
-            if seed is not None:
-                torch.manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
             model = cls(InplaneNetwork(inplane), AxialNetwork(axial), dict.fromkeys(VIEWS, 1 / 3))
         for network in model.networks.values():
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -127,7 +126,7 @@ class Model:
         """Read what `save` wrote.
 
         Raises:
-            InputError: MODEL-READ, the file is no thinslice model.
+            ModelError: MODEL-READ, the file is no thinslice model.
         """
         try:
             with Path(path).open("rb") as file:
@@ -140,6 +139,6 @@ class Model:
                 network.load_state_dict(part)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
             what = named(" ".join(str(error).split())[:120], type(error).__name__)  # it may quote the path
-            raise InputError("MODEL-READ", f"{named(Path(path))} is no thinslice model: {what}") from error
+            raise ModelError("MODEL-READ", f"{named(Path(path))} is no thinslice model: {what}") from error
         model.fusion, model.facts = about["fusion"], about["facts"]
         return model

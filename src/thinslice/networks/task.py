@@ -60,9 +60,9 @@ def condition(grid: SliceGrid) -> Tensor:
 
 
 def make_task(grid: SliceGrid) -> Task:
-    """The operators of a grid. Beyond T = 1.3 s the projection is damped, as it is at the end (method.md 3c)."""
+    """The operators of a grid. Where it is ill-posed, the projection is damped, as it is at the end (method.md 3c)."""
     operator = acquired_operator(grid)
-    damping = 0.0 if grid.thickness_mm <= 1.3 * grid.closest_mm else 0.1
+    damping = 0.1 if grid.ill_posed else 0.0
     free = np.eye(len(grid.output_mm)) - Projection(operator, damping).correction(operator.toarray())
     return Task(
         grid,

@@ -38,10 +38,7 @@ class Unfolding:
 
 def unfolding(grid: SliceGrid) -> Unfolding:
     """Intervals and series of a grid's output slices."""
-    index = np.interp(grid.output_mm, grid.acquired_mm, np.arange(len(grid.acquired_mm)))
-    before = (grid.output_mm - grid.acquired_mm[0]) / grid.spacing_mm
-    after = (grid.output_mm - grid.acquired_mm[-1]) / grid.spacing_mm + len(grid.acquired_mm) - 1
-    index = np.where(before < 0, before, np.where(after > len(grid.acquired_mm) - 1, after, index))
+    index = grid.places()
     left = np.floor(index + 1e-6)
     t = np.clip(index - left, 0, 1)
     series = np.cos(np.pi * t[:, None] * np.arange(PHASES))

@@ -40,7 +40,7 @@ class Pages:
         self.overwrite = overwrite
         self._planes: dict[str, dict[str, Planes]] = {}
         self._titles: dict[str, str] = {}
-        refuse_existing(self.folder, overwrite=overwrite)
+        refuse_existing(self.folder, overwrite=overwrite, folder_of=SUFFIXES)
 
     def add(self, case: Case, name: str, result: np.ndarray) -> None:
         """Keep the planes of a result; an `on_result` of `evaluate`."""

@@ -9,7 +9,6 @@ import numpy as np
 from thinslice.slice_profile import Projection, SliceGrid, acquired_operator
 from thinslice.synthesis.noise import noise_hu
 
-DAMPED_FROM = 1.3  # T/s above which A A^T is close to singular (method.md 3c)
 _VALUES = 2**22  # of the output in a slab: 34 MB as float64, and a few copies of it
 
 
@@ -64,12 +63,12 @@ def residual(
 
 
 def choose_damping(out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid) -> float:
-    """lambda: 0 up to T = 1.3 s; beyond, such that |A x - y| equals the noise of y (discrepancy principle).
+    """lambda: 0 unless the grid is ill-posed; there such that |A x - y| equals the noise of y (discrepancy principle).
 
     Found by bisection in log lambda on a sample of columns. Where A x is nearer to y than the
     noise already, the largest damping tried is returned: there is nothing to correct.
     """
-    if grid.thickness_mm <= DAMPED_FROM * grid.closest_mm:
+    if not grid.ill_posed:
         return 0.0
     operator = acquired_operator(grid)
     stride = max(1, acquired[0].size // 4096)

@@ -45,17 +45,16 @@ def carry_labels(labels: np.ndarray, *, grid: SliceGrid, pixel_mm: tuple[float, 
     taken, given = grid.on_grid()
     out[given] = labels[taken]
     known: dict[int, Distances] = {}
+    places = np.clip(grid.places(), 0, len(labels) - 1)
     for index in np.setdiff1d(np.arange(len(out)), given):
-        slices, weights = _neighbours(grid, float(grid.output_mm[index]))
+        slices, weights = _neighbours(float(places[index]), last=len(labels) - 1)
         known = {k: known[k] if k in known else _distances(labels[k], pixel_mm) for k in slices}
         _fill(out[index], [known[k] for k in slices], weights)
     return out
 
 
-def _neighbours(grid: SliceGrid, at_mm: float) -> tuple[list[int], list[float]]:
-    """The acquired slices around a position, each once, and their weights, which sum to 1."""
-    last = len(grid.acquired_mm) - 1
-    place = float(np.clip((at_mm - grid.acquired_mm[0]) / grid.spacing_mm, 0, last))
+def _neighbours(place: float, *, last: int) -> tuple[list[int], list[float]]:
+    """The acquired slices around a place among them, each once, and their weights, which sum to 1."""
     below = min(int(place), last - 1)
     t = place - below
     cubic = (

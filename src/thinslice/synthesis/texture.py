@@ -56,8 +56,9 @@ def add_texture(
         return False
     lacking = float(np.sqrt(max(before**2 - after**2, 0)))
     wanted = np.stack([_variances(plane) for plane in acquired])
+    places = np.clip(grid.places(), 0, len(acquired) - 1)
     sample = free[np.unique(np.linspace(0, len(free) - 1, 24).astype(int))]
-    in_soft_tissue = [_shortfall(out[k], wanted, at=_place(grid, k))[flat_tissue(out[k])] for k in sample]
+    in_soft_tissue = [_shortfall(out[k], wanted, at=places[k])[flat_tissue(out[k])] for k in sample]
     unit = float(np.sqrt(np.mean(np.square(np.concatenate(in_soft_tissue)))))
     if not lacking or not unit:
         return True  # as noisy as they should be
@@ -69,19 +70,13 @@ def add_texture(
         for other in (int(i) for i in needed):
             if other not in noise:  # of a slice that is as it was synthesised: the mixing is symmetric
                 k = int(free[other])
-                strength = np.minimum(_shortfall(out[k], wanted, at=_place(grid, k)) / unit, _LARGEST_SHARE) * lacking
+                strength = np.minimum(_shortfall(out[k], wanted, at=places[k]) / unit, _LARGEST_SHARE) * lacking
                 strength[clear] = 0
                 noise[other] = strength * noise_plane(kernel, out.shape[1:], seed=seed, number=k)
         for other, weight in zip(needed, weights, strict=True):
             out[index] += np.float32(weight) * noise[int(other)]
         noise = {other: plane for other, plane in noise.items() if other >= _first_needed(mixing, row + 1)}
     return True
-
-
-def _place(grid: SliceGrid, k: int) -> float:
-    """Where an output slice lies, in acquired slices from the first one; not beyond the ends."""
-    place = (grid.output_mm[k] - grid.acquired_mm[0]) / grid.spacing_mm
-    return float(np.clip(place, 0, len(grid.acquired_mm) - 1))
 
 
 def _first_needed(mixing: sparse.csr_matrix, row: int) -> int:

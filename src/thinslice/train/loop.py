@@ -29,7 +29,7 @@ from thinslice.networks.axial import AxialConfig, intervals
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
 from thinslice.output import whole_file
-from thinslice.train.pairs import axial_pairs, inplane_pairs
+from thinslice.train.pairs import axial_pairs, has_axial_pairs, inplane_pairs
 from thinslice.train.scans import ScanPool, TrainingScan
 from thinslice.train.shapes import shape_pairs
 
@@ -51,7 +51,6 @@ class TrainConfig:
         validate_every: steps from one point of the validation curve to the next.
         validation_draws: batches of a point of the curve, the same ones at every point.
         checkpoint_s: seconds from one checkpoint to the next.
-        memory_bytes: what training scans may take together.
     """
 
     fit: FitConfig = field(
@@ -67,15 +66,13 @@ class TrainConfig:
     validate_every: int = 500
     validation_draws: int = 40
     checkpoint_s: float = 120.0
-    memory_bytes: int = 4_000_000_000
 
 
 class _Training:
     """Networks, their averages and optimiser, and how far they are."""
 
     def __init__(self, config: TrainConfig, seed: int, start: Model | None) -> None:
-        torch.manual_seed(seed)
-        self.model = Model.new(config.fit.inplane, config.fit.axial)
+        self.model = Model.new(config.fit.inplane, config.fit.axial, seed=seed)
         for name, network in start.networks.items() if start else ():
             self.model.networks[name].load_state_dict(network.state_dict())
         networks = self.model.networks
@@ -118,7 +115,7 @@ def train(
     checkpoint: Path | None = None,
     on_progress: Progress = lambda stage, done, total: None,
 ) -> Model:
-    """Train a model on many scans.
+    """Train a model on many scans. The axial network stays as it is where no scan is thin: nothing could teach it.
 
     Args:
         pool: the scans.
@@ -148,12 +145,13 @@ def train(
     if checkpoint is not None and checkpoint.exists():
         run.load(_read(checkpoint, about))
     wrap = DistributedDataParallel if processes > 1 else (lambda network: network)
-    learning = {name: wrap(network) for name, network in run.model.networks.items()}
+    taught = ["inplane", "axial"] if any(has_axial_pairs(pool[number]) for number in range(len(pool))) else ["inplane"]
+    learning = {name: wrap(run.model.networks[name]) for name in taught}
     began, saved = time.monotonic() - run.seconds, time.monotonic()
     while run.step < config.iterations:
         on_progress("train", run.step, config.iterations)
         mine = range(rank, config.groups, processes)
-        for name in ("inplane", "axial") if run.step % config.axial_every == 0 else ("inplane",):
+        for name in taught if run.step % config.axial_every == 0 else taught[:1]:
             losses = [_loss(name, learning[name], pool, config, seed, run.step, group) for group in mine]
             run.optimisers[name].step(torch.stack(losses).mean(), share=run.step / config.iterations)
             run.averages[name].update()
@@ -166,7 +164,7 @@ def train(
         if checkpoint is not None and rank == 0 and time.monotonic() - saved > config.checkpoint_s:
             _write(checkpoint, run, about)
             saved = time.monotonic()
-    on_progress("train", 1, 1)
+    on_progress("train", config.iterations, config.iterations)
     model = run.averaged()
     rest = (1 - config.fit.axial_weight) / 2
     model.fusion = {"axial": config.fit.axial_weight, "coronal": rest, "sagittal": rest}

@@ -101,8 +101,13 @@ def thicken(thin: Tensor, task: Task, neighbours: int) -> Patches:
     return Patches(_operator(task.grid) @ thin, thin[:, neighbours], task)
 
 
+def has_axial_pairs(scan: TrainingScan) -> bool:
+    """Whether a scan is thin, and long enough for the smaller tasks of the axial network."""
+    return scan.thin and len(scan.hu) >= 2 * _AXIAL_SLICES
+
+
 def axial_pairs(scan: TrainingScan, random: np.random.Generator) -> tuple[Tensor, Tensor, Task] | None:
-    """A stack of thick slices (m, y, x), its thin ones (n, y, x) and their task; None from a thick scan."""
+    """A stack of thick slices (m, y, x), its thin ones (n, y, x) and their task; None where the scan has none."""
     factor, thickness, profile = draw_scale(random)
     task = patch_task(_AXIAL_SLICES, factor, thickness, profile)
     n = len(task.grid.output_mm)

@@ -1,0 +1,81 @@
+"""What may be written where is known before work starts, and a failure leaves nothing."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from thinslice.errors import OutputError
+from thinslice.output import none_left, refuse_existing, whole_file, whole_folder
+
+
+def refusal(path: Path, **options) -> str:
+    with pytest.raises(OutputError) as caught:
+        refuse_existing(path, **options)
+    return caught.value.message_with_names
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Of an earlier run."""
+    (tmp_path / "thin").mkdir()
+    (tmp_path / "thin" / "1.dcm").write_text("old")
+    return tmp_path / "thin"
+
+
+def test_a_folder_where_a_file_is_meant_and_a_file_where_a_folder_is(folder):
+    assert "is a folder" in refusal(folder, overwrite=True)
+    assert "is a file" in refusal(folder / "1.dcm", overwrite=True, folder_of=(".dcm",))
+
+
+def test_a_folder_with_foreign_files_is_refused_before_work(folder):
+    refuse_existing(folder, overwrite=True, folder_of=(".dcm",))
+    (folder / "notes.txt").write_text("mine")
+    assert "1 entries that no run writes" in refusal(folder, overwrite=True, folder_of=(".dcm",))
+
+
+@pytest.mark.parametrize("there", [".", ".."])
+def test_the_folder_one_is_in_is_not_replaced(there, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    refusal(Path(there), overwrite=True, folder_of=(".dcm",))
+
+
+def test_a_place_that_may_not_be_looked_at_is_an_output_error(tmp_path, monkeypatch):
+    def denied(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_symlink", denied)
+    assert "Permission denied" in refusal(tmp_path / "a.nii")
+
+
+def test_links_are_followed(folder, tmp_path):
+    (tmp_path / "link").symlink_to(folder)
+    with whole_folder(tmp_path / "link", overwrite=True) as new:
+        (new / "2.dcm").write_text("new")
+    assert [path.name for path in folder.iterdir()] == ["2.dcm"]
+    (tmp_path / "a.nii").symlink_to(folder / "2.dcm")
+    with whole_file(tmp_path / "a.nii", overwrite=True) as new_file:
+        new_file.write_text("newer")
+    assert (tmp_path / "a.nii").is_symlink()
+    assert (folder / "2.dcm").read_text() == "newer"
+    assert sorted(os.listdir(tmp_path)) == ["a.nii", "link", "thin"]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_what_a_failed_block_wrote_is_taken_back_and_what_was_there_stays(error, folder, tmp_path):
+    paths = [folder, tmp_path / "a.nii", tmp_path / "series", tmp_path / "never"]
+
+    def fail() -> None:
+        with none_left(paths):
+            (tmp_path / "a.nii").write_text("new")
+            (tmp_path / "series").mkdir()
+            (tmp_path / "series" / "1.dcm").write_text("new")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert sorted(os.listdir(tmp_path)) == ["thin"]
+    with none_left(paths):
+        (tmp_path / "a.nii").write_text("new")
+    assert (tmp_path / "a.nii").exists()

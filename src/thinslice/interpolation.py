@@ -46,6 +46,6 @@ def bspline(grid: SliceGrid) -> np.ndarray:
     return weights + Projection(operator, damping).correction(np.eye(m) - operator @ weights)
 
 
-def as_sparse(matrix: np.ndarray, *, below: float = 1e-7) -> sparse.csr_matrix:
+def as_sparse(matrix: np.ndarray) -> sparse.csr_matrix:
     """The matrix without its negligible weights: spline weights fade by about 3.7 per slice."""
-    return sparse.csr_matrix(np.where(np.abs(matrix) < below, 0, matrix).astype(np.float32))
+    return sparse.csr_matrix(np.where(np.abs(matrix) < 1e-7, 0, matrix).astype(np.float32))

@@ -1,5 +1,9 @@
 """A model and what is made of it."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -47,3 +51,10 @@ def test_blocks_cannot_be_taken_away(trained):
     assert trained.deepened(2, seed=0).digest == trained.digest
     with pytest.raises(UsageError, match="2 blocks; 1 were"):
         trained.deepened(1, seed=0)
+
+
+def test_products_are_summed_in_one_order_however_busy_the_machine_is():
+    code = "import os; from thinslice.networks.device import choose_device; print(os.environ['MKL_CBWR'])"
+    environment = {name: value for name, value in os.environ.items() if name != "MKL_CBWR"}
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert said.stdout.strip() == "AUTO,STRICT"

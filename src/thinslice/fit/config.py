@@ -22,6 +22,7 @@ class FitConfig:
             spacing; the others use the output spacing itself.
         plane_share, context_share: shares of the budget for the in-plane network without and with
             neighbouring planes; what is left is for the axial network and mutual distillation.
+        context_noise: whether synthesised planes beside acquired ones carry noise as those do.
         teacher: weight of the in-plane teacher beside the increments, where coronal and sagittal learn from them.
         increment_minus1: weight of the increment -1: acquired slices predicted from every second one.
         increment_0: weight of the increment 0: acquired slices predicted from synthesised ones.
@@ -50,6 +51,7 @@ class FitConfig:
     fine_share: float = 0.5
     plane_share: float = 0.35
     context_share: float = 0.55
+    context_noise: bool = False
     teacher: float = 1.0
     increment_minus1: float = 0.0
     increment_0: float = 0.0
@@ -66,7 +68,7 @@ class FitConfig:
     learning_rate: float = 2e-3
     kernel_rate: float = 0.02
     adapt_rate: float = 0.6
-    go_back: float = 0.3
+    go_back: float = 0.5
     average: int = 200
 
     def going_on(self, inplane: InplaneConfig, axial: AxialConfig, *, rate: float) -> FitConfig:
@@ -80,6 +82,9 @@ class FitConfig:
         )
 
     def to_adapt(self, inplane: InplaneConfig, axial: AxialConfig) -> FitConfig:
-        """The same for a trained model of these sizes: slower, and only on acquired planes as they are."""
+        """The same for a trained model of these sizes: slower, and with neighbouring planes from the first step.
+
+        Neighbours are noisy: it was trained among acquired ones, and would come to rely on smooth ones.
+        """
         slower = self.going_on(inplane, axial, rate=self.adapt_rate)
-        return replace(slower, plane_share=1.0, context_share=0.0, learners=())
+        return replace(slower, plane_share=0.0, context_share=1.0, context_noise=True, learners=())

@@ -18,6 +18,7 @@ from thinslice.networks.model import Model
 from thinslice.networks.task import base_matrix
 from thinslice.slice_profile import SliceGrid, plan_grid, slice_operator
 from thinslice.synthesis.consistency import project
+from thinslice.synthesis.texture import add_texture
 from thinslice.synthesis.views import add_view, plane_step
 
 _SLICES, _SIDE = 32, 256  # largest block
@@ -77,19 +78,42 @@ def synthesise(
 
 
 def contexts(
-    blocks: list[Block], grid: SliceGrid, *, model: Model, pixel_mm: tuple[float, float], device: torch.device
+    blocks: list[Block],
+    grid: SliceGrid,
+    *,
+    model: Model,
+    pixel_mm: tuple[float, float],
+    device: torch.device,
+    noise: bool = False,
 ) -> Iterator[Context]:
-    """Each block's labelled slices with synthesised planes on either side, as thick as they are."""
+    """Planes of each block with their neighbours on either side, from what either view synthesises.
+
+    In the gap regime the planes are the labelled slices as acquired; with `noise` their neighbours are as noisy,
+    and blocks that have too little tissue to know it from are left out. A slice thicker than an output slice is no
+    plane among thin neighbours: there the planes are synthesised as well, where labelled slices are the nearest.
+    """
     reach = model.inplane.config.neighbours
-    for block in blocks:
+    for number, block in enumerate(blocks):
         planes = []
         for view, pixel in (("sagittal", pixel_mm[0]), ("coronal", pixel_mm[1])):
             thin, own = synthesise(block, grid, model=model, view=view, pixel_mm=pixel_mm, device=device)
+            if noise and own.copies and not add_texture(thin, block.acquired, grid=own, seed=number):
+                break
             offsets = np.arange(-reach, reach + 1) * plane_step(grid, pixel) * pixel
-            centres = own.acquired_mm[block.labels][:, None] + offsets[None, :]
-            wanted = SliceGrid(centres.ravel(), own.output_mm, own.thickness_mm, own.profile)
+            places = own.acquired_mm[block.labels] if own.copies else _thin_places(own, block.labels)
+            centres = places[:, None] + offsets[None, :]
+            wanted = SliceGrid(centres.ravel(), own.output_mm, own.output_spacing_mm, own.profile)
             flat = slice_operator(wanted).astype(np.float32) @ thin.reshape(len(thin), -1)
             stack = flat.reshape(*centres.shape, *thin.shape[1:])
-            stack[:, reach] = block.acquired[block.labels]
+            if own.copies:
+                stack[:, reach] = block.acquired[block.labels]
             planes.append(stack)
-        yield Context(along_x=planes[0], along_y=planes[1])
+        if len(planes) == 2:
+            yield Context(along_x=planes[0], along_y=planes[1])
+
+
+def _thin_places(grid: SliceGrid, labels: np.ndarray) -> np.ndarray:
+    """Where output slices lie that are nearest to slices with labels, two for each of those."""
+    every = grid.output_mm[:: max(1, round(grid.factor / 2))]
+    nearest = np.abs(every[:, None] - grid.acquired_mm).argmin(axis=1)
+    return every[labels[nearest]]

@@ -94,9 +94,7 @@ class ScanFit:
         planes_end = planes if increments_run else 1.0
         if planes_end > 0:
             shares = _shares(budget, start=start, begin=0.0, end=planes_end, on_progress=on_progress)
-            # A thick slice is no plane among thin neighbours: there context taught nothing (docs/experiments.md).
-            wanted = c.context_share > 0 and self._grid.copies
-            context_from = c.plane_share / planes if wanted else np.inf
+            context_from = c.plane_share / planes if c.context_share > 0 else np.inf
             self._phase("planes", self._plane_loss, [self.model.inplane], shares, context_from=context_from)
         if planes_end < 1 - 1e-6:
             shares = _shares(budget, start=start, begin=planes_end, end=1.0, on_progress=on_progress)
@@ -125,13 +123,14 @@ class ScanFit:
             self._teachers = copy.deepcopy(self._teachers)
         recent: list[float] = []
         for share in shares:
-            if share >= context_from and not self._teacher.context:
-                name = "context"
+            if share >= context_from:
+                name, context_from = "context", np.inf
                 self._teacher.context = list(
                     contexts(
-                        self._blocks, self._grid, model=self._teachers, pixel_mm=self._pixel_mm, device=self._device
+                        self._blocks, self._grid, model=self._teachers, pixel_mm=self._pixel_mm,
+                        device=self._device, noise=self._config.context_noise,
                     )
-                )
+                )  # fmt: skip
             self._share = share
             value = loss()
             optimiser.step(value, share=share)

@@ -34,9 +34,9 @@ def over_base(loss: Tensor, base: Tensor) -> Tensor:
     return loss / (base.detach() + _FLOOR)
 
 
-def charbonnier(prediction: Tensor, truth: Tensor, *, width_hu: float = 20.0) -> Tensor:
-    """Mean error: squared far below `width_hu`, 2 `width_hu` times absolute far above."""
-    width = width_hu / HU_SCALE
+def charbonnier(prediction: Tensor, truth: Tensor) -> Tensor:
+    """Mean error: squared far below 20 HU, 40 HU times absolute far above."""
+    width = 20.0 / HU_SCALE
     error = (prediction - truth) / HU_SCALE
     return 2 * width * ((error**2 + width**2).sqrt() - width).mean()
 

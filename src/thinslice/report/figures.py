@@ -27,7 +27,6 @@ def save_picture(
     results: Mapping[str, np.ndarray],
     path: str | Path,
     *,
-    title: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a PNG of a case.
@@ -36,13 +35,12 @@ def save_picture(
         case: with its thick volume and truth.
         results: (n, y, x) HU by method; of several, cubic and thinslice are shown.
         path: of the PNG.
-        title: over the picture; the case in words where None.
         overwrite: replace an existing file.
     """
     planes = {"thick": case_planes(case, case.thick.hu)}
     planes |= {name: case_planes(case, result) for name, result in results.items()}
     planes["truth"] = case_planes(case, case.truth)
-    figure = draw(planes, title=title or case.title)
+    figure = draw(planes, title=case.title)
     with whole_file(Path(path), overwrite=overwrite) as file:
         write_png(figure, file)
 

@@ -6,7 +6,7 @@ import torch
 
 from thinslice.fit import increments
 from thinslice.fit.config import FitConfig
-from thinslice.fit.context import choose_blocks, contexts
+from thinslice.fit.context import choose_blocks, contexts, synthesise
 from thinslice.fit.loss import agreement_mask, squared, tissue_bias
 from thinslice.fit.teacher import InplaneTeacher, label_operator
 from thinslice.networks.axial import AxialConfig
@@ -14,6 +14,7 @@ from thinslice.networks.blocks import HU_SCALE
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
 from thinslice.slice_profile import plan_grid, slice_operator
+from thinslice.synthesis.noise import noise_hu
 from thinslice.tissues import TISSUES
 
 SMALL = FitConfig(inplane=InplaneConfig(channels=16, blocks=1, neighbours=2), axial=AxialConfig(channels=16, blocks=1))
@@ -48,9 +49,8 @@ def test_half_a_pixel_off_is_linear_interpolation():
     assert np.allclose(row, [0, 0.5, 0.5, 0])
 
 
-@pytest.mark.parametrize("thickness", [1.0, 4.0])
-def test_context_holds_the_acquired_slice_between_its_neighbours(slices, thickness):
-    grid = plan_grid(len(slices), 4.0, 1.0, thickness_mm=thickness)
+def test_context_holds_the_acquired_slice_between_its_neighbours(slices):
+    grid = plan_grid(len(slices), 4.0, 1.0, thickness_mm=1.0)
     labels = np.ones(len(slices), bool)
     labels[3] = False
     model = Model.new(SMALL.inplane, SMALL.axial)
@@ -59,6 +59,40 @@ def test_context_holds_the_acquired_slice_between_its_neighbours(slices, thickne
     assert np.array_equal(context.along_x[:, 2], slices[labels])
     step = np.abs(np.diff(context.along_y, axis=1)).mean(axis=(0, 2, 3))
     assert step.max() < np.abs(np.diff(slices, axis=0)).mean()
+
+
+@pytest.mark.parametrize("thickness", [4.0, 5.0])
+def test_between_thick_slices_planes_are_thin_and_none_is_nearest_to_a_slice_set_aside(slices, thickness):
+    grid = plan_grid(len(slices), 4.0, 1.0, thickness_mm=thickness)
+    labels = np.ones(len(slices), bool)
+    labels[3] = False
+    model, (block,) = Model.new(SMALL.inplane, SMALL.axial), choose_blocks(slices, labels)
+    (context,) = contexts([block], grid, model=model, pixel_mm=(1.0, 1.0), device=CPU)
+    thin, own = synthesise(block, grid, model=model, view="sagittal", pixel_mm=(1.0, 1.0), device=CPU)
+    found = [int(np.abs(thin - plane[2]).mean(axis=(1, 2)).argmin()) for plane in context.along_x]
+    assert len(found) == 12
+    for plane, k in zip(context.along_x, found, strict=True):
+        near = np.clip([k - 2, k - 1, k, k + 1, k + 2], 0, len(thin) - 1)
+        np.testing.assert_allclose(plane, thin[near], atol=0.01)
+    nearest = np.abs(own.output_mm[found][:, None] - own.acquired_mm).argmin(axis=1)
+    assert set(nearest) == {0, 1, 2, 4, 5, 6}
+
+
+def test_neighbours_are_as_noisy_as_acquired_slices_on_request():
+    slices = 40 + np.random.default_rng(3).normal(0, 20, (8, 96, 96)).astype(np.float32)
+    grid = plan_grid(len(slices), 4.0, 1.0, thickness_mm=1.0)
+    ratios = {}
+    for noise in (False, True):
+        (context,) = contexts(
+            choose_blocks(slices, np.ones(8, bool)), grid, model=Model.new(SMALL.inplane, SMALL.axial),
+            pixel_mm=(1.5, 1.5), device=CPU, noise=noise,
+        )  # fmt: skip
+        ratios[noise] = noise_hu(context.along_x[1:-1, 1]) / noise_hu(slices)
+    assert ratios[False] < 0.85
+    assert ratios[True] == pytest.approx(1, abs=0.08)
+    air = choose_blocks(np.full_like(slices, -1000), np.ones(8, bool))
+    model = Model.new(SMALL.inplane, SMALL.axial)
+    assert not list(contexts(air, grid, model=model, pixel_mm=(1.5, 1.5), device=CPU, noise=True))
 
 
 @pytest.mark.parametrize(("factor", "thickness"), [(2.0, 1.0), (4.0, 4.0), (3.0, 2.0), (2.5, 5.0)])

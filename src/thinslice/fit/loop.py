@@ -1,7 +1,7 @@
 """Fitting a model to one scan: three phases, one budget.
 
 1. *Planes*: the in-plane network learns from acquired slices, one plane at a time.
-2. *Context*, for thin slices with gaps: the same, with neighbouring planes from a first synthesis.
+2. *Context*: the same, with neighbouring planes from a first synthesis (`fit/context.py`).
 3. *Increments*: the axial network (or whichever views `FitConfig.learners` names) learns from acquired
    slices at increments -1 and 0 and from the other views at increment +1.
 """

@@ -17,6 +17,8 @@ from pathlib import Path
 from thinslice.errors import OutputError, named
 from thinslice.temporary import clear_away, exchange, temporary_name
 
+SERIES = (".dcm",)  # endings of the files in a folder that holds a DICOM series
+
 
 def numbered(path: Path, number: int) -> Path:
     """The name of one of several outputs: thin.nii.gz becomes thin_1.nii.gz."""
@@ -91,15 +93,15 @@ def whole_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(
-    path: Path, *, overwrite: bool = False, code: str = "OUT-EXISTS", suffixes: tuple[str, ...] = (".dcm",)
+    path: Path, *, overwrite: bool = False, code: str = "OUT-EXISTS", folder_of: tuple[str, ...] = SERIES
 ) -> Iterator[Path]:
     """Give a temporary folder beside `path`; rename it to `path` at the end. A link is followed.
 
     Under `overwrite` the old folder is exchanged for the new one and only then removed, and only if
-    every file in it carries a name that a run writes (one of `suffixes`); a folder with foreign
+    every file in it carries a name that a run writes (one of `folder_of`); a folder with foreign
     files is never removed.
     """
-    refuse_existing(path, overwrite=overwrite, code=code, folder_of=suffixes)
+    refuse_existing(path, overwrite=overwrite, code=code, folder_of=folder_of)
     path = path.resolve()
     temporary = temporary_name(path)
     with _as_output_errors(path):

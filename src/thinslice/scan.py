@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from thinslice import files
 from thinslice.errors import GeometryError, Notice, OutputError, UsageError, named
-from thinslice.output import refuse_existing
+from thinslice.output import SERIES, refuse_existing
 from thinslice.volume import Volume
 
 if TYPE_CHECKING:
     from thinslice.dicom import Provenance
 
-FOLDER_OF = (".dcm",)  # endings of the files in a folder that a DICOM series is written to
 _NO_FOLDER_NAMES = (".dcm", ".zip", ".gz", ".img", ".hdr", ".nhdr")  # a slip of the pen, no folder for a series
 
 
@@ -206,7 +205,7 @@ def check_target(
         )
     if dtype != "int16":
         raise UsageError("USE-DTYPE", f"dtype {dtype} goes with files; DICOM holds whole numbers")
-    refuse_existing(path, overwrite=overwrite, folder_of=FOLDER_OF)
+    refuse_existing(path, overwrite=overwrite, folder_of=SERIES)
     if like_source:
         from thinslice.dicom.write import pixel_layout
 

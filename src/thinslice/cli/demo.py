@@ -40,7 +40,7 @@ def demo(
 ) -> None:
     """Show it on a digital phantom: thicken it, enhance it, compare with the known truth."""
     terminal.refuse_existing(output, folder_of=SUFFIXES)
-    with whole_folder(output, overwrite=terminal.overwrite, suffixes=SUFFIXES) as folder:
+    with whole_folder(output, overwrite=terminal.overwrite, folder_of=SUFFIXES) as folder:
         import thinslice
         from thinslice import __version__, files
         from thinslice.evaluate.methods import CLASSICAL

@@ -12,7 +12,7 @@ from thinslice.cli.options import with_common_options
 from thinslice.cli.summary import summary
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import UsageError, named
-from thinslice.output import none_left, numbered
+from thinslice.output import SERIES, none_left, numbered
 
 if TYPE_CHECKING:
     from thinslice.result import Result
@@ -167,7 +167,7 @@ def enhance(
     from thinslice import files, scan
     from thinslice.label_map import labels_path
 
-    terminal.refuse_existing(output, folder_of=None if files.has_known_ending(output) else scan.FOLDER_OF)
+    terminal.refuse_existing(output, folder_of=None if files.has_known_ending(output) else SERIES)
     if labels is not None:
         if detilt:
             raise UsageError("USE-LABELS", "--labels does not go with --detilt: make the label map upright elsewhere")
@@ -225,17 +225,17 @@ def enhance(
         results.append(result)
     beside = [*([labels_path(output)] if labels else []), *(path for aside in asides for path in aside if path)]
     with none_left(part for path in (*targets, *beside) for part in files.parts(path)):
-        for number, (result, target, (kept_weights, picture)) in enumerate(zip(results, targets, asides, strict=True)):
+        for number, (result, target, aside) in enumerate(zip(results, targets, asides, strict=True)):
             result.save(
                 target, overwrite=terminal.overwrite, dtype=dtype, compress=compress, like_source=like_source,
                 series_number=None if series_number is None else series_number + number,
             )  # fmt: skip
-            _save_asides(result, weights=kept_weights, picture=picture, overwrite=terminal.overwrite)
+            _save_asides(result, *aside, overwrite=terminal.overwrite)
         _write_records(terminal, [result.record for result in results], source=source, targets=targets)
     _tell(terminal, [result.record for result in results], targets=targets, labels=labels)
 
 
-def _save_asides(result: Result, *, weights: Path | None, picture: Path | None, overwrite: bool) -> None:
+def _save_asides(result: Result, weights: Path | None, picture: Path | None, *, overwrite: bool) -> None:
     """Keep the weights and draw the picture, where they are asked for."""
     if weights is not None:
         result.model.save(weights, overwrite=overwrite)

@@ -105,12 +105,9 @@ def evaluate(
         InputError: a scan, or a result to be scored, that cannot be read.
         GeometryError: too few slices, or a result that is not on the truth's grid.
     """
-    if not seeds or min(seeds) < 0:
-        raise UsageError("USE-SEEDS", f"seeds are one or more whole numbers from 0, found {list(seeds)}")
-    if taken := sorted(set(score or {}) & set(METHODS)):
-        raise UsageError("USE-SCORE", f"{taken[0]} is a method of this table; name the other tool's row otherwise")
     effort = Effort(budget_s=budget, iterations=iterations, weights=weights, device=device)
     check_methods(methods, effort)
+    _check_rows(seeds, score or {})
     exchange = Exchange(
         write_inputs=None if write_inputs is None else Path(write_inputs),
         overwrite=overwrite,
@@ -141,6 +138,14 @@ def evaluate(
     if on_progress:
         on_progress("cases", total, total)
     return table
+
+
+def _check_rows(seeds: Sequence[int], score: Mapping[str, str | Path]) -> None:
+    """Raise UsageError (USE-SEEDS, USE-SCORE) where rows would mean nothing or be mistaken for others."""
+    if not seeds or min(seeds) < 0:
+        raise UsageError("USE-SEEDS", f"seeds are one or more whole numbers from 0, found {list(seeds)}")
+    if taken := sorted(set(score) & set(METHODS)):
+        raise UsageError("USE-SCORE", f"{taken[0]} is a method of this table; name the other tool's row otherwise")
 
 
 def scan_names(paths: Sequence[str | Path | Volume]) -> list[str]:

@@ -55,7 +55,7 @@ class Pages:
         Raises:
             OutputError: OUT-EXISTS, OUT-WRITE, OUT-FULL.
         """
-        with whole_folder(self.folder, overwrite=self.overwrite, suffixes=SUFFIXES) as folder:
+        with whole_folder(self.folder, overwrite=self.overwrite, folder_of=SUFFIXES) as folder:
             table.to_csv(folder / "table.csv")
             table.to_json(folder / "table.json")
             pictures = []

@@ -95,7 +95,14 @@ class Result:
             "output": self.record["output"] | output,
             "warnings": [*self.record["warnings"], asdict(Notice("GEO-UPRIGHT", message))],
         }
-        return replace(self, volume=volume, sheared=self.volume, record=record)
+        map_ = self.uncertainty
+        return replace(
+            self,
+            volume=volume,
+            sheared=self.volume,
+            record=record,
+            uncertainty=None if map_ is None else upright(replace(self.volume, hu=map_)).hu,
+        )
 
     def to_nibabel(self) -> Any:
         """A `nibabel.Nifti1Image` (x, y, z)."""

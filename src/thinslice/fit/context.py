@@ -91,6 +91,17 @@ def contexts(
     In the gap regime the planes are the labelled slices as acquired; with `noise` their neighbours are as noisy,
     and blocks that have too little tissue to know it from are left out. A slice thicker than an output slice is no
     plane among thin neighbours: there the planes are synthesised as well, where labelled slices are the nearest.
+
+    Args:
+        blocks: parts of the scan, (k, y, x) HU each.
+        grid: of the whole scan; blocks repeat its spacings, thickness and profile.
+        model: its coronal and sagittal network synthesises.
+        pixel_mm: (x, y) pixel spacing.
+        device: where the model is.
+        noise: whether neighbours of acquired planes carry noise.
+
+    Yields:
+        For each block its planes in HU, (planes, 2 neighbours + 1, y, x) from either view.
     """
     reach = model.inplane.config.neighbours
     for number, block in enumerate(blocks):

@@ -24,10 +24,10 @@ from thinslice.evaluate.protocols import Case, cut, make_case
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loop import Budget
 from thinslice.fit.scan import fit_scan
-from thinslice.networks.blocks import HU_RANGE
 from thinslice.networks.device import choose_device
 from thinslice.networks.model import VIEWS, Model
 from thinslice.synthesis.fuse import synthesise
+from thinslice.tissues import HU_RANGE
 
 
 def variant(text: str) -> tuple[str, dict[str, object]]:

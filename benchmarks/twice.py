@@ -16,11 +16,11 @@ import thinslice
 from thinslice import weights
 from thinslice.evaluate.metrics import psnr_new
 from thinslice.evaluate.protocols import cut, make_case
-from thinslice.networks.blocks import HU_RANGE
 from thinslice.networks.device import choose_device
 from thinslice.networks.model import Model
 from thinslice.slice_profile import SliceGrid
 from thinslice.synthesis.fuse import synthesise
+from thinslice.tissues import HU_RANGE
 
 
 def main() -> None:

@@ -6,7 +6,8 @@ import pytest
 from thinslice import files
 from thinslice.evaluate.methods import CLASSICAL
 from thinslice.evaluate.metrics import PEAK_HU, Judge, psnr
-from thinslice.evaluate.protocols import HU_RANGE, cut, make_case
+from thinslice.evaluate.protocols import cut, make_case
+from thinslice.tissues import HU_RANGE
 
 
 @pytest.fixture(scope="module")

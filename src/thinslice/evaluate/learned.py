@@ -12,11 +12,11 @@ from thinslice import plan
 from thinslice.fit.loop import Budget
 from thinslice.fit.paper import paper_rows
 from thinslice.fit.scan import fit_scan
-from thinslice.networks.blocks import HU_RANGE
 from thinslice.networks.device import choose_device
 from thinslice.networks.model import VIEWS, Model
 from thinslice.slice_profile import SliceGrid
 from thinslice.synthesis.fuse import synthesise
+from thinslice.tissues import HU_RANGE
 from thinslice.volume import Volume
 from thinslice.weights import shipped
 

@@ -14,10 +14,10 @@ from scipy import ndimage
 
 from thinslice.errors import GeometryError
 from thinslice.evaluate.edges import edge_width_mm, find_edges
-from thinslice.evaluate.protocols import HU_RANGE, Case
+from thinslice.evaluate.protocols import Case
 from thinslice.evaluate.tissue import BONE_OVER, VESSEL_OVER, inside_lung, lung_mask, tissue_mask
 from thinslice.synthesis.noise import noise_hu
-from thinslice.tissues import TISSUES
+from thinslice.tissues import HU_RANGE, TISSUES
 
 PEAK_HU = HU_RANGE[1] - HU_RANGE[0]
 LUNG_WINDOW = (-1350.0, 150.0)

@@ -18,12 +18,12 @@ import numpy as np
 
 from thinslice.errors import GeometryError, UsageError
 from thinslice.slice_profile import Profile, SliceGrid, plan_grid, slice_operator
+from thinslice.tissues import HU_RANGE
 from thinslice.volume import Volume
 
 Protocol = Literal["gap", "box", "gauss"]
 
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
-HU_RANGE = (-1024.0, 3071.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from thinslice.fit.teacher import Context
-from thinslice.networks.blocks import HU_RANGE
 from thinslice.networks.model import Model
 from thinslice.networks.task import base_matrix
 from thinslice.slice_profile import SliceGrid, plan_grid
 from thinslice.synthesis.consistency import project
 from thinslice.synthesis.texture import add_texture
 from thinslice.synthesis.views import add_view, plane_step
+from thinslice.tissues import HU_RANGE
 
 _SLICES, _SIDE = 32, 256  # largest block
 _BLOCKS = 2

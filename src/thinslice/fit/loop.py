@@ -25,11 +25,11 @@ from thinslice.fit.context import choose_blocks, contexts
 from thinslice.fit.loss import label_losses, over_base, slope_along_z
 from thinslice.fit.optimiser import Optimiser
 from thinslice.fit.teacher import InplaneTeacher
-from thinslice.networks.blocks import HU_RANGE
 from thinslice.networks.model import Model
 from thinslice.networks.task import Task
 from thinslice.slice_profile import Profile, SliceGrid
 from thinslice.synthesis.views import plane_step
+from thinslice.tissues import HU_RANGE
 
 Progress = Callable[[str, float, float], None]
 

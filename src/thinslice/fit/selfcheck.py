@@ -22,10 +22,10 @@ from thinslice import interpolation
 from thinslice.fit import increments
 from thinslice.fit.config import FitConfig
 from thinslice.fit.teacher import InplaneTeacher
-from thinslice.networks.blocks import HU_RANGE
 from thinslice.networks.model import Model
 from thinslice.slice_profile import SliceGrid
 from thinslice.synthesis.views import plane_step
+from thinslice.tissues import HU_RANGE
 
 _SIDE = 128  # pixels of the central window that is checked
 _REACH = 4  # slices used on either side

@@ -9,7 +9,6 @@ from thinslice.networks.device import arithmetic
 from thinslice.networks.task import CONDITIONS
 
 HU_SCALE = 500.0  # HU in one unit of the networks
-HU_RANGE = (-1024.0, 3071.0)  # what the networks are shown; the base keeps values beyond
 TOLD = 16  # features made of a task's condition
 
 

@@ -19,7 +19,7 @@ def noise_of(out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid) -> dict[
     return {"acquired_hu": before, "synthesised_hu": after, "ratio": after / before if before and after else None}
 
 
-def noise_hu(slices: np.ndarray, among: np.ndarray | None = None, *, at_most: int = 24) -> float | None:
+def noise_hu(slices: np.ndarray, among: np.ndarray | None = None) -> float | None:
     """Noise of soft tissue in HU: robust deviation of the high-pass along x and y.
 
     The high-pass is the slice minus its 3 x 3 median; the median absolute deviation over voxels
@@ -27,18 +27,22 @@ def noise_hu(slices: np.ndarray, among: np.ndarray | None = None, *, at_most: in
 
     Args:
         slices: (k, y, x) HU.
-        among: indices of the slices to look at; all by default.
-        at_most: slices looked at, spread evenly.
+        among: indices of the slices to look at `some_of`; all by default.
 
     Returns:
         HU; None where there is too little soft tissue.
     """
     among = np.arange(len(slices)) if among is None else among
     kept = []
-    for image in (slices[k] for k in among[np.unique(np.linspace(0, len(among) - 1, at_most).astype(int))]):
+    for image in (slices[k] for k in among[some_of(len(among))]):
         kept.append(_high_pass(image)[flat_tissue(image)])
     values = np.concatenate(kept)
     return None if values.size < 100 else _deviation(values)
+
+
+def some_of(count: int) -> np.ndarray:
+    """Indices of at most 24 of so many slices, spread evenly: enough to know noise by."""
+    return np.unique(np.linspace(0, count - 1, 24).astype(int))
 
 
 def noise_of_plane(plane: np.ndarray) -> float:

@@ -22,7 +22,7 @@ import numpy as np
 from scipy import fft, ndimage, sparse
 
 from thinslice.slice_profile import Projection, SliceGrid, acquired_operator
-from thinslice.synthesis.noise import flat, flat_tissue, noise_hu, noise_of_plane
+from thinslice.synthesis.noise import flat, flat_tissue, noise_hu, noise_of_plane, some_of
 
 _BLOCK = 16  # pixels
 _LAG = 12  # pixels: noise of CT is not correlated farther
@@ -85,7 +85,7 @@ def _first_needed(mixing: sparse.csr_matrix, row: int) -> int:
     return int(later.min()) if len(later) else mixing.shape[0]
 
 
-def noise_kernel(slices: np.ndarray, *, at_most: int = 24) -> np.ndarray | None:
+def noise_kernel(slices: np.ndarray) -> np.ndarray | None:
     """What turns white noise into the scan's own: a convolution kernel (25, 25), from flat soft tissue.
 
     The autocovariance over pairs of flat pixels, of what is left of a slice without its local mean:
@@ -93,14 +93,13 @@ def noise_kernel(slices: np.ndarray, *, at_most: int = 24) -> np.ndarray | None:
     convolution kernel takes, scaled such that its noise measures 1 (`noise_of_plane`).
 
     Args:
-        slices: (k, y, x) HU.
-        at_most: slices looked at, spread evenly.
+        slices: (k, y, x) HU, of which it looks at `some_of`.
 
     Returns:
         The kernel; None where there is too little flat soft tissue.
     """
     products, pairs = np.zeros((2 * _LAG + 1,) * 2), np.zeros((2 * _LAG + 1,) * 2)
-    for image in (slices[k] for k in np.unique(np.linspace(0, len(slices) - 1, at_most).astype(int))):
+    for image in (slices[k] for k in some_of(len(slices))):
         tissue = flat_tissue(image)
         if not tissue.any():
             continue

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from thinslice.networks.blocks import HU_RANGE
+from thinslice.tissues import HU_RANGE
 from thinslice.volume import Volume
 
 _NEGLIGIBLE_PIXELS = 0.1  # drift from first to last slice below which an axis is left alone

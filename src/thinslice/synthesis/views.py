@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from thinslice.networks.axial import AxialNetwork, around
-from thinslice.networks.blocks import HU_RANGE
 from thinslice.networks.inplane import InplaneNetwork
 from thinslice.networks.model import Model
 from thinslice.networks.task import condition
 from thinslice.networks.unfold import Unfolding, unfolding
 from thinslice.slice_profile import SliceGrid
+from thinslice.tissues import HU_RANGE
 
 _PIXELS = 2**15  # acquired pixels in a batch: features of a layer stay in the cache
 

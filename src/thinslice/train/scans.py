@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from thinslice.errors import UsageError
-from thinslice.networks.blocks import HU_RANGE
 from thinslice.synthesis.padding import fill_padding
+from thinslice.tissues import HU_RANGE
 from thinslice.volume import Volume
 
 ISOTROPIC = 4.0  # slices up to so many pixels apart are thin: they serve as labels along z

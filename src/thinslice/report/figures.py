@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -18,8 +19,9 @@ WINDOWS = {"lung": ((-1350.0, 150.0), 300.0), "soft tissue": ((-160.0, 240.0), 1
 
 Planes = tuple[Plane, ...]
 
+MARGIN_INCHES = 0.95  # for the names of rows
 _COLUMN_INCHES = 2.5
-_MARGIN_INCHES = 0.55
+_NAME_INCHES = 0.35
 
 
 def save_picture(
@@ -50,6 +52,19 @@ def write_png(figure: Figure, path: Path) -> None:
     figure.savefig(path, format="png", dpi=100, metadata={"Software": None})
 
 
+def row_inches(plane: Plane, column_inches: float) -> float:
+    """Height of a row of pictures of a plane; its name fits in."""
+    return max(_NAME_INCHES, column_inches * plane.size_mm[0] / plane.size_mm[1])
+
+
+def name_row(axes: Axes, plane: Plane, window: str) -> None:
+    """Write the name of a row to the left of its first picture."""
+    axes.text(
+        -0.03, 0.5, f"{plane.name}\n{window}", color="white", fontsize=9, ha="right", va="center",
+        transform=axes.transAxes,
+    )  # fmt: skip
+
+
 def draw(planes: Mapping[str, Planes], *, title: str) -> Figure:
     """Draw the planes of a case.
 
@@ -63,13 +78,13 @@ def draw(planes: Mapping[str, Planes], *, title: str) -> Figure:
     shown = columns_shown(planes)
     columns = ["thick", *shown, "truth"]
     truth = planes["truth"]
-    heights = [_COLUMN_INCHES * plane.size_mm[0] / plane.size_mm[1] for plane in truth] * len(WINDOWS)
+    heights = [row_inches(plane, _COLUMN_INCHES) for plane in truth] * len(WINDOWS)
     names = columns + [f"{name} - truth" for name in shown]
-    width, height = _COLUMN_INCHES * len(names) + _MARGIN_INCHES, sum(heights) + 0.06 * len(heights) + 0.9
+    width, height = _COLUMN_INCHES * len(names) + MARGIN_INCHES, sum(heights) + 0.06 * len(heights) + 0.9
     figure = Figure(figsize=(width, height), facecolor="black")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
-        len(heights), len(names), height_ratios=heights, left=_MARGIN_INCHES / width, right=1 - 0.02 / width,
+        len(heights), len(names), height_ratios=heights, left=MARGIN_INCHES / width, right=1 - 0.02 / width,
         top=1 - 0.58 / height, bottom=0.3 / height, wspace=0.02, hspace=0.06 / np.mean(heights),
     )  # fmt: skip
     for row in range(len(heights)):
@@ -89,10 +104,7 @@ def draw(planes: Mapping[str, Planes], *, title: str) -> Figure:
             if row == 0:
                 axes.set_title(name, color="white", fontsize=11, pad=4)
             if column == 0:
-                axes.text(
-                    -0.03, 0.5, f"{wanted.name}\n{window}", color="white", fontsize=9, rotation=90,
-                    ha="right", va="center", linespacing=1.4, transform=axes.transAxes,
-                )  # fmt: skip
+                name_row(axes, wanted, window)
     figure.text(0.5, 1 - 0.12 / height, title, color="white", fontsize=12, ha="center", va="top")
     limits = ", ".join(f"±{limit:g} HU ({name})" for name, (_, limit) in WINDOWS.items())
     figure.text(0.5, 0.1 / height, f"errors: blue below the truth, red above it, full colour at {limits}",

@@ -69,6 +69,6 @@ def columns_shown(results: Mapping[str, object]) -> list[str]:
     """Which results a picture has room for: the plain one to compare with, and ours (or the last one)."""
     names = [name for name in results if name not in ("thick", "truth")]
     plain = next((name for name in ("cubic", "bspline", "linear") if name in names), None)
-    candidates = ("thinslice", "thinslice-scan", "mean3", "paper", *reversed(names))
+    candidates = ("thinslice-fit", "thinslice", "thinslice-scan", "mean3", "paper", *reversed(names))
     best = next((name for name in candidates if name in names and name != plain), None)
     return [name for name in (plain, best) if name]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from thinslice import interpolation
 from thinslice.output import whole_file
-from thinslice.report.figures import WINDOWS, write_png
+from thinslice.report.figures import MARGIN_INCHES, WINDOWS, name_row, row_inches, write_png
 from thinslice.report.planes import Plane, turned
 from thinslice.slice_profile import SliceGrid
 from thinslice.volume import Volume
@@ -75,12 +75,12 @@ def _draw(columns: dict[str, tuple[Plane, Plane]]) -> Figure:
     """Rows: both planes in every window; columns: the volumes."""
     planes = columns["thinslice"]
     rows = [(window, index) for window in WINDOWS for index in range(len(planes))]
-    heights = [_COLUMN_INCHES * planes[index].size_mm[0] / planes[index].size_mm[1] for _, index in rows]
-    width, height = _COLUMN_INCHES * len(columns) + 0.4, sum(heights) + 0.06 * len(rows) + 0.4
+    heights = [row_inches(planes[index], _COLUMN_INCHES) for _, index in rows]
+    width, height = _COLUMN_INCHES * len(columns) + MARGIN_INCHES, sum(heights) + 0.06 * len(rows) + 0.4
     figure = Figure(figsize=(width, height), facecolor="black")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
-        len(rows), len(columns), height_ratios=heights, left=0.4 / width, right=1 - 0.02 / width,
+        len(rows), len(columns), height_ratios=heights, left=MARGIN_INCHES / width, right=1 - 0.02 / width,
         top=1 - 0.38 / height, bottom=0.02 / height, wspace=0.02, hspace=0.06 / float(np.mean(heights)),
     )  # fmt: skip
     for row, (window, index) in enumerate(rows):
@@ -95,8 +95,5 @@ def _draw(columns: dict[str, tuple[Plane, Plane]]) -> Figure:
             if row == 0:
                 axes.set_title(name, color="white", fontsize=12, pad=5)
             if column == 0:
-                axes.text(
-                    -0.02, 0.5, f"{plane.name}, {window}", color="white", fontsize=10, rotation=90,
-                    ha="right", va="center", transform=axes.transAxes,
-                )  # fmt: skip
+                name_row(axes, plane, window)
     return figure

@@ -88,6 +88,9 @@ def test_saved_weights_come_back(scan, tmp_path):
         Model.load(tmp_path / "bad.safetensors")
     assert caught.value.code == "MODEL-READ"
     assert "bad.safetensors" in caught.value.message_with_names
+    assert str(caught.value) == "the file is no thinslice model"
+    with pytest.raises(ModelError, match=r"^weights cannot be read: No such file"):
+        Model.load(tmp_path / "none.safetensors")
 
 
 def test_a_trained_model_is_adapted_and_the_better_of_both_is_kept(scan):

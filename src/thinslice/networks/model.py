@@ -137,8 +137,11 @@ class Model:
             for name, network in model.networks.items():
                 part = {k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")}
                 network.load_state_dict(part)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
-            what = named(" ".join(str(error).split())[:120], type(error).__name__)  # it may quote the path
-            raise ModelError("MODEL-READ", f"{named(Path(path))} is no thinslice model: {what}") from error
+        except OSError as error:
+            what = error.strerror or type(error).__name__
+            raise ModelError("MODEL-READ", f"weights {named(Path(path), '')} cannot be read: {what}") from error
+        except (ValueError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
+            what = named(": " + " ".join(str(error).split())[:120], "") if str(error) else ""  # it may quote the path
+            raise ModelError("MODEL-READ", f"{named(Path(path))} is no thinslice model{what}") from error
         model.fusion, model.facts = about["fusion"], about["facts"]
         return model

@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 from thinslice.errors import OutputError
-from thinslice.output import none_left, refuse_existing, whole_file, whole_folder
+from thinslice.output import none_left, numbered, refuse_existing, refuse_inputs, whole_file, whole_folder
+
+
+def ours(entry: Path) -> bool:
+    return entry.suffix == ".dcm"
 
 
 def refusal(path: Path, **options) -> str:
@@ -25,20 +29,20 @@ def folder(tmp_path) -> Path:
 
 def test_a_folder_where_a_file_is_meant_and_a_file_where_a_folder_is(folder):
     assert "is a folder" in refusal(folder, overwrite=True)
-    assert "is a file" in refusal(folder / "1.dcm", overwrite=True, folder_of=(".dcm",))
+    assert "is a file" in refusal(folder / "1.dcm", overwrite=True, ours=ours)
 
 
 def test_a_folder_with_foreign_files_is_refused_before_work(folder):
-    refuse_existing(folder, overwrite=True, folder_of=(".dcm",))
+    refuse_existing(folder, overwrite=True, ours=ours)
     (folder / "notes.txt").write_text("mine")
-    assert "1 entries that no run writes" in refusal(folder, overwrite=True, folder_of=(".dcm",))
+    assert "1 entries that no run writes" in refusal(folder, overwrite=True, ours=ours)
 
 
 @pytest.mark.parametrize("there", [".", ".."])
 def test_the_folder_one_is_in_is_not_replaced(there, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    refusal(Path(there), overwrite=True, folder_of=(".dcm",))
+    refusal(Path(there), overwrite=True, ours=ours)
 
 
 def test_a_place_that_may_not_be_looked_at_is_an_output_error(tmp_path, monkeypatch):
@@ -51,7 +55,7 @@ def test_a_place_that_may_not_be_looked_at_is_an_output_error(tmp_path, monkeypa
 
 def test_links_are_followed(folder, tmp_path):
     (tmp_path / "link").symlink_to(folder)
-    with whole_folder(tmp_path / "link", overwrite=True) as new:
+    with whole_folder(tmp_path / "link", ours=ours, overwrite=True) as new:
         (new / "2.dcm").write_text("new")
     assert [path.name for path in folder.iterdir()] == ["2.dcm"]
     (tmp_path / "a.nii").symlink_to(folder / "2.dcm")
@@ -79,3 +83,55 @@ def test_what_a_failed_block_wrote_is_taken_back_and_what_was_there_stays(error,
     with none_left(paths):
         (tmp_path / "a.nii").write_text("new")
     assert (tmp_path / "a.nii").exists()
+
+
+@pytest.mark.parametrize("error", [None, OSError, KeyboardInterrupt])
+def test_an_empty_folder_that_was_prepared_stays_what_it_is(error, tmp_path):
+    (prepared := tmp_path / "out").mkdir(mode=0o700)
+    before = prepared.stat()
+
+    def write() -> None:
+        with none_left([prepared]), whole_folder(prepared, ours=ours) as new:
+            (new / "1.dcm").write_text("new")
+            if error:
+                raise error
+
+    if error:
+        with pytest.raises((OutputError, KeyboardInterrupt)):
+            write()
+    else:
+        write()
+    assert os.listdir(prepared) == ([] if error else ["1.dcm"])
+    assert (prepared.stat().st_ino, prepared.stat().st_mode) == (before.st_ino, before.st_mode)
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_files_of_a_mount_are_replaced_within_it_or_come_back(folder, monkeypatch):
+    monkeypatch.setattr(Path, "is_mount", lambda self: self == folder)
+    inode, rename = folder.stat().st_ino, Path.rename
+    with whole_folder(folder, ours=ours, overwrite=True) as new:
+        (new / "2.dcm").write_text("new")
+    assert (os.listdir(folder), folder.stat().st_ino) == (["2.dcm"], inode)
+
+    def fails(self, target):
+        if self.name == "3.dcm":
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(OutputError), whole_folder(folder, ours=ours, overwrite=True) as new:
+        (new / "3.dcm").write_text("newer")
+    assert os.listdir(folder) == ["2.dcm"]
+
+
+def test_an_input_is_no_output(folder, tmp_path):
+    (tmp_path / "link").symlink_to(folder)
+    for output in (folder, tmp_path, tmp_path / "link", folder / "1.dcm"):
+        with pytest.raises(OutputError, match="is an input, or holds one"):
+            refuse_inputs([None, folder / "1.dcm"], [None, output])
+    refuse_inputs([folder, None], [folder / "thin", tmp_path / "thin.nii.gz", None])
+
+
+def test_outputs_are_numbered_before_their_ending_alone():
+    assert numbered(Path("a/thin.nii.gz"), 2, ending=".nii.gz") == Path("a/thin_2.nii.gz")
+    assert numbered(Path("a/thin_1.25mm"), 2, ending="") == Path("a/thin_1.25mm_2")

@@ -63,8 +63,7 @@ def read_label_map(source: Any, *, scan: Volume) -> np.ndarray:
 def labels_path(result: str | PathLike[str]) -> Path:
     """Where the labels of a result go: beside it, as NAME_labels in its format, or .nii.gz for a DICOM folder."""
     path = Path(result)
-    ending = max((e for e in files.ENDINGS if path.name.lower().endswith(e)), key=len, default="")
-    stem = path.name[: len(path.name) - len(ending)]
+    stem = path.name[: len(path.name) - len(files.ending_of(path))]
     return path.with_name(f"{stem}_labels{path.name[len(stem) :] or '.nii.gz'}")
 
 

@@ -10,25 +10,22 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from thinslice.errors import OutputError, named
-from thinslice.temporary import clear_away, exchange, temporary_name
+from thinslice.temporary import PREFIX, clear_away, exchange, temporary_name
 
-SERIES = (".dcm",)  # endings of the files in a folder that holds a DICOM series
-
-
-def numbered(path: Path, number: int) -> Path:
-    """The name of one of several outputs: thin.nii.gz becomes thin_1.nii.gz."""
-    ending = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
-    return path.with_name(f"{path.name.removesuffix(ending)}_{number}{ending}")
+Ours = Callable[[Path], bool]  # whether a run of this program wrote an entry of a folder
 
 
-def refuse_existing(
-    path: Path, *, overwrite: bool = False, code: str = "OUT-EXISTS", folder_of: tuple[str, ...] | None = None
-) -> None:
+def numbered(path: Path, number: int, *, ending: str) -> Path:
+    """The name of one of several outputs: thin.nii.gz becomes thin_1.nii.gz; `ending` is that of the name, or ""."""
+    return path.with_name(f"{path.name[: len(path.name) - len(ending)]}_{number}{ending}")
+
+
+def refuse_existing(path: Path, *, overwrite: bool = False, code: str = "OUT-EXISTS", ours: Ours | None = None) -> None:
     """Raise OutputError where an output exists and may not be replaced, or cannot be written.
 
     Called before work starts, and again on writing.
@@ -37,34 +34,49 @@ def refuse_existing(
         path: of the output.
         overwrite: replace what an earlier run wrote.
         code: of the error where it exists.
-        folder_of: endings of the files in it where the output is a folder, None where it is a file. An empty
-            folder may always be written into; one with other files in it is never replaced.
+        ours: where the output is a folder, tells the entries that a run wrote; None where it is a file. An empty
+            folder may always be written into; one with anything else in it is never replaced.
     """
     with _as_output_errors(path):
         if path.is_symlink() and not path.exists():
             raise OutputError(
                 "OUT-WRITE", f"output {named(path, '')} is a link that leads nowhere; choose another name"
             )
-        if folder_of is None and path.is_dir():
+        if ours is None and path.is_dir():
             raise OutputError(code, f"output {named(path, '')} is a folder; name a file")
-        inside = list(path.iterdir()) if path.is_dir() else []
+        inside = _entries(path) if path.is_dir() else []
         if path.exists() and not overwrite and (inside or not path.is_dir()):
             raise OutputError(code, f"output {named(path, '')} exists; choose another name or add --overwrite")
-        if folder_of is not None:
+        if ours is not None:
             if path.exists() and not path.is_dir():
                 raise OutputError(code, f"output {named(path, '')} is a file; name a folder")
-            if foreign := [entry for entry in inside if entry.is_dir() or entry.suffix not in folder_of]:
+            if foreign := [entry for entry in inside if entry.is_dir() or not ours(entry)]:
                 raise OutputError(
                     code,
                     f"output folder {named(path, '')} holds {len(foreign)} entries that no run writes; name another",
                 )
             if path.resolve() in (here := Path.cwd(), *here.parents):
                 raise OutputError("OUT-WRITE", "the output is the folder you are in, or holds it; name another folder")
-        parent = next(folder for folder in path.absolute().parents if folder.exists())
-        if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        into = path if _stays(path) else next(folder for folder in path.absolute().parents if folder.exists())
+        if not into.is_dir() or not os.access(into, os.W_OK | os.X_OK):
             raise OutputError(
-                "OUT-WRITE", f"cannot write into folder {named(parent, 'of the output')}; choose another place"
+                "OUT-WRITE", f"cannot write into folder {named(into, 'of the output')}; choose another place"
             )
+
+
+def refuse_inputs(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -> None:
+    """Raise OutputError (OUT-INPUT) where an output is an input, or a folder that holds one: nobody means to lose it.
+
+    Args:
+        inputs: what is read, or None for what is not asked for.
+        outputs: what is written, or None.
+    """
+    for output in filter(None, outputs):
+        with _as_output_errors(output):
+            if any(given.resolve().is_relative_to(output.resolve()) for given in filter(None, inputs)):
+                raise OutputError(
+                    "OUT-INPUT", f"output {named(output, '')} is an input, or holds one; choose another name"
+                )
 
 
 @contextmanager
@@ -92,27 +104,29 @@ def whole_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(
-    path: Path, *, overwrite: bool = False, code: str = "OUT-EXISTS", folder_of: tuple[str, ...] = SERIES
-) -> Iterator[Path]:
+def whole_folder(path: Path, *, ours: Ours, overwrite: bool = False, code: str = "OUT-EXISTS") -> Iterator[Path]:
     """Give a temporary folder beside `path`; rename it to `path` at the end. A link is followed.
 
     Under `overwrite` the old folder is exchanged for the new one and only then removed, and only if
-    every file in it carries a name that a run writes (one of `folder_of`); a folder with foreign
-    files is never removed.
+    a run wrote every file in it (`ours`). A folder that is empty, or a place where something is mounted,
+    stays what it is: the temporary folder is made in it, and the files move up at the end.
     """
-    refuse_existing(path, overwrite=overwrite, code=code, folder_of=folder_of)
+    refuse_existing(path, overwrite=overwrite, code=code, ours=ours)
     path = path.resolve()
-    temporary = temporary_name(path)
+    stays = _stays(path)
+    temporary = temporary_name(path / path.name if stays else path)
     with _as_output_errors(path):
         try:
             temporary.mkdir(parents=True)
-            clear_away(path.parent)
+            clear_away(temporary.parent)
             yield temporary
             for file in (*temporary.iterdir(), temporary):
                 _flush(file)
-            _put_in_place(temporary, path)
-            _flush(path.parent)
+            if stays:
+                _move_up(temporary, path)
+            else:
+                _put_in_place(temporary, path)
+            _flush(temporary.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -121,13 +135,15 @@ def whole_folder(
 def none_left(paths: Iterable[Path]) -> Iterator[None]:
     """Remove, where the block fails or is interrupted, what it has written of several outputs.
 
-    What was there before it and was replaced stays replaced.
+    What was there before it and was replaced stays replaced; an empty folder that was there stays, empty.
     """
-    new = [path for path in paths if not path.exists() or (path.is_dir() and not any(path.iterdir()))]
+    paths = list(paths)
+    prepared = [path for path in paths if path.is_dir() and not _entries(path)]
+    new = [path for path in paths if not path.exists()]
     try:
         yield
     except BaseException:
-        for path in new:
+        for path in (*new, *(entry for folder in prepared for entry in _entries(folder))):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
@@ -135,9 +151,38 @@ def none_left(paths: Iterable[Path]) -> Iterator[None]:
         raise
 
 
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder, but for outputs in the making."""
+    return [entry for entry in folder.iterdir() if not entry.name.startswith(PREFIX)]
+
+
+def _stays(path: Path) -> bool:
+    """Whether an output folder is there that is not renamed: somebody prepared it, or it cannot be."""
+    return path.is_dir() and (path.is_mount() or not _entries(path))
+
+
+def _move_up(temporary: Path, path: Path) -> None:
+    """Move what is in a folder into `path`, which holds it, for what was there."""
+    aside = temporary_name(temporary / path.name)
+    moves = [(old, aside / old.name) for old in _entries(path)]
+    moves += [(new, path / new.name) for new in temporary.iterdir()]
+    aside.mkdir()
+    done = []
+    try:
+        for here, there in moves:
+            here.rename(there)
+            done.append((here, there))
+    except BaseException:
+        for here, there in reversed(done):
+            there.rename(here)
+        raise
+
+
 def _put_in_place(temporary: Path, path: Path) -> None:
     """Rename a folder to `path`; what was there goes under the temporary name, to be removed."""
-    if not path.exists() or not any(path.iterdir()):
+    if path.exists():
+        shutil.copymode(path, temporary)
+    if not path.exists():
         temporary.rename(path)
     elif not exchange(temporary, path):
         old = temporary_name(path, old=True)

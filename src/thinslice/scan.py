@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from thinslice import files
 from thinslice.errors import GeometryError, Notice, OutputError, UsageError, named
-from thinslice.output import SERIES, refuse_existing
+from thinslice.output import refuse_existing
 from thinslice.volume import Volume
 
 if TYPE_CHECKING:
@@ -205,11 +205,18 @@ def check_target(
         )
     if dtype != "int16":
         raise UsageError("USE-DTYPE", f"dtype {dtype} goes with files; DICOM holds whole numbers")
-    refuse_existing(path, overwrite=overwrite, folder_of=SERIES)
+    refuse_existing(path, overwrite=overwrite, ours=of_a_series)
     if like_source:
         from thinslice.dicom.write import pixel_layout
 
         pixel_layout(source, like_source=True)
+
+
+def of_a_series(entry: Path) -> bool:
+    """Whether what is in a folder is of a DICOM series that this program wrote, and may replace."""
+    from thinslice import dicom
+
+    return dicom.wrote(entry)
 
 
 def is_dicom(path: Path) -> bool:

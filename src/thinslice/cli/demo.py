@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from thinslice.evaluate.table import Table
 
 FACTOR = 4
-SUFFIXES = (".gz", ".png", ".csv", ".json")  # of the files of a demo: what --overwrite may replace
+_VOLUMES = {"thick.nii.gz", "truth.nii.gz", "thin.nii.gz"}
+_FILES = _VOLUMES | {"table.csv", "structures.csv", "record.json", "demo.png"}  # what --overwrite may replace
+
+
+def _of_a_demo(entry: Path) -> bool:
+    return entry.name in _FILES
 
 
 @with_common_options
@@ -39,8 +44,8 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of phantom and fit.")] = 0,
 ) -> None:
     """Show it on a digital phantom: thicken it, enhance it, compare with the known truth."""
-    terminal.refuse_existing(output, folder_of=SUFFIXES)
-    with whole_folder(output, overwrite=terminal.overwrite, folder_of=SUFFIXES) as folder:
+    terminal.refuse_existing(output, ours=_of_a_demo)
+    with whole_folder(output, overwrite=terminal.overwrite, ours=_of_a_demo) as folder:
         import thinslice
         from thinslice import __version__, files
         from thinslice.evaluate.methods import CLASSICAL

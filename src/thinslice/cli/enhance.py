@@ -12,7 +12,7 @@ from thinslice.cli.options import with_common_options
 from thinslice.cli.summary import summary
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import UsageError, named
-from thinslice.output import SERIES, none_left, numbered
+from thinslice.output import none_left, numbered, refuse_inputs
 
 if TYPE_CHECKING:
     from thinslice.result import Result
@@ -167,7 +167,8 @@ def enhance(
     from thinslice import files, scan
     from thinslice.label_map import labels_path
 
-    terminal.refuse_existing(output, folder_of=None if files.has_known_ending(output) else SERIES)
+    refuse_inputs([source, labels, weights], [output, save_weights, preview, labels and labels_path(output)])
+    terminal.refuse_existing(output, ours=None if files.has_known_ending(output) else scan.of_a_series)
     if labels is not None:
         if detilt:
             raise UsageError("USE-LABELS", "--labels does not go with --detilt: make the label map upright elsewhere")
@@ -186,9 +187,12 @@ def enhance(
     several = len(volumes) > 1
     if several and labels is not None:
         raise UsageError("USE-LABELS", f"--labels goes with one result; the series is split into {len(volumes)} parts")
-    targets = [numbered(output, number) if several else output for number in range(1, len(volumes) + 1)]
+    targets = [
+        numbered(output, number, ending=files.ending_of(output)) if several else output
+        for number in range(1, len(volumes) + 1)
+    ]
     asides = [  # weights and picture of each part
-        [path and numbered(path, number) if several else path for path in (save_weights, preview)]
+        [path and numbered(path, number, ending=path.suffix) if several else path for path in (save_weights, preview)]
         for number in range(1, len(volumes) + 1)
     ]
     for volume, target, aside in zip(volumes, targets, asides, strict=True):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from thinslice.cli.progress import OnProgress, progress
 from thinslice.errors import Notice, ThinsliceError
-from thinslice.output import refuse_existing, whole_file
+from thinslice.output import Ours, refuse_existing, whole_file
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -52,16 +52,16 @@ class Terminal:
             self.refuse_existing(Path(str(self.json)))
         return self
 
-    def refuse_existing(self, *outputs: Path | None, folder_of: tuple[str, ...] | None = None) -> None:
+    def refuse_existing(self, *outputs: Path | None, ours: Ours | None = None) -> None:
         """Raise OutputError where an output exists or cannot be written: before any work starts.
 
         Args:
             *outputs: paths, or None for what is not asked for.
-            folder_of: as for `output.refuse_existing`.
+            ours: as for `output.refuse_existing`.
         """
         for output in outputs:
             if output is not None:
-                refuse_existing(output, overwrite=self.overwrite, folder_of=folder_of)
+                refuse_existing(output, overwrite=self.overwrite, ours=ours)
 
     def line_of(self, error: ThinsliceError) -> str:
         """An error's line, with names of files where identity may be shown."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from thinslice.dicom.read import read_parts, read_series
     from thinslice.dicom.sniff import looks_like_dicom
     from thinslice.dicom.summary import SeriesSummary, list_series
-    from thinslice.dicom.write import WrittenSeries, write_series
+    from thinslice.dicom.write import WrittenSeries, write_series, wrote
 
 __all__ = [
     "Provenance",
@@ -26,6 +26,7 @@ __all__ = [
     "read_parts",
     "read_series",
     "write_series",
+    "wrote",
 ]
 
 _HOMES = {
@@ -37,6 +38,7 @@ _HOMES = {
     "read_parts": "read",
     "read_series": "read",
     "write_series": "write",
+    "wrote": "write",
 }
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from thinslice.dicom.derived import Provenance, add_references, decimal, series_dataset, slice_references
@@ -62,6 +64,16 @@ class _Plane:
     corners: np.ndarray
 
 
+def wrote(entry: Path) -> bool:
+    """Whether this program wrote what is in a folder: such a name, and a header that says so."""
+    if entry.suffix != ".dcm" or not entry.is_file():
+        return False
+    try:
+        return read_file_meta_info(entry).get("ImplementationClassUID") == IMPLEMENTATION_CLASS_UID
+    except (OSError, InvalidDicomError, ValueError, KeyError, EOFError):
+        return False
+
+
 @quiet()
 def write_series(
     volume: Volume,
@@ -84,7 +96,7 @@ def write_series(
         compress: "none", "jpegls", "j2k" or "rle"; all without loss.
         series_number: SeriesNumber, or None for the source's plus 9000.
         like_source: store pixels in the source's own bits, sign and intercept.
-        overwrite: replace a folder of slices.
+        overwrite: replace a series that this program wrote.
 
     Raises:
         UsageError: DCM-OUT-SOURCE where the source was no DICOM series, DCM-COMPRESS, DCM-SERIES-NUMBER,
@@ -117,7 +129,7 @@ def write_series(
         identity=_identity(kept, source),
     )
     _add_plane_geometry(common, volume, kept)
-    with whole_folder(Path(folder), overwrite=overwrite, code="DCM-OUT-EXISTS") as temporary:
+    with whole_folder(Path(folder), ours=wrote, overwrite=overwrite, code="DCM-OUT-EXISTS") as temporary:
         for number, plane in enumerate(planes, 1):
             dataset = Dataset()
             dataset.update(common)

@@ -15,7 +15,17 @@ from thinslice.files.assemble import refuse_other_than_hu
 from thinslice.output import refuse_existing, whole_file
 from thinslice.volume import Volume
 
-__all__ = ["ENDINGS", "check_target", "check_there", "has_known_ending", "parts", "read", "read_labels", "write"]
+__all__ = [
+    "ENDINGS",
+    "check_target",
+    "check_there",
+    "ending_of",
+    "has_known_ending",
+    "parts",
+    "read",
+    "read_labels",
+    "write",
+]
 
 ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 
@@ -24,7 +34,13 @@ _INT16 = np.iinfo(np.int16)
 
 def has_known_ending(path: str | PathLike[str]) -> bool:
     """True where the name says that the file is one of `ENDINGS`."""
-    return _ending(Path(path)) is not None
+    return bool(ending_of(Path(path)))
+
+
+def ending_of(path: Path) -> str:
+    """The one of `ENDINGS` that a name ends in, in lower case; "" where it ends in none."""
+    name = path.name.lower()
+    return max((ending for ending in ENDINGS if name.endswith(ending)), key=len, default="")
 
 
 def read(
@@ -63,8 +79,8 @@ def read_labels(path: str | PathLike[str]) -> Volume:
 
 def _read(path: Path, *, axis: str | int | None, rescale: tuple[float, float] | None) -> Volume:
     check_there(path)
-    ending = _ending(path)
-    if ending is None:
+    ending = ending_of(path)
+    if not ending:
         raise InputError(
             "FILE-FORMAT", f"{named(path)} is neither DICOM nor one of {', '.join(ENDINGS)}; convert it to one of them"
         )
@@ -108,7 +124,7 @@ def write(
     if dtype == "int16" and not (_INT16.min - 0.5 <= lowest and highest < _INT16.max + 0.5):
         stored = np.dtype(np.float32)
         notices = (Notice("FILE-FLOAT", f"values reach from {lowest:g} to {highest:g} HU: written as float32"),)
-    if _ending(path) in (".nii", ".nii.gz"):
+    if ending_of(path) in (".nii", ".nii.gz"):
         from thinslice.files import nifti
 
         with whole_file(path, overwrite=overwrite) as temporary:
@@ -136,8 +152,8 @@ def check_target(
         GeometryError: GEO-SHEAR.
     """
     path = Path(path)
-    ending = _ending(path)
-    if ending is None:
+    ending = ending_of(path)
+    if not ending:
         raise OutputError("OUT-FORMAT", f"output {named(path, '')} must end in {', '.join(ENDINGS)}")
     for part in parts(path):
         refuse_existing(part, overwrite=overwrite)
@@ -150,7 +166,7 @@ def check_target(
 def parts(path: str | PathLike[str]) -> tuple[Path, ...]:
     """The files that an output consists of: an .mhd has its voxels in a .raw beside it."""
     path = Path(path)
-    return (path, path.with_suffix(".raw")) if _ending(path) == ".mhd" else (path,)
+    return (path, path.with_suffix(".raw")) if ending_of(path) == ".mhd" else (path,)
 
 
 def check_there(path: Path) -> None:
@@ -165,8 +181,3 @@ def check_there(path: Path) -> None:
         raise InputError("FILE-MISSING", f"input {named(path, '')} does not exist; check the path") from error
     except OSError as error:
         raise InputError("FILE-UNREADABLE", f"input {named(path, '')} cannot be read: {error.strerror}") from error
-
-
-def _ending(path: Path) -> str | None:
-    name = path.name.lower()
-    return next((ending for ending in ENDINGS if name.endswith(ending)), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -11,13 +12,13 @@ from jinja2 import Environment, StrictUndefined
 
 from thinslice import __version__
 from thinslice.evaluate.metrics import Scores
-from thinslice.evaluate.protocols import Case
+from thinslice.evaluate.protocols import PROTOCOLS, Case
 from thinslice.evaluate.table import Table, format_score
 from thinslice.output import refuse_existing, whole_folder
 from thinslice.report.figures import Planes, draw, write_png
 from thinslice.report.planes import case_planes
 
-SUFFIXES = (".csv", ".json", ".html", ".png")  # of the files of a page: what may be replaced
+_FILES = re.compile(rf"index\.html|table\.(csv|json)|.+_({'|'.join(PROTOCOLS)})_x\d+\.png")
 
 _DECIMALS = {"ssim_new": 4, "dice_bone": 4, "dice_vessel": 4}
 
@@ -40,7 +41,7 @@ class Pages:
         self.overwrite = overwrite
         self._planes: dict[str, dict[str, Planes]] = {}
         self._titles: dict[str, str] = {}
-        refuse_existing(self.folder, overwrite=overwrite, folder_of=SUFFIXES)
+        refuse_existing(self.folder, overwrite=overwrite, ours=of_a_page)
 
     def add(self, case: Case, name: str, result: np.ndarray) -> None:
         """Keep the planes of a result; an `on_result` of `evaluate`."""
@@ -55,7 +56,7 @@ class Pages:
         Raises:
             OutputError: OUT-EXISTS, OUT-WRITE, OUT-FULL.
         """
-        with whole_folder(self.folder, overwrite=self.overwrite, folder_of=SUFFIXES) as folder:
+        with whole_folder(self.folder, overwrite=self.overwrite, ours=of_a_page) as folder:
             table.to_csv(folder / "table.csv")
             table.to_json(folder / "table.json")
             pictures = []
@@ -63,6 +64,11 @@ class Pages:
                 write_png(draw(planes, title=self._titles[slug]), folder / f"{slug}.png")
                 pictures.append((self._titles[slug], f"{slug}.png"))
             (folder / "index.html").write_text(render(table, pictures), encoding="utf-8")
+
+
+def of_a_page(entry: Path) -> bool:
+    """Whether what is in a folder bears the name of a file of a page."""
+    return bool(_FILES.fullmatch(entry.name))
 
 
 def render(table: Table, pictures: list[tuple[str, str]]) -> str:

@@ -21,6 +21,7 @@ from thinslice.label_map import read_label_map
 from thinslice.memory import output_array
 from thinslice.networks.device import arithmetic_name, choose_device
 from thinslice.networks.model import VIEWS, Model
+from thinslice.networks.task import known_share
 from thinslice.plan import Job, check_effort, plan_job
 from thinslice.result import Result
 from thinslice.slice_profile import Profile, regime
@@ -125,7 +126,8 @@ def enhance(
             )  # fmt: skip
         model, origin = fitted.model, "scan" if fitted.kept == "scan" else origin
         clock.lap("fit")
-        weights = view_weights(model, views)
+        share = known_share(job.grid) if fitted.kept == "start" else 1.0
+        weights = {view: share * weight for view, weight in view_weights(model, views).items()}
         out, damping = synthesise(
             acquired, job.grid, model=model, weights=weights, pixel_mm=job.pixel_mm, device=chosen,
             damping=consistency, out=out, on_progress=on_progress,

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from thinslice.errors import GeometryError, Notice, UsageError
 from thinslice.networks.model import VIEWS, Model
+from thinslice.networks.task import MOST_OVERLAP
 from thinslice.slice_profile import Profile, SliceGrid, plan_grid
 from thinslice.volume import Volume
 
 FINEST_DEFAULT_MM = 1.0
 LARGEST_FACTOR = 8.0
 FEWEST_SLICES = 4
+_THICKEST = 10.0  # times the spacing: beyond that, one of the two is no length in mm
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def plan_job(
 
     Raises:
         UsageError: USE-TARGET, USE-VIEWS, USE-PROFILE, USE-FACTOR, USE-THICKNESS.
-        GeometryError: GEO-FEW, GEO-NOTTHICK, GEO-PLANE.
+        GeometryError: GEO-FEW, GEO-NOTTHICK, GEO-PLANE, GEO-THICKNESS.
     """
     slices, rows, columns = volume.shape
     if slices < FEWEST_SLICES:
@@ -70,11 +72,17 @@ def plan_job(
     d = _output_spacing(volume, spacing=spacing, factor=factor)
     given, thickness_from = _thickness(volume, thickness)
     warnings = []
-    if given > 3 * s:
+    if given > _THICKEST * s:
+        said = f"slice thickness {given:g} mm is over {_THICKEST:g} times the spacing {s:g} mm; check both"
+        if thickness_from == "option":
+            raise UsageError("USE-THICKNESS", said)
+        raise GeometryError("GEO-THICKNESS", f"{said}, or say --thickness")
+    if given > MOST_OVERLAP * (1 + 1e-3) * s:
         warnings.append(
             Notice(
                 "GEO-THICKNESS",
-                f"slice thickness {given:g} mm is over three times the spacing {s:g} mm: little can be resolved",
+                f"slice thickness {given:g} mm is over {MOST_OVERLAP:g} times the spacing {s:g} mm, more than the "
+                "networks learned: little more than interpolation can be expected",
             )
         )
     grid = plan_grid(slices, s, d, thickness_mm=given, profile=profile, acquired_mm=volume.slice_positions_mm)

@@ -127,7 +127,7 @@ def _provenance(result: Result, settings: str) -> Any:
     from thinslice.dicom import Provenance
 
     record = result.record
-    views = ", ".join(record["method"]["views"])
+    views = ", ".join(record["method"]["views"]) or "none, interpolation alone"
     trained = {"scan": "fitted to this scan alone", "auto": "adapted to this scan", "none": "trained on other scans"}
     how = record["method"]["fit"] if record["model"]["source"] == "scan" else "none"
     method = f"views fused: {views}; networks {trained[how]}"

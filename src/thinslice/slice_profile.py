@@ -84,6 +84,14 @@ class SliceGrid:
         hit = (np.abs(index - nearest) < _ON_GRID) & (nearest >= 0) & (nearest < len(self.output_mm))
         return np.flatnonzero(hit), nearest[hit]
 
+    def held(self) -> np.ndarray:
+        """Indices of the acquired slices that a result gives back: all, or those on its grid where they are copied.
+
+        A thin slice between two output slices is no mean of them, whatever A says: held to that, a result would
+        need neighbours that swing to give it back.
+        """
+        return self.on_grid()[0] if self.copies else np.arange(len(self.acquired_mm))
+
     def places(self) -> np.ndarray:
         """(n,) where output slices lie among the acquired ones: k + t at t of the way from k to k + 1.
 

@@ -17,6 +17,7 @@ from thinslice.networks.unfold import Unfolding, unfolding
 from thinslice.slice_profile import Projection, SliceGrid, acquired_operator
 
 CONDITIONS = 2  # numbers in Task.condition
+MOST_OVERLAP = 2.0  # T/s
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +55,27 @@ def base_matrix(grid: SliceGrid) -> np.ndarray:
 
 
 def condition(grid: SliceGrid) -> Tensor:
-    """(CONDITIONS,) float32: T/s, the aperture of the slices given, and min(T, d)/s, of those asked for."""
-    given, asked = grid.thickness_mm, min(grid.thickness_mm, grid.output_spacing_mm)
+    """(CONDITIONS,) float32: T/s, the aperture of the slices given, and min(T, d)/s, of those asked for.
+
+    T/s ends at `MOST_OVERLAP`, as in training: told of more, networks answer with values that mean nothing.
+    """
+    given = min(grid.thickness_mm, MOST_OVERLAP * grid.spacing_mm)
+    asked = min(grid.thickness_mm, grid.output_spacing_mm)
     return torch.tensor([given, asked], dtype=torch.float32) / grid.spacing_mm
+
+
+def known_share(grid: SliceGrid) -> float:
+    """Share of what networks add that is worth adding where they learned from other scans alone.
+
+    All of it up to `MOST_OVERLAP`; beyond, it is worth less and less, and from half a spacing more on nothing
+    (docs/experiments.md).
+    """
+    return float(np.clip(1 - 2 * (grid.thickness_mm / grid.spacing_mm - MOST_OVERLAP), 0, 1))
 
 
 def make_task(grid: SliceGrid) -> Task:
     """The operators of a grid. Where it is ill-posed, the projection is damped, as it is at the end (method.md 3c)."""
-    operator = acquired_operator(grid)
+    operator = acquired_operator(grid)[grid.held()]
     damping = 0.1 if grid.ill_posed else 0.0
     free = np.eye(len(grid.output_mm)) - Projection(operator, damping).correction(operator.toarray())
     return Task(

@@ -17,7 +17,8 @@ def project(
 ) -> float | None:
     """Project `out` in place and return the damping used.
 
-    Where T <= d and every acquired slice lies on the output grid, slices are copied, bit for bit.
+    Where T <= d, acquired slices that lie on the output grid are copied, bit for bit, and nothing else is done
+    (`SliceGrid.held`).
 
     Args:
         out: (n, y, x) float32 HU.
@@ -30,17 +31,14 @@ def project(
     if grid.copies:
         taken, given = grid.on_grid()
         out[given] = acquired[taken]
-        if len(taken) == len(acquired):
-            return None
+        return None
     operator = acquired_operator(grid)
     if damping is None:
         damping = choose_damping(out, acquired, grid=grid)
     projection = Projection(operator, float(damping))
-    fixed = grid.on_grid()[1] if grid.copies else np.empty(0, int)
     for rows in _slabs(out.shape):
         x, y = _columns(out[:, rows]), _columns(acquired[:, rows])
         correction = projection.correction(y - operator @ x)
-        correction[fixed] = 0
         out[:, rows] += correction.reshape(len(x), -1, out.shape[2])
     return float(damping)
 
@@ -48,14 +46,18 @@ def project(
 def residual(
     out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid, ignore: np.ndarray | None = None, rounded: bool = False
 ) -> tuple[float, float]:
-    """(rms, max) of |A x - y| in HU where the mask `ignore` (m, y, x) is False; of `out` as it is or rounded."""
-    operator = acquired_operator(grid)
+    """(rms, max) of |A x - y| in HU over the slices held, where the mask `ignore` (m, y, x) is False.
+
+    Of `out` as it is, or rounded.
+    """
+    held = grid.held()
+    operator = acquired_operator(grid)[held]
     square, count, largest = 0.0, 0, 0.0
     for rows in _slabs(out.shape):
         x = _columns(out[:, rows]).astype(np.float64)
-        difference = np.abs(operator @ (np.rint(x) if rounded else x) - _columns(acquired[:, rows]))
+        difference = np.abs(operator @ (np.rint(x) if rounded else x) - _columns(acquired[held, rows]))
         if ignore is not None:
-            difference = difference[~_columns(ignore[:, rows])]
+            difference = difference[~_columns(ignore[held, rows])]
         square += float(np.square(difference).sum())
         count += difference.size
         largest = max(largest, float(difference.max(initial=0)))

@@ -184,13 +184,10 @@ def _null_space(grid: SliceGrid) -> tuple[np.ndarray, sparse.csr_matrix]:
     I - A^+ A on the slices that are no copies, each column scaled so that mixed noise is as strong as asked for.
     """
     free = np.arange(len(grid.output_mm))
-    operator = acquired_operator(grid)
     if grid.copies:
         free = np.setdiff1d(free, grid.on_grid()[1])
-        operator = operator[:, free]
-        operator = operator[np.asarray(operator.sum(axis=1)).ravel() > 0]
-    if not operator.shape[0]:
         return free, sparse.identity(len(free), format="csr")
+    operator = acquired_operator(grid)
     mixing = np.eye(len(free)) - Projection(operator).correction(operator.toarray())
     mixing[np.abs(mixing) < 1e-6] = 0
     gain = np.ones(len(free))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from thinslice.errors import OutputError
-from thinslice.output import none_left, numbered, refuse_existing, refuse_inputs, whole_file, whole_folder
+from thinslice.output import none_left, numbered, refuse_clashes, refuse_existing, whole_file, whole_folder
 
 
 def ours(entry: Path) -> bool:
@@ -128,8 +128,10 @@ def test_an_input_is_no_output(folder, tmp_path):
     (tmp_path / "link").symlink_to(folder)
     for output in (folder, tmp_path, tmp_path / "link", folder / "1.dcm"):
         with pytest.raises(OutputError, match="is an input, or holds one"):
-            refuse_inputs([None, folder / "1.dcm"], [None, output])
-    refuse_inputs([folder, None], [folder / "thin", tmp_path / "thin.nii.gz", None])
+            refuse_clashes([None, folder / "1.dcm"], [None, output])
+    refuse_clashes([folder, None], [folder / "thin", tmp_path / "thin.nii.gz", None])
+    with pytest.raises(OutputError, match="asked for twice"):
+        refuse_clashes([], [tmp_path / "a.nii", None, tmp_path / "thin" / ".." / "a.nii"])
 
 
 def test_outputs_are_numbered_before_their_ending_alone():

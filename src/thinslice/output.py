@@ -64,19 +64,28 @@ def refuse_existing(path: Path, *, overwrite: bool = False, code: str = "OUT-EXI
             )
 
 
-def refuse_inputs(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -> None:
-    """Raise OutputError (OUT-INPUT) where an output is an input, or a folder that holds one: nobody means to lose it.
+def refuse_clashes(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -> None:
+    """Raise where an output is an input, or a folder that holds one, or where two outputs are one.
+
+    Nobody means to lose a scan or a result, not even under `overwrite`.
 
     Args:
         inputs: what is read, or None for what is not asked for.
         outputs: what is written, or None.
+
+    Raises:
+        OutputError: OUT-INPUT, OUT-TWICE.
     """
-    for output in filter(None, outputs):
+    given = [path.resolve() for path in inputs if path]
+    seen: set[Path] = set()
+    for output in (path for path in outputs if path):
         with _as_output_errors(output):
-            if any(given.resolve().is_relative_to(output.resolve()) for given in filter(None, inputs)):
-                raise OutputError(
-                    "OUT-INPUT", f"output {named(output, '')} is an input, or holds one; choose another name"
-                )
+            place = output.resolve()
+        if any(path.is_relative_to(place) for path in given):
+            raise OutputError("OUT-INPUT", f"output {named(output, '')} is an input, or holds one; choose another name")
+        if place in seen:
+            raise OutputError("OUT-TWICE", f"output {named(output, '')} is asked for twice; choose different names")
+        seen.add(place)
 
 
 @contextmanager

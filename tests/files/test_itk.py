@@ -56,6 +56,19 @@ def test_a_pair_is_two_files_that_know_each_other_by_name(tmp_path):
     np.testing.assert_array_equal(files.read(tmp_path / "elsewhere" / "first.mhd").hu, HU)
 
 
+@pytest.mark.parametrize("name", ["W.NRRD", "50%.nrrd", "ü x.mhd", "ü.mha", "a.b.mhd"])
+def test_names_that_itk_takes_otherwise_are_written_and_read_again(tmp_path, name):
+    files.write(Volume(HU, AFFINE), tmp_path / name)
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in files.parts(tmp_path / name)}
+    np.testing.assert_array_equal(files.read(tmp_path / name).hu, HU)
+
+
+@pytest.mark.parametrize("name", ["U.MHA", "V.Mhd", "50%.mhd", "50%s.mha"])
+def test_names_that_itk_cannot_read_again_are_refused_before_work(tmp_path, name):
+    with pytest.raises(OutputError, match="ITK reads no"):
+        files.check_target(tmp_path / name, affine=AFFINE)
+
+
 @pytest.mark.parametrize("ending", ["nii", "nii.gz", "nrrd", "mha", "mhd"])
 def test_a_full_disk_leaves_nothing_and_says_so(tmp_path, monkeypatch, ending):
     def full(*_arguments, **_options):

@@ -12,7 +12,7 @@ from thinslice.cli.options import with_common_options
 from thinslice.cli.summary import summary
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import UsageError, named
-from thinslice.output import none_left, numbered, refuse_inputs
+from thinslice.output import none_left, numbered, refuse_clashes
 
 if TYPE_CHECKING:
     from thinslice.result import Result
@@ -167,7 +167,8 @@ def enhance(
     from thinslice import files, scan
     from thinslice.label_map import labels_path
 
-    refuse_inputs([source, labels, weights], [output, save_weights, preview, labels and labels_path(output)])
+    written = [*files.parts(output), *(files.parts(labels_path(output)) if labels else ()), save_weights, preview]
+    refuse_clashes([source, labels, weights], [*written, terminal.record_path])
     terminal.refuse_existing(output, ours=None if files.has_known_ending(output) else scan.of_a_series)
     if labels is not None:
         if detilt:

@@ -48,9 +48,13 @@ class Terminal:
 
     def checked(self) -> Terminal:
         """Itself, after the record's file name was found free: before any work starts."""
-        if self.json not in (None, "-"):
-            self.refuse_existing(Path(str(self.json)))
+        self.refuse_existing(self.record_path)
         return self
+
+    @property
+    def record_path(self) -> Path | None:
+        """The file that the record goes to; None where none is asked for, or standard output."""
+        return None if self.json in (None, "-") else Path(str(self.json))
 
     def refuse_existing(self, *outputs: Path | None, ours: Ours | None = None) -> None:
         """Raise OutputError where an output exists or cannot be written: before any work starts.

@@ -76,7 +76,7 @@ def _metaimage_header(path: Path) -> tuple[dict[str, str], int]:
     with path.open("rb") as file:
         while "ElementDataFile" not in fields:
             line = file.readline(_HEADER_LIMIT)
-            key, found, value = line.decode("latin-1").partition("=")
+            key, found, value = _text(line).partition("=")
             if not found or file.tell() > _HEADER_LIMIT:
                 raise InputError("FILE-FORMAT", f"{named(path)} is not MetaImage, though its name says so; rename it")
             fields[key.strip()] = value.strip()
@@ -84,6 +84,14 @@ def _metaimage_header(path: Path) -> tuple[dict[str, str], int]:
     if wrong := _wrong_field(fields):
         raise InputError("FILE-FORMAT", f"{named(path)} has a MetaImage header with a wrong {wrong}; write it again")
     return fields, length
+
+
+def _text(line: bytes) -> str:
+    """A line of a header: in UTF-8, or in the older way where it is no UTF-8."""
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
 
 
 def _wrong_field(fields: dict[str, str]) -> str | None:

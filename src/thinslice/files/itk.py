@@ -21,6 +21,7 @@ from thinslice.files.assemble import assemble, check_dtype, check_rescale, check
 from thinslice.files.axes import in_file_order
 from thinslice.files.integrity import check_metaimage, check_nrrd
 from thinslice.output import whole_file
+from thinslice.temporary import temporary_name
 from thinslice.volume import Volume
 
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -67,12 +68,16 @@ def write(volume: Volume, path: Path, *, dtype: np.dtype, overwrite: bool = Fals
         GeometryError: GEO-SHEAR.
     """
     image, path = to_image(volume, dtype=dtype), path.resolve()  # the pair of an .mhd stays together
-    with whole_file(path, overwrite=overwrite) as temporary:
-        if path.suffix.lower() == ".mhd":
+    ending = path.suffix.lower()
+    with whole_file(path, overwrite=overwrite) as temporary, _plain_name(temporary, ending) as plain:
+        _save(image, plain, packed=ending == ".nrrd")
+        if ending == ".mhd":
+            companion, data_name = plain.with_suffix(".raw"), path.with_suffix(".raw").name
             with whole_file(path.with_suffix(".raw"), overwrite=overwrite) as data:
-                _write_pair(image, temporary, data, data_name=path.with_suffix(".raw").name)
-        else:
-            _save(image, temporary, packed=path.suffix.lower() == ".nrrd")
+                os.replace(companion, data)
+                header = plain.read_text(encoding="utf-8").replace(companion.name, data_name)
+                plain.write_text(header, encoding="utf-8")
+        os.replace(plain, temporary)
 
 
 def from_image(
@@ -175,14 +180,15 @@ def _save(image: sitk.Image, path: Path, *, packed: bool) -> None:
         raise full if short else OSError(errno.EIO, "SimpleITK could not write it") from error
 
 
-def _write_pair(image: sitk.Image, header: Path, data: Path, *, data_name: str) -> None:
-    companion = header.with_suffix(".raw")  # the name that the writer chooses
+@contextmanager
+def _plain_name(beside: Path, ending: str) -> Iterator[Path]:
+    """A name for ITK to write to, which goes by capitals in an ending and fills in what a % stands for."""
+    plain = temporary_name(beside.with_name(f"itk{ending}"))
     try:
-        _save(image, header, packed=False)
-        os.replace(companion, data)
-        header.write_text(header.read_text().replace(companion.name, data_name))
+        yield plain
     finally:
-        companion.unlink(missing_ok=True)
+        for path in (plain, plain.with_suffix(".raw")):
+            path.unlink(missing_ok=True)
 
 
 def _in_our_words(text: str, name: str) -> InputError | GeometryError:

@@ -10,11 +10,10 @@ from thinslice.errors import GeometryError, Notice, UsageError
 from thinslice.networks.model import VIEWS, Model
 from thinslice.networks.task import MOST_OVERLAP
 from thinslice.slice_profile import Profile, SliceGrid, plan_grid
-from thinslice.volume import Volume
+from thinslice.volume import Volume, refuse_small
 
 FINEST_DEFAULT_MM = 1.0
 LARGEST_FACTOR = 8.0
-FEWEST_SLICES = 4
 _THICKEST = 10.0  # times the spacing: beyond that, one of the two is no length in mm
 
 
@@ -55,13 +54,7 @@ def plan_job(
         UsageError: USE-TARGET, USE-VIEWS, USE-PROFILE, USE-FACTOR, USE-THICKNESS.
         GeometryError: GEO-FEW, GEO-NOTTHICK, GEO-PLANE, GEO-THICKNESS.
     """
-    slices, rows, columns = volume.shape
-    if slices < FEWEST_SLICES:
-        raise GeometryError("GEO-FEW", f"{slices} slices found; at least {FEWEST_SLICES} are needed")
-    if min(rows, columns) < 16:
-        raise GeometryError(
-            "GEO-PLANE", f"slices of {columns} x {rows} pixels are too small; at least 16 x 16 are needed"
-        )
+    refuse_small(volume.shape)
     if unknown := [view for view in views if view not in VIEWS]:
         raise UsageError("USE-VIEWS", f"unknown view {unknown[0]!r}; choose from {', '.join(VIEWS)}")
     if not views or len(set(views)) != len(views):
@@ -85,7 +78,7 @@ def plan_job(
                 "networks learned: little more than interpolation can be expected",
             )
         )
-    grid = plan_grid(slices, s, d, thickness_mm=given, profile=profile, acquired_mm=volume.slice_positions_mm)
+    grid = plan_grid(volume.shape[0], s, d, thickness_mm=given, profile=profile, acquired_mm=volume.slice_positions_mm)
     return Job(grid, volume.voxel_mm[:2], thickness_from, tuple(warnings))
 
 

@@ -131,6 +131,9 @@ def _provenance(result: Result, settings: str) -> Any:
     trained = {"scan": "fitted to this scan alone", "auto": "adapted to this scan", "none": "trained on other scans"}
     how = record["method"]["fit"] if record["model"]["source"] == "scan" else "none"
     method = f"views fused: {views}; networks {trained[how]}"
+    part, parts = (int(result.source.source.facts.get(word, 1)) for word in ("part", "parts"))
+    if parts > 1:
+        method += f", part {part} of {parts} of a series with gaps"
     if result.source.slice_positions_mm is not None:
         method += ", gaps filled"
     if any(warning["code"] == "GEO-UPRIGHT" for warning in record["warnings"]):
@@ -143,4 +146,5 @@ def _provenance(result: Result, settings: str) -> Any:
         settings=settings,
         model=record["model"]["sha256"],
         thickness_mm=record["output"]["thickness_mm"],
+        part=part,
     )

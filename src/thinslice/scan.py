@@ -180,7 +180,7 @@ def check_target(
     Raises:
         OutputError: OUT-FORMAT, OUT-EXISTS, OUT-WRITE.
         GeometryError: GEO-SHEAR.
-        UsageError: USE-DTYPE, USE-COMPRESS, USE-SERIES, DCM-LIKE-SOURCE.
+        UsageError: USE-DTYPE, USE-COMPRESS, USE-SERIES, DCM-LIKE-SOURCE, DCM-SERIES-NUMBER.
     """
     path = Path(path)
     if files.has_known_ending(path):
@@ -206,10 +206,10 @@ def check_target(
     if dtype != "int16":
         raise UsageError("USE-DTYPE", f"dtype {dtype} goes with files; DICOM holds whole numbers")
     refuse_existing(path, overwrite=overwrite, ours=of_a_series)
-    if like_source:
-        from thinslice.dicom.write import pixel_layout
+    from thinslice.dicom.write import check_series_number, pixel_layout
 
-        pixel_layout(source, like_source=True)
+    check_series_number(series_number)
+    pixel_layout(source, like_source=like_source)
 
 
 def of_a_series(entry: Path) -> bool:

@@ -16,6 +16,8 @@ import numpy as np
 
 from thinslice.errors import GeometryError, Notice
 
+_FEWEST_SLICES, _LEAST_PIXELS = 4, 16
+
 
 @dataclass(frozen=True)
 class Source:
@@ -133,6 +135,22 @@ class Volume:
             raise GeometryError(
                 "GEO-UNEVEN", "slices are missing or unevenly spaced; only enhance takes such a volume, to fill it"
             )
+
+
+def refuse_small(shape: tuple[int, int, int]) -> None:
+    """Refuse what no network can see anything in.
+
+    Raises:
+        GeometryError: GEO-FEW, GEO-PLANE.
+    """
+    slices, rows, columns = shape
+    if slices < _FEWEST_SLICES:
+        raise GeometryError("GEO-FEW", f"{slices} slices found; at least {_FEWEST_SLICES} are needed")
+    if min(rows, columns) < _LEAST_PIXELS:
+        raise GeometryError(
+            "GEO-PLANE",
+            f"slices of {columns} x {rows} pixels are too small; at least {_LEAST_PIXELS} x {_LEAST_PIXELS} are needed",
+        )
 
 
 def corner_shift_mm(affine: np.ndarray, other: np.ndarray, shape: tuple[int, int, int]) -> float:

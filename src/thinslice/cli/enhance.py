@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -196,10 +197,11 @@ def enhance(
         [path and numbered(path, number, ending=path.suffix) if several else path for path in (save_weights, preview)]
         for number in range(1, len(volumes) + 1)
     ]
-    for volume, target, aside in zip(volumes, targets, asides, strict=True):
+    numbers = [None if series_number is None else series_number + number for number in range(len(volumes))]
+    for volume, target, aside, own_number in zip(volumes, targets, asides, numbers, strict=True):
         terminal.refuse_existing(*aside)
         scan.check_target(
-            target, source=volume, upright=detilt, dtype=dtype, compress=compress, series_number=series_number,
+            target, source=volume, upright=detilt, dtype=dtype, compress=compress, series_number=own_number,
             like_source=like_source, overwrite=terminal.overwrite,
         )  # fmt: skip
     terminal.warn(volumes[0].source.warnings)
@@ -230,10 +232,10 @@ def enhance(
         results.append(result)
     beside = [*([labels_path(output)] if labels else []), *(path for aside in asides for path in aside if path)]
     with none_left(part for path in (*targets, *beside) for part in files.parts(path)):
-        for number, (result, target, aside) in enumerate(zip(results, targets, asides, strict=True)):
+        for result, target, aside, own_number in zip(results, targets, asides, numbers, strict=True):
             result.save(
                 target, overwrite=terminal.overwrite, dtype=dtype, compress=compress, like_source=like_source,
-                series_number=None if series_number is None else series_number + number,
+                series_number=own_number,
             )  # fmt: skip
             _save_asides(result, *aside, overwrite=terminal.overwrite)
         _write_records(terminal, [result.record for result in results], source=source, targets=targets)
@@ -254,10 +256,15 @@ def _write_records(terminal: Terminal, records: list[dict[str, Any]], *, source:
     """Records as JSON where asked for."""
     if terminal.show_identity:
         records = [
-            record | {"identity": {"input": str(source.resolve()), "output": str(target.resolve())}}
+            record | {"identity": {"input": _told(source), "output": _told(target)}}
             for record, target in zip(records, targets, strict=True)
         ]
     terminal.write_record(records if len(records) > 1 else records[0])
+
+
+def _told(path: Path) -> str:
+    """A path in a record, whatever bytes its name is made of."""
+    return os.fsencode(path.resolve()).decode("utf-8", "replace")
 
 
 def _tell(terminal: Terminal, records: list[dict[str, Any]], *, targets: list[Path], labels: Path | None) -> None:

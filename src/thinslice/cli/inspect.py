@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +11,8 @@ import typer
 from thinslice.cli import options
 from thinslice.cli.options import with_common_options
 from thinslice.cli.terminal import Terminal
-from thinslice.errors import Notice, ThinsliceError
+from thinslice.errors import GeometryError, Notice, ThinsliceError
+from thinslice.volume import refuse_small
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -75,6 +76,7 @@ def inspect(
         entries = _series(source, uids=terminal.show_identity, limits=dict(limit) if limit else None, **reading)
     else:
         entries = [_file(source, axis=axis, rescale=rescale)]
+    entries = [_with_size_checked(entry) for entry in entries]
     terminal.write_record(
         {
             "version": __version__,
@@ -83,6 +85,15 @@ def inspect(
         }
     )
     terminal.say(_table(entries), *_remarks(entries, terminal))
+
+
+def _with_size_checked(entry: Entry) -> Entry:
+    """The entry, with what `enhance` will refuse it for where it is too small."""
+    try:
+        refuse_small(entry.shape)
+    except GeometryError as error:
+        return replace(entry, error=entry.error or error)
+    return entry
 
 
 def _series(source: Path, *, uids: bool, **reading: Any) -> list[Entry]:

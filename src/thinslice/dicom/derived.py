@@ -41,6 +41,7 @@ _EMPTY_IF_ABSENT = frozenset(
 )
 SERIES_NUMBER_OFFSET = 9000
 _MOST = (1 << 31) - 1
+_LATEST = 253_402_300_800 - 86_400  # seconds: the last day but one of the year 9999, the last that a date can hold
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Provenance:
         settings: digest or text of the settings.
         model: digest of the model's weights, or "".
         thickness_mm: nominal thickness of the output slices.
+        part: number, from 1, of the regular part of the source that it was made from.
     """
 
     version: str
@@ -60,6 +62,7 @@ class Provenance:
     settings: str
     model: str
     thickness_mm: float
+    part: int = 1
 
 
 def series_dataset(
@@ -97,7 +100,8 @@ def series_dataset(
     dataset.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
     dataset.Modality = "CT"
     dataset.SeriesInstanceUID = series_uid
-    dataset.SeriesNumber = _series_number(source.series_number or 0) if series_number is None else series_number
+    number = _series_number(source.series_number or 0, provenance.part) if series_number is None else series_number
+    dataset.SeriesNumber = number
     label = f"thinslice {spacing_mm:.3g}mm"
     dataset.SeriesDescription = (
         f"{description} | {label}" if (description := source.series_description[:40].strip()) else label
@@ -127,9 +131,10 @@ def series_dataset(
     return dataset
 
 
-def _series_number(of_source: int) -> int:
-    """The source's plus 9000, within an integer string."""
-    return min(max(of_source, 0), _MOST - SERIES_NUMBER_OFFSET) + SERIES_NUMBER_OFFSET
+def _series_number(of_source: int, part: int) -> int:
+    """The source's plus 9000, and one more for each part before; within an integer string."""
+    offset = SERIES_NUMBER_OFFSET + part - 1
+    return min(max(of_source, 0), _MOST - offset) + offset
 
 
 def _derivation(provenance: Provenance) -> str:
@@ -189,7 +194,7 @@ def decimal(value: float) -> str:
 def run_time(offset: str) -> datetime:
     """Now, or SOURCE_DATE_EPOCH; in the time zone of the source's TimezoneOffsetFromUTC where it has one."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    fixed = epoch.isdigit()
+    fixed = epoch.isdigit() and int(epoch) < _LATEST
     seconds = int(epoch) if fixed else time.time()
     if re.fullmatch(r"[+-](0\d|1[0-4])[0-5]\d", offset):
         minutes = int(offset[1:3]) * 60 + int(offset[3:])

@@ -111,14 +111,15 @@ def by_series(slices: Sequence[Slice]) -> dict[str, list[Slice]]:
 
 
 def choose_series(series: dict[str, list[Slice]], wanted: str | int | None) -> list[Slice]:
-    """The series asked for, by UID or by series number; the only one where nothing is asked for.
+    """The series asked for, by UID or by series number ("-": it has none); the only one where nothing is asked for.
 
     Raises:
         InputError: DCM-MULTISERIES.
     """
     if wanted is not None:
         text = str(wanted).strip()
-        found = [uid for uid in series if uid == text] or [uid for uid in series if _number(series[uid]) == text]
+        asked = None if text == "-" else parse_number(text)
+        found = [uid for uid in series if uid == text] or [uid for uid in series if _number(series[uid]) == asked]
         if len(found) == 1:
             return series[found[0]]
         if not found:
@@ -178,7 +179,7 @@ def without_copies(
         slices: of one volume.
         normal: (3,) unit vector.
         same_image: whether two slices hold the same pixels and rescale.
-        findings: gets DCM-DUP (copies dropped) or DCM-DUP-DIFF.
+        findings: gets DCM-DUP (copies dropped), DCM-DUP-DIFF or, where over a third repeats, DCM-PHASES.
     """
     groups = positions_of(slices, normal)
     copies = different = 0
@@ -189,8 +190,12 @@ def without_copies(
             else:
                 different += 1
     if different:
+        several = 3 * sum(len(group) > 1 for group in groups) > len(groups)
         findings.refuse(
-            "DCM-DUP-DIFF", f"different images at the same position ({different} too many); give one volume"
+            "DCM-PHASES" if several else "DCM-DUP-DIFF",
+            f"different images at the same position ({different} too many"
+            + (", no one attribute tells volumes apart" if several else "")
+            + "); give one volume",
         )
     if copies:
         findings.warn("DCM-DUP", f"{copies} identical copies dropped")
@@ -242,12 +247,12 @@ def _sorting(value: str) -> tuple[float, str]:
     return (number if number == number else np.inf), value
 
 
-def _number(slices: Sequence[Slice]) -> str:
-    return slices[0].attributes.text("SeriesNumber")
+def _number(slices: Sequence[Slice]) -> int | None:
+    return slices[0].attributes.integer("SeriesNumber")
 
 
 def _shown_number(slices: Sequence[Slice]) -> str:
-    number = slices[0].attributes.integer("SeriesNumber")
+    number = _number(slices)
     return "missing" if number is None else str(number)
 
 

@@ -44,6 +44,8 @@ CT_CLASSES = frozenset({CT_IMAGE, ENHANCED_CT, LEGACY_ENHANCED_CT})
 _OF_AN_IMAGE = ("ImagePositionPatient", "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation")
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _UNDEFINED_LENGTH = 0xFFFFFFFF
+_MARK_ENDS = 132  # bytes: preamble and mark
+_APPLE_DOUBLE = bytes.fromhex("00051607")  # what macOS keeps beside a file on other file systems
 _FOREIGN_ENDINGS = frozenset(
     [
         ".txt",
@@ -192,7 +194,10 @@ def _kind(entry: Entry) -> str:
     name = PurePath(entry.name).name
     ending = PurePath(name).suffix.lower()
     meant = is_meant(name)
-    if not meant and (name.startswith(".") or ending in _FOREIGN_ENDINGS):
+    named_otherwise = not meant and (name.startswith(".") or ending in _FOREIGN_ENDINGS)
+    if named_otherwise and (entry.size < _MARK_ENDS or entry.start(_MARK_ENDS)[-4:] != b"DICM"):
+        return "foreign"
+    if name.startswith("._") and entry.start(4) == _APPLE_DOUBLE:
         return "foreign"
     if entry.size == 0:
         raise _unreadable(entry, "it is empty")

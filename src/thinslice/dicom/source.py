@@ -17,7 +17,7 @@ from pydicom.sequence import Sequence as ItemSequence
 
 from thinslice.dicom.attributes import is_uid, parse_number, value_vr
 from thinslice.dicom.checks import LOSSY_SYNTAXES, is_lossy
-from thinslice.dicom.kept import COPIED, EQUIPMENT, IN_SEQUENCES, SERIES_AND_ACQUISITION
+from thinslice.dicom.kept import COPIED, EQUIPMENT, IN_SEQUENCES, PATIENT_AND_STUDY, SERIES_AND_ACQUISITION
 from thinslice.dicom.layout import PixelLayout, layout_of
 from thinslice.dicom.slices import CT_IMAGE, Slice
 
@@ -184,11 +184,15 @@ def _lossy_history(image: Slice) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _same_text(slices: Sequence[Slice], keyword: str, mixed: bool) -> bytes | None:
-    """The bytes of a text attribute where all slices have the same, in UTF-8 where character sets are mixed."""
+    """The bytes of a text attribute where all slices have the same, in UTF-8 where character sets are mixed.
+
+    Of patient and study, what some slices leave empty is what the others say: the result must join their study.
+    """
     vr = dictionary_VR(keyword)
     if vr == "SQ":
         return None
     found: set[bytes] = set()
+    slices = _that_say(slices, keyword) if keyword in PATIENT_AND_STUDY else slices
     for image in slices:
         value = image.attributes.text(keyword).encode() if vr in NUMERIC else _bytes(image, keyword)
         if value is None or not image.attributes.has(keyword):
@@ -198,7 +202,14 @@ def _same_text(slices: Sequence[Slice], keyword: str, mixed: bool) -> bytes | No
         if len(found) > 1:
             return None
     value = found.pop()
+    if vr == "DS" and keyword in SERIES_AND_ACQUISITION and len(value) > 16:
+        value = f"{parse_number(value.decode('latin-1')):.10g}".encode()
     return value if _is_value(keyword, vr, value.decode("latin-1")) else None
+
+
+def _that_say(slices: Sequence[Slice], keyword: str) -> Sequence[Slice]:
+    """The slices in which an attribute is not empty; all where it is in none."""
+    return [image for image in slices if image.attributes.text(keyword)] or slices
 
 
 def _is_value(keyword: str, vr: str, text: str) -> bool:
@@ -208,7 +219,9 @@ def _is_value(keyword: str, vr: str, text: str) -> bool:
         return is_uid(text)
     if vr == "US":
         return number in range(1 << 16)
-    if vr == "FD" or (vr in ("DS", "IS") and keyword in SERIES_AND_ACQUISITION):
+    if vr == "IS" and keyword in SERIES_AND_ACQUISITION:
+        return not text or (number.is_integer() and abs(number) < 1 << 31)
+    if vr == "FD" or (vr == "DS" and keyword in SERIES_AND_ACQUISITION):
         return not text or math.isfinite(number)
     return True
 

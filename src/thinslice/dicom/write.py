@@ -112,8 +112,7 @@ def write_series(
         )
     if compress not in COMPRESSIONS:
         raise UsageError("DCM-COMPRESS", f"compression {compress!r} is unknown; choose from {', '.join(COMPRESSIONS)}")
-    if series_number is not None and not 0 <= series_number < 1 << 31:
-        raise UsageError("DCM-SERIES-NUMBER", f"series number {series_number} is out of range 0 to {(1 << 31) - 1}")
+    check_series_number(series_number)
     layout = pixel_layout(source, like_source=like_source)
     planes = _planes(volume)
     voxels, clipped = _digest(volume, planes, layout)
@@ -160,6 +159,16 @@ def _series_uid(
         *(provenance.version, provenance.model, provenance.settings, repr(series_number), grid, voxels),
         *(() if layout == OWN else (repr(layout),)),
     )
+
+
+def check_series_number(number: int | None) -> None:
+    """Refuse what no IS holds, or is below 0.
+
+    Raises:
+        UsageError: DCM-SERIES-NUMBER.
+    """
+    if number is not None and not 0 <= number < 1 << 31:
+        raise UsageError("DCM-SERIES-NUMBER", f"series number {number} is out of range 0 to {(1 << 31) - 1}")
 
 
 def pixel_layout(source: Volume, *, like_source: bool) -> PixelLayout:

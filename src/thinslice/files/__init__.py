@@ -5,6 +5,7 @@ Third-party libraries are imported when a file of theirs is met.
 
 from __future__ import annotations
 
+import stat
 from os import PathLike
 from pathlib import Path
 
@@ -178,8 +179,10 @@ def check_there(path: Path) -> None:
         InputError: FILE-MISSING, FILE-UNREADABLE (no permission, a loop of links).
     """
     try:
-        path.stat()
+        mode = path.stat().st_mode
     except FileNotFoundError as error:
         raise InputError("FILE-MISSING", f"input {named(path, '')} does not exist; check the path") from error
     except OSError as error:
         raise InputError("FILE-UNREADABLE", f"input {named(path, '')} cannot be read: {error.strerror}") from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError("FILE-UNREADABLE", f"input {named(path, '')} is neither a file nor a folder")

@@ -148,7 +148,7 @@ def refuse_shear(affine: np.ndarray) -> None:
         raise GeometryError(
             "GEO-SHEAR",
             f"the grid is sheared by {np.degrees(np.arcsin(min(1.0, lean))):.3g} degrees (gantry tilt), which .nrrd, "
-            f".mha and .mhd cannot hold safely; write .nii.gz",
+            f".mha and .mhd cannot hold safely; write .nii.gz, or make it upright with --detilt",
         )
 
 

@@ -22,7 +22,9 @@ class FitConfig:
             spacing; the others use the output spacing itself.
         plane_share, context_share: shares of the budget for the in-plane network without and with
             neighbouring planes; what is left is for the axial network and mutual distillation.
+        context_rounds: how often those are synthesised: again each time half of what was left is over.
         context_noise: whether synthesised planes beside acquired ones carry noise as those do.
+        row_noise: whether rows of the in-plane teacher carry the noise that thickening takes away (gap regime).
         teacher: weight of the in-plane teacher beside the increments, where coronal and sagittal learn from them.
         increment_minus1: weight of the increment -1: acquired slices predicted from every second one.
         increment_0: weight of the increment 0: acquired slices predicted from synthesised ones.
@@ -51,7 +53,9 @@ class FitConfig:
     fine_share: float = 0.5
     plane_share: float = 0.35
     context_share: float = 0.55
+    context_rounds: int = 1
     context_noise: bool = False
+    row_noise: bool = False
     teacher: float = 1.0
     increment_minus1: float = 0.0
     increment_0: float = 0.0
@@ -87,4 +91,4 @@ class FitConfig:
         Neighbours are noisy: it was trained among acquired ones, and would come to rely on smooth ones.
         """
         slower = self.going_on(inplane, axial, rate=self.adapt_rate)
-        return replace(slower, plane_share=0.0, context_share=1.0, context_noise=True, learners=())
+        return replace(slower, plane_share=0.0, context_share=1.0, context_noise=True, row_noise=True, learners=())

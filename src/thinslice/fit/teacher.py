@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from thinslice.fit.config import FitConfig
+from thinslice.fit.row_noise import RowNoise
 from thinslice.networks.task import Task, make_task
 from thinslice.slice_profile import Profile, SliceGrid, plan_grid, slice_operator
 
@@ -85,6 +86,7 @@ class InplaneTeacher:
     ) -> None:
         self._slices, self._pixel_mm, self._grid, self._config, self._random = slices, pixel_mm, grid, config, random
         self.context: list[Context] = []
+        self._noise = RowNoise.of(slices, seed=0, random=random) if config.row_noise and grid.copies else None
 
     def draw(self) -> Patches:
         """One batch; direction, label spacing and offset are shared by its patches."""
@@ -104,7 +106,10 @@ class InplaneTeacher:
         cut = self._cut(sources, pixels, min(self._config.patch_width, across))
         labels = label_operator(pixels, n, step=step, aperture=aperture, offset=offset)
         thin = torch.from_numpy(labels.astype(np.float32)) @ torch.from_numpy(cut)
-        thick = torch.from_numpy(slice_operator(task.grid).toarray().astype(np.float32)) @ thin
+        thicken = slice_operator(task.grid).toarray()
+        thick = torch.from_numpy(thicken.astype(np.float32)) @ thin
+        if self._noise is not None:
+            thick = self._noise.add(thick, thicken @ labels, along_x=along_x)
         return Patches(self._with_planes(thick), thin[:, cut.shape[1] // 2], task)
 
     def _label_step(self, length: int, *, pixel_mm: float) -> float:

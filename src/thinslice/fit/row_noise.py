@@ -1,0 +1,53 @@
+"""Noise that thickening in the plane takes away.
+
+A thick row of the in-plane teacher is a mean over pixels, and less noisy than they are. An acquired slice is as
+noisy as its pixels. What lacks is added to the rows that a network is given, never to its labels: else a network
+that is about to see real slices learns to take their noise for structure.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thinslice.synthesis.noise import noise_hu
+from thinslice.synthesis.texture import noise_kernel, noise_plane
+
+_SIDE = 512  # pixels of the plane that lines are taken from
+
+
+class RowNoise:
+    """Lines of noise of a scan's own strength and spectrum, independent from row to row.
+
+    Args:
+        plane: (y, x) noise in HU.
+        random: source of the draws.
+    """
+
+    def __init__(self, plane: np.ndarray, random: np.random.Generator) -> None:
+        self._plane, self._random = plane, random
+
+    @classmethod
+    def of(cls, slices: np.ndarray, *, seed: int, random: np.random.Generator) -> RowNoise | None:
+        """Of acquired slices (k, y, x); None where there is too little flat soft tissue to know it from."""
+        kernel, strength = noise_kernel(slices), noise_hu(slices)
+        if kernel is None or strength is None:
+            return None
+        return cls(strength * noise_plane(kernel, (_SIDE, _SIDE), seed=seed, number=0), random)
+
+    def add(self, thick: Tensor, rows: np.ndarray, *, along_x: bool) -> Tensor:
+        """Thick rows as noisy as pixels.
+
+        Args:
+            thick: (b, planes, m, w) HU.
+            rows: (m, pixels) weights of the pixels whose mean a thick row is.
+            along_x: whether those pixels lie along x, and w along y.
+        """
+        plane = self._plane.T if along_x else self._plane  # (along the rows' pixels, along w) is (x, y) or (y, x)
+        left = (rows[len(rows) // 2] @ plane[: rows.shape[1]]).std() / plane.std()
+        width = thick.shape[3]
+        start = int(self._random.integers(_SIDE - width + 1))
+        lines = plane[self._random.integers(_SIDE, size=thick.shape[:3]), start : start + width]
+        lacking = float(np.sqrt(max(0.0, 1 - left**2)))
+        return thick + torch.from_numpy(np.ascontiguousarray(lines, np.float32)) * lacking

@@ -152,6 +152,16 @@ def test_array_with_affine():
     assert from_object(TAGS.T, affine=np.eye(4)).shape == (6, 5, 4)  # no tie: the order says which is z
 
 
+def test_axes_of_one_are_dropped_and_bfloat16_is_read():
+    values, affine = np.zeros((1, 1, 6, 5, 4), np.float32), np.diag([1.0, 1.0, 5.0, 1.0])
+    assert from_object(values, affine=affine).shape == (6, 5, 4)
+    assert from_object(torch.zeros(1, 6, 5, 4, dtype=torch.bfloat16), affine=affine).shape == (6, 5, 4)
+    assert from_object(MetaTensor(torch.zeros(4, 5, 6, 1), affine=torch.from_numpy(affine))).shape == (6, 5, 4)
+    assert from_object(nib.spatialimages.SpatialImage(np.zeros((4, 5, 6)), affine)).shape == (6, 5, 4)
+    with pytest.raises(UsageError, match="does not consist of numbers"):
+        from_object(values, affine="none")
+
+
 def test_array_along_another_axis():
     volume = from_object(TAGS.T, affine=grid("upright"), axis="x")
     np.testing.assert_array_equal(volume.hu, TAGS.transpose(0, 2, 1))

@@ -102,7 +102,8 @@ def enhance(
     clock.lap("read")
     job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views)
     fit = fit or ("auto" if model is None else "none")
-    check_effort(fit, budget=budget, iterations=iterations, consistency=consistency, model=model)
+    seed, iterations = int(seed), iterations and int(iterations)  # numpy's own would not go into the record
+    check_effort(fit, budget=budget, iterations=iterations, consistency=consistency, model=model, seed=seed)
     origin = "shipped" if model is None else "file"
     start = None if fit == "scan" else model or shipped()
     if texture not in ("keep", "match"):
@@ -199,7 +200,14 @@ def fit(
     budget = Budget(options.get("budget", 180.0), options.get("iterations"))
     if fit not in ("auto", "scan"):
         raise UsageError("USE-FIT", f"fit {fit!r} fits nothing; choose auto or scan")
-    check_effort(fit, budget=budget.seconds or 0.0, iterations=budget.steps, consistency=None, model=model)
+    check_effort(
+        fit,
+        budget=budget.seconds or 0.0,
+        iterations=budget.steps,
+        consistency=None,
+        model=model,
+        seed=options.get("seed", 0),
+    )
     with _threads(options.get("threads")):
         return fit_scan(
             fill_padding(volume), job.grid, pixel_mm=job.pixel_mm, budget=budget,

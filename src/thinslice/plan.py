@@ -117,12 +117,18 @@ def _thickness(volume: Volume, asked: float | None) -> tuple[float, str]:
 
 
 def check_effort(
-    fit: str, *, budget: float, iterations: int | None, consistency: float | str | None, model: Model | None
+    fit: str,
+    *,
+    budget: float,
+    iterations: int | None,
+    consistency: float | str | None,
+    model: Model | None,
+    seed: int = 0,
 ) -> None:
     """Refuse efforts that mean nothing.
 
     Raises:
-        UsageError: USE-FIT, USE-BUDGET, USE-CONSISTENCY.
+        UsageError: USE-FIT, USE-BUDGET, USE-CONSISTENCY, USE-SEED.
     """
     if fit not in ("auto", "scan", "none"):
         raise UsageError("USE-FIT", f"unknown fit {fit!r}; choose auto, scan or none")
@@ -132,6 +138,8 @@ def check_effort(
         raise UsageError("USE-BUDGET", f"the budget must be over 0 s, found {budget}")
     if iterations is not None and iterations < 1:
         raise UsageError("USE-BUDGET", f"iterations must be at least 1, found {iterations}")
+    if not 0 <= seed < 1 << 63:
+        raise UsageError("USE-SEED", f"the seed must be from 0 to 2^63 - 1, found {seed}")
     damped = isinstance(consistency, int | float) and math.isfinite(consistency) and consistency >= 0
     if not (consistency is None or consistency == "off" or damped):
         raise UsageError("USE-CONSISTENCY", f"consistency must be 0 or more, or off, found {consistency}")

@@ -89,6 +89,8 @@ def read_parts(
     else:
         if series is not None or phase is not None:
             raise UsageError("USE-SERIES", f"series and phase go with DICOM; {named(path)} holds one volume")
+        if limits:
+            raise UsageError("USE-LIMIT", f"limits go with DICOM; {named(path)} is read by a library that knows none")
         volumes = [files.read(path, axis=axis, rescale=rescale)]
         if strict and volumes[0].source.warnings:
             notice = volumes[0].source.warnings[0]

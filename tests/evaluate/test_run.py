@@ -206,7 +206,8 @@ def test_paths_are_named_by_their_files_and_repeated_names_numbered(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [{"methods": ("nearest",)}, {"seeds": ()}, {"protocols": ("mean",)}, {"factors": (1,)}]
+    "options",
+    [{"methods": ("nearest",)}, {"seeds": ()}, {"thickness_scale": 0.0}, {"protocols": ("mean",)}, {"factors": (1,)}],
 )
 def test_nonsense_is_refused(options):
     with pytest.raises(UsageError):

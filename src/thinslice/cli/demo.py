@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from thinslice.cli import options
 from thinslice.cli.options import with_common_options
 from thinslice.cli.summary import self_check_line
 from thinslice.cli.terminal import Terminal
@@ -41,7 +42,7 @@ def demo(
     iterations: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Steps instead of wall time: repeatable.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of phantom and fit.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=options.MOST_SEED, metavar="N", help="Seed of phantom and fit.")] = 0,
 ) -> None:
     """Show it on a digital phantom: thicken it, enhance it, compare with the known truth."""
     terminal.refuse_existing(output, ours=_of_a_demo)

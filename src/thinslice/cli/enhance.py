@@ -100,7 +100,9 @@ def enhance(
         Path | None,
         typer.Option(metavar="FILE", help="Weights in place of the shipped ones.", rich_help_panel=_METHOD),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed.", rich_help_panel=_METHOD)] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=options.MOST_SEED, metavar="N", help="Seed.", rich_help_panel=_METHOD)
+    ] = 0,
     labels: Annotated[
         Path | None,
         typer.Option(

@@ -41,7 +41,7 @@ def train(
     ] = None,
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Patches of a draw; a step takes two draws.")] = 16,
     memory: Annotated[float, typer.Option(metavar="GB", help="What scans may take together.")] = 4.0,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=options.MOST_SEED, metavar="N", help="Seed.")] = 0,
     axis: options.Axis = None,
 ) -> None:
     """Train weights on many scans, thick or thin.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -107,7 +108,7 @@ def evaluate(
     """
     effort = Effort(budget_s=budget, iterations=iterations, weights=weights, device=device)
     check_methods(methods, effort)
-    _check_rows(seeds, score or {})
+    _check_rows(seeds, score or {}, thickness_scale)
     exchange = Exchange(
         write_inputs=None if write_inputs is None else Path(write_inputs),
         overwrite=overwrite,
@@ -140,9 +141,11 @@ def evaluate(
     return table
 
 
-def _check_rows(seeds: Sequence[int], score: Mapping[str, str | Path]) -> None:
-    """Raise UsageError (USE-SEEDS, USE-SCORE) where rows would mean nothing or be mistaken for others."""
-    if not seeds or min(seeds) < 0:
+def _check_rows(seeds: Sequence[int], score: Mapping[str, str | Path], thickness_scale: float) -> None:
+    """Raise UsageError (USE-SEEDS, USE-SCORE, USE-THICKNESS) where rows mean nothing or are mistaken for others."""
+    if not (math.isfinite(thickness_scale) and thickness_scale > 0):
+        raise UsageError("USE-THICKNESS", f"what is told of the thickness must be over 0, found {thickness_scale}")
+    if not seeds or min(seeds) < 0 or max(seeds) >= 1 << 63:
         raise UsageError("USE-SEEDS", f"seeds are one or more whole numbers from 0, found {list(seeds)}")
     if taken := sorted(set(score) & set(METHODS)):
         raise UsageError("USE-SCORE", f"{taken[0]} is a method of this table; name the other tool's row otherwise")

@@ -129,7 +129,8 @@ def _from_nibabel(image: Any, thickness: float | None, axis: str | int | None) -
     shape = check_shape(image.shape, name)
     if image.affine is None:
         raise UsageError("USE-AFFINE", f"{name} has no affine; give it one")
-    affine = spatial_mm(image.header, image.affine) if "xyzt_units" in image.header else image.affine
+    stated = hasattr(image.header, "keys") and "xyzt_units" in image.header
+    affine = spatial_mm(image.header, image.affine) if stated else image.affine
     values = np.asanyarray(image.dataobj).reshape(shape, order="F")
     return _assemble(values.T, affine, "nibabel", name, thickness, axis)
 
@@ -137,21 +138,29 @@ def _from_nibabel(image: Any, thickness: float | None, axis: str | int | None) -
 def _from_channels(tensor: Any, affine: Any, library: str, thickness: float | None, axis: str | int | None) -> Volume:
     """From (channels, i, j, k), or MONAI's (i, j, k)."""
     name = f"the {library} image"
-    values = np.asarray(tensor.detach().cpu())
+    values = _values(tensor)
     while values.ndim > 3 and values.shape[0] == 1:
         values = values[0]
     check_dtype(values.dtype, name)
-    check_shape(values.shape, name)
+    values = values.reshape(check_shape(values.shape, name))
     return _assemble(values.T, affine, library, name, thickness, axis)
 
 
 def _from_array(array: Any, affine: Any, thickness: float | None, axis: str | int | None) -> Volume:
     if affine is None:
         raise UsageError("USE-AFFINE", "an array needs affine=, 4 x 4, voxel (x, y, z) to RAS mm")
-    values = np.asarray(array.detach().cpu() if hasattr(array, "detach") else array)
+    values = _values(array)
     check_dtype(values.dtype, "the array")
-    check_shape(values.shape[::-1], "the array")
+    values = values.reshape(check_shape(values.shape[::-1], "the array")[::-1])
     return _assemble(values, affine, "array", "the array", thickness, "z" if axis is None else axis)
+
+
+def _values(array: Any) -> np.ndarray:
+    """An array or tensor as numpy has it, which knows no bfloat16."""
+    if not hasattr(array, "detach"):
+        return np.asarray(array)
+    tensor = array.detach().cpu()
+    return np.asarray(tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor)
 
 
 def _assemble(
@@ -160,13 +169,20 @@ def _assemble(
     return assemble(
         slabs_of(kji),
         kji.shape,
-        affine=np.asarray(affine, float),
+        affine=_matrix(affine, name),
         axis=axis,
         name=name,
         kind=kind,
         facts={"format": kind, "stored": str(kji.dtype)},
         thickness=thickness,
     )
+
+
+def _matrix(affine: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(affine, float)
+    except (TypeError, ValueError) as error:
+        raise UsageError("USE-AFFINE", f"the affine of {name} does not consist of numbers") from error
 
 
 def _ct_of_subject(subject: Any) -> Any:

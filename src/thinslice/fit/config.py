@@ -22,7 +22,6 @@ class FitConfig:
             spacing; the others use the output spacing itself.
         plane_share, context_share: shares of the budget for the in-plane network without and with
             neighbouring planes; what is left is for the axial network and mutual distillation.
-        context_rounds: how often those are synthesised: again each time half of what was left is over.
         context_noise: whether synthesised planes beside acquired ones carry noise as those do.
         row_noise: whether rows of the in-plane teacher carry the noise that thickening takes away (gap regime).
         teacher: weight of the in-plane teacher beside the increments, where coronal and sagittal learn from them.
@@ -53,7 +52,6 @@ class FitConfig:
     fine_share: float = 0.5
     plane_share: float = 0.35
     context_share: float = 0.55
-    context_rounds: int = 1
     context_noise: bool = False
     row_noise: bool = False
     teacher: float = 1.0

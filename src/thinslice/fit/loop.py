@@ -24,7 +24,7 @@ from thinslice.fit.config import FitConfig
 from thinslice.fit.context import choose_blocks, contexts
 from thinslice.fit.loss import label_losses, over_base, slope_along_z
 from thinslice.fit.optimiser import Optimiser
-from thinslice.fit.teacher import Context, InplaneTeacher
+from thinslice.fit.teacher import InplaneTeacher
 from thinslice.networks.model import Model
 from thinslice.networks.task import Task
 from thinslice.slice_profile import Profile, SliceGrid
@@ -115,7 +115,6 @@ class ScanFit:
         context_from: float = np.inf,
     ) -> None:
         """Steps until `shares`, the share of the phase that is over, ends; planes get context from a share on."""
-        rounds = self._config.context_rounds
         optimiser = Optimiser(learners, self._config)
         averages = [Average(network, time_constant=self._config.average) for network in learners]
         means: dict[str, Any] = {self._name(average.source): average.network for average in averages}
@@ -125,9 +124,13 @@ class ScanFit:
         recent: list[float] = []
         for share in shares:
             if share >= context_from:
-                name, context_from = "context", (context_from + 1) / 2 if rounds > 1 else np.inf
-                rounds -= 1
-                self._teacher.context = self._contexts()
+                name, context_from = "context", np.inf
+                self._teacher.context = list(
+                    contexts(
+                        self._blocks, self._grid, model=self._teachers, pixel_mm=self._pixel_mm,
+                        device=self._device, noise=self._config.context_noise,
+                    )
+                )  # fmt: skip
             self._share = share
             value = loss()
             optimiser.step(value, share=share)
@@ -140,16 +143,6 @@ class ScanFit:
                 recent.clear()
         for average in averages:
             average.source.load_state_dict(average.network.state_dict())
-
-    def _contexts(self) -> list[Context]:
-        """Planes with neighbours, as the moving averages synthesise them now."""
-        c = self._config
-        return list(
-            contexts(
-                self._blocks, self._grid, model=self._teachers, pixel_mm=self._pixel_mm, device=self._device,
-                noise=c.context_noise,
-            )
-        )  # fmt: skip
 
     def _name(self, network: nn.Module) -> str:
         return "axial" if network is self.model.axial else "inplane"

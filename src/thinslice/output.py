@@ -76,11 +76,10 @@ def refuse_clashes(inputs: Iterable[Path | None], outputs: Iterable[Path | None]
     Raises:
         OutputError: OUT-INPUT, OUT-TWICE.
     """
-    given = [path.resolve() for path in inputs if path]
+    given = [_place(path) for path in inputs if path]
     seen: set[Path] = set()
     for output in (path for path in outputs if path):
-        with _as_output_errors(output):
-            place = output.resolve()
+        place = _place(output)
         if any(path.is_relative_to(place) for path in given):
             raise OutputError("OUT-INPUT", f"output {named(output, '')} is an input, or holds one; choose another name")
         if place in seen:
@@ -158,6 +157,11 @@ def none_left(paths: Iterable[Path]) -> Iterator[None]:
             else:
                 path.unlink(missing_ok=True)
         raise
+
+
+def _place(path: Path) -> Path:
+    """Where a path leads; a loop of links, which others refuse, leads to itself."""
+    return Path(os.path.realpath(path))
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -239,6 +239,7 @@ GROUPS = [
         policy=True,
     ),
     read("kernel changes once", lambda: from_slice(6, ConvolutionKernel="SHARP"), "DCM-KERNEL"),
+    read("accession number changes once", lambda: from_slice(6, AccessionNumber="another"), "DCM-IDENTITY"),
     read("first phase", lambda: in_parts(AcquisitionNumber=2), options={"phase": 1}, policy=True),
     read("one scan, two acquisitions", split_by_acquisition),
     read("two copies", lambda: copies(range(3, 5)), "DCM-DUP"),

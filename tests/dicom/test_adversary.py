@@ -116,19 +116,6 @@ def test_a_series_is_chosen_by_what_inspect_calls_it(tmp_path, stated, asked):
     assert scan.read(tmp_path / "in", series=asked).shape[0] == 6
 
 
-def test_volumes_that_no_attribute_tells_apart_are_several_volumes(tmp_path):
-    for number in range(2):
-        again = phantom.series()
-        for index, ds in enumerate(again):
-            ds.SOPInstanceUID += f".{number}"
-            ds.AcquisitionTime = f"1200{index:02d}.{number}"
-            phantom.paint(ds, phantom.true_hu(ds) + number)
-        phantom.save(again, tmp_path / "in" / str(number))
-    with pytest.raises(InputError) as caught:
-        scan.read(tmp_path / "in")
-    assert caught.value.code == "DCM-PHASES"
-
-
 def phantom_number(ds):
     """An AcquisitionNumber beyond what an IS holds."""
     from pydicom.dataelem import RawDataElement

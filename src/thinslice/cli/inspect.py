@@ -12,7 +12,6 @@ from thinslice.cli import options
 from thinslice.cli.options import with_common_options
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import GeometryError, Notice, ThinsliceError
-from thinslice.volume import refuse_small
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -89,6 +88,8 @@ def inspect(
 
 def _with_size_checked(entry: Entry) -> Entry:
     """The entry, with what `enhance` will refuse it for where it is too small."""
+    from thinslice.volume import refuse_small
+
     try:
         refuse_small(entry.shape)
     except GeometryError as error:

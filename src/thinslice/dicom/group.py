@@ -179,7 +179,7 @@ def without_copies(
         slices: of one volume.
         normal: (3,) unit vector.
         same_image: whether two slices hold the same pixels and rescale.
-        findings: gets DCM-DUP (copies dropped), DCM-DUP-DIFF or, where over a third repeats, DCM-PHASES.
+        findings: gets DCM-DUP (copies dropped) or DCM-DUP-DIFF.
     """
     groups = positions_of(slices, normal)
     copies = different = 0
@@ -190,12 +190,8 @@ def without_copies(
             else:
                 different += 1
     if different:
-        several = 3 * sum(len(group) > 1 for group in groups) > len(groups)
         findings.refuse(
-            "DCM-PHASES" if several else "DCM-DUP-DIFF",
-            f"different images at the same position ({different} too many"
-            + (", no one attribute tells volumes apart" if several else "")
-            + "); give one volume",
+            "DCM-DUP-DIFF", f"different images at the same position ({different} too many); give one volume"
         )
     if copies:
         findings.warn("DCM-DUP", f"{copies} identical copies dropped")

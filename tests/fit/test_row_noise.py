@@ -34,3 +34,9 @@ def test_means_of_pixels_become_as_noisy_as_pixels(water, pixels, along_x):
 
 def test_where_no_tissue_tells_of_noise_there_is_none():
     assert RowNoise.of(np.full((8, 64, 64), -1000, np.float32), seed=0, random=np.random.default_rng(0)) is None
+
+
+def test_images_may_be_longer_than_the_noise_that_is_kept(water):
+    noise = RowNoise.of(water, seed=0, random=np.random.default_rng(0))
+    rows = np.kron(np.eye(350), np.full((1, 3), 1 / 3))
+    assert noise.add(torch.zeros(1, 1, 350, 8), rows, along_x=True).std() > 10

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from thinslice.synthesis.noise import noise_hu
@@ -43,9 +44,13 @@ class RowNoise:
             thick: (b, planes, m, w) HU.
             rows: (m, pixels) weights of the pixels whose mean a thick row is.
             along_x: whether those pixels lie along x, and w along y.
+
+        Returns:
+            The rows with noise, of the same shape.
         """
         plane = self._plane.T if along_x else self._plane  # (along the rows' pixels, along w) is (x, y) or (y, x)
-        left = (rows[len(rows) // 2] @ plane[: rows.shape[1]]).std() / plane.std()
+        weights = np.trim_zeros(rows[len(rows) // 2])  # a few pixels; an image may be longer than the plane
+        left = ndimage.correlate1d(plane, weights, axis=0, mode="wrap").std() / plane.std()
         width = thick.shape[3]
         start = int(self._random.integers(_SIDE - width + 1))
         lines = plane[self._random.integers(_SIDE, size=thick.shape[:3]), start : start + width]

@@ -127,8 +127,7 @@ def enhance(
             )  # fmt: skip
         model, origin = fitted.model, "scan" if fitted.kept == "scan" else origin
         clock.lap("fit")
-        share = known_share(job.grid) if fitted.kept == "start" else 1.0
-        weights = {view: share * weight for view, weight in view_weights(model, views).items()}
+        weights = view_weights(model, views, share=known_share(job.grid) if fitted.kept == "start" else 1.0)
         out, damping = synthesise(
             acquired, job.grid, model=model, weights=weights, pixel_mm=job.pixel_mm, device=chosen,
             damping=consistency, out=out, on_progress=on_progress,
@@ -248,7 +247,7 @@ def _record(
 ) -> dict[str, Any]:  # fmt: skip
     """The record; it reads the result once more, for noise and residuals."""
     grid = job.grid
-    copied = len(grid.on_grid()[0]) if grid.copies and consistency != "off" else 0
+    copied = len(grid.held()) if grid.copies and consistency != "off" else 0
     noise = noise_of(result.hu, acquired, grid=grid)
     residuals = None
     if consistency != "off":

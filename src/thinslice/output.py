@@ -193,11 +193,11 @@ def _move_up(temporary: Path, path: Path) -> None:
 
 def _put_in_place(temporary: Path, path: Path) -> None:
     """Rename a folder to `path`; what was there goes under the temporary name, to be removed."""
-    if path.exists():
-        shutil.copymode(path, temporary)
     if not path.exists():
         temporary.rename(path)
-    elif not exchange(temporary, path):
+        return
+    shutil.copymode(path, temporary)
+    if not exchange(temporary, path):
         old = temporary_name(path, old=True)
         path.rename(old)
         try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from thinslice.errors import GeometryError, Notice, UsageError
 from thinslice.networks.model import VIEWS, Model
 from thinslice.networks.task import MOST_OVERLAP
+from thinslice.seeds import MOST_SEED
 from thinslice.slice_profile import Profile, SliceGrid, plan_grid
 from thinslice.volume import Volume, refuse_small
 
@@ -138,7 +139,7 @@ def check_effort(
         raise UsageError("USE-BUDGET", f"the budget must be over 0 s, found {budget}")
     if iterations is not None and iterations < 1:
         raise UsageError("USE-BUDGET", f"iterations must be at least 1, found {iterations}")
-    if not 0 <= seed < 1 << 63:
+    if not 0 <= seed <= MOST_SEED:
         raise UsageError("USE-SEED", f"the seed must be from 0 to 2^63 - 1, found {seed}")
     damped = isinstance(consistency, int | float) and math.isfinite(consistency) and consistency >= 0
     if not (consistency is None or consistency == "off" or damped):

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thinslice.cli import options
 from thinslice.cli.options import with_common_options
 from thinslice.cli.summary import self_check_line
 from thinslice.cli.terminal import Terminal
 from thinslice.output import whole_folder
+from thinslice.seeds import MOST_SEED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from thinslice.evaluate.table import Table
 
 FACTOR = 4
-_VOLUMES = {"thick.nii.gz", "truth.nii.gz", "thin.nii.gz"}
-_FILES = _VOLUMES | {"table.csv", "structures.csv", "record.json", "demo.png"}  # what --overwrite may replace
+_FILES = {  # what --overwrite may replace
+    *("thick.nii.gz", "truth.nii.gz", "thin.nii.gz"),
+    *("table.csv", "structures.csv", "record.json", "demo.png"),
+}
 
 
 def _of_a_demo(entry: Path) -> bool:
@@ -42,7 +44,7 @@ def demo(
     iterations: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Steps instead of wall time: repeatable.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=options.MOST_SEED, metavar="N", help="Seed of phantom and fit.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, metavar="N", help="Seed of phantom and fit.")] = 0,
 ) -> None:
     """Show it on a digital phantom: thicken it, enhance it, compare with the known truth."""
     terminal.refuse_existing(output, ours=_of_a_demo)

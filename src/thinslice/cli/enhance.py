@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ from thinslice.cli.summary import summary
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import UsageError, named
 from thinslice.output import none_left, numbered, refuse_clashes
+from thinslice.seeds import MOST_SEED
 
 if TYPE_CHECKING:
     from thinslice.result import Result
@@ -100,9 +102,7 @@ def enhance(
         Path | None,
         typer.Option(metavar="FILE", help="Weights in place of the shipped ones.", rich_help_panel=_METHOD),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, max=options.MOST_SEED, metavar="N", help="Seed.", rich_help_panel=_METHOD)
-    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, metavar="N", help="Seed.", rich_help_panel=_METHOD)] = 0,
     labels: Annotated[
         Path | None,
         typer.Option(
@@ -170,8 +170,8 @@ def enhance(
     from thinslice import files, scan
     from thinslice.label_map import labels_path
 
-    written = [*files.parts(output), *(files.parts(labels_path(output)) if labels else ()), save_weights, preview]
-    refuse_clashes([source, labels, weights], [*written, terminal.record_path])
+    results_at = [*files.parts(output), *(files.parts(labels_path(output)) if labels else ())]
+    refuse_clashes([source, labels, weights], [*results_at, save_weights, preview, terminal.record_path])
     terminal.refuse_existing(output, ours=None if files.has_known_ending(output) else scan.of_a_series)
     if labels is not None:
         if detilt:
@@ -188,22 +188,13 @@ def enhance(
         strict=strict,
         limits=dict(limit) if limit else None,
     )
-    several = len(volumes) > 1
-    if several and labels is not None:
+    if len(volumes) > 1 and labels is not None:
         raise UsageError("USE-LABELS", f"--labels goes with one result; the series is split into {len(volumes)} parts")
-    targets = [
-        numbered(output, number, ending=files.ending_of(output)) if several else output
-        for number in range(1, len(volumes) + 1)
-    ]
-    asides = [  # weights and picture of each part
-        [path and numbered(path, number, ending=path.suffix) if several else path for path in (save_weights, preview)]
-        for number in range(1, len(volumes) + 1)
-    ]
-    numbers = [None if series_number is None else series_number + number for number in range(len(volumes))]
-    for volume, target, aside, own_number in zip(volumes, targets, asides, numbers, strict=True):
-        terminal.refuse_existing(*aside)
+    written = _outputs(output, save_weights, preview, series_number, parts=len(volumes))
+    for volume, own in zip(volumes, written, strict=True):
+        terminal.refuse_existing(own.weights, own.picture)
         scan.check_target(
-            target, source=volume, upright=detilt, dtype=dtype, compress=compress, series_number=own_number,
+            own.result, source=volume, upright=detilt, dtype=dtype, compress=compress, series_number=own.series_number,
             like_source=like_source, overwrite=terminal.overwrite,
         )  # fmt: skip
     terminal.warn(volumes[0].source.warnings)
@@ -232,16 +223,46 @@ def enhance(
                 on_progress=on_progress,
             )
         results.append(result)
-    beside = [*([labels_path(output)] if labels else []), *(path for aside in asides for path in aside if path)]
-    with none_left(part for path in (*targets, *beside) for part in files.parts(path)):
-        for result, target, aside, own_number in zip(results, targets, asides, numbers, strict=True):
+    paths = [path for own in written for path in (own.result, own.weights, own.picture)]
+    with none_left(part for path in (*paths, labels and labels_path(output)) if path for part in files.parts(path)):
+        for result, own in zip(results, written, strict=True):
             result.save(
-                target, overwrite=terminal.overwrite, dtype=dtype, compress=compress, like_source=like_source,
-                series_number=own_number,
+                own.result, overwrite=terminal.overwrite, dtype=dtype, compress=compress, like_source=like_source,
+                series_number=own.series_number,
             )  # fmt: skip
-            _save_asides(result, *aside, overwrite=terminal.overwrite)
+            _save_asides(result, own.weights, own.picture, overwrite=terminal.overwrite)
+        targets = [own.result for own in written]
         _write_records(terminal, [result.record for result in results], source=source, targets=targets)
     _tell(terminal, [result.record for result in results], targets=targets, labels=labels)
+
+
+@dataclass(frozen=True)
+class _Output:
+    """Where a result goes, and what is written beside it; None for what is not asked for."""
+
+    result: Path
+    weights: Path | None
+    picture: Path | None
+    series_number: int | None
+
+
+def _outputs(
+    result: Path, weights: Path | None, picture: Path | None, series_number: int | None, *, parts: int
+) -> list[_Output]:
+    """The outputs of each part of a series; of one alone, they are called as asked for."""
+    from thinslice import files
+
+    if parts == 1:
+        return [_Output(result, weights, picture, series_number)]
+    return [
+        _Output(
+            numbered(result, number, ending=files.ending_of(result)),
+            weights and numbered(weights, number, ending=weights.suffix),
+            picture and numbered(picture, number, ending=picture.suffix),
+            None if series_number is None else series_number + number - 1,
+        )
+        for number in range(1, parts + 1)
+    ]
 
 
 def _save_asides(result: Result, weights: Path | None, picture: Path | None, *, overwrite: bool) -> None:

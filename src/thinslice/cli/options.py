@@ -16,7 +16,6 @@ from thinslice.cli.terminal import Terminal
 
 T = TypeVar("T")
 Device = Literal["auto", "cpu", "cuda", "mps"]
-MOST_SEED = (1 << 63) - 1
 _COMMON = "Common to all commands"
 
 

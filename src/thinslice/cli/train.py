@@ -12,6 +12,7 @@ from thinslice.cli import options
 from thinslice.cli.options import with_common_options
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import UsageError
+from thinslice.seeds import MOST_SEED
 
 
 @with_common_options
@@ -41,7 +42,7 @@ def train(
     ] = None,
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Patches of a draw; a step takes two draws.")] = 16,
     memory: Annotated[float, typer.Option(metavar="GB", help="What scans may take together.")] = 4.0,
-    seed: Annotated[int, typer.Option(min=0, max=options.MOST_SEED, metavar="N", help="Seed.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, metavar="N", help="Seed.")] = 0,
     axis: options.Axis = None,
 ) -> None:
     """Train weights on many scans, thick or thin.

@@ -192,8 +192,7 @@ def fit(
         worst = max(worst, drift if tilt == 0 else 0)
         findings.warn(
             "DCM-JITTER",
-            f"positions deviate up to {worst:.3f} mm from a regular square grid; a grid was fitted to them, "
-            "slightly sheared where they drift",
+            f"positions deviate up to {worst:.3f} mm from a square grid; one was fitted, sheared where they drift",
         )
     return Grid(first, step, row, column, along_residual, tilt, None if even else places)
 

@@ -19,6 +19,7 @@ from thinslice.evaluate.metrics import Judge
 from thinslice.evaluate.protocols import Case, Protocol, case_slug, cut, make_case
 from thinslice.evaluate.table import Row, Table
 from thinslice.output import refuse_existing
+from thinslice.seeds import MOST_SEED
 from thinslice.slice_profile import Profile
 from thinslice.volume import Volume
 
@@ -145,7 +146,7 @@ def _check_rows(seeds: Sequence[int], score: Mapping[str, str | Path], thickness
     """Raise UsageError (USE-SEEDS, USE-SCORE, USE-THICKNESS) where rows mean nothing or are mistaken for others."""
     if not (math.isfinite(thickness_scale) and thickness_scale > 0):
         raise UsageError("USE-THICKNESS", f"what is told of the thickness must be over 0, found {thickness_scale}")
-    if not seeds or min(seeds) < 0 or max(seeds) >= 1 << 63:
+    if not seeds or min(seeds) < 0 or max(seeds) > MOST_SEED:
         raise UsageError("USE-SEEDS", f"seeds are one or more whole numbers from 0, found {list(seeds)}")
     if taken := sorted(set(score) & set(METHODS)):
         raise UsageError("USE-SCORE", f"{taken[0]} is a method of this table; name the other tool's row otherwise")

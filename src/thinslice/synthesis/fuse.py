@@ -18,11 +18,11 @@ from thinslice.synthesis.views import add_view
 _VALUES = 2**22  # output voxels interpolated at a time
 
 
-def view_weights(model: Model, views: Sequence[str]) -> Mapping[str, float]:
-    """The model's fusion weights over a subset of the views, summing to 1; equal where all are 0."""
+def view_weights(model: Model, views: Sequence[str], *, share: float = 1.0) -> Mapping[str, float]:
+    """The model's fusion weights over a subset of the views, summing to `share`; equal where all are 0."""
     weights = {view: model.fusion.get(view, 0.0) for view in views}
     total = sum(weights.values())
-    return {view: weight / total if total > 0 else 1 / len(views) for view, weight in weights.items()}
+    return {view: share * (weight / total if total > 0 else 1 / len(views)) for view, weight in weights.items()}
 
 
 def synthesise(

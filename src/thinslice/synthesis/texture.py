@@ -57,7 +57,7 @@ def add_texture(
     lacking = float(np.sqrt(max(before**2 - after**2, 0)))
     wanted = np.stack([_variances(plane) for plane in acquired])
     places = np.clip(grid.places(), 0, len(acquired) - 1)
-    sample = free[np.unique(np.linspace(0, len(free) - 1, 24).astype(int))]
+    sample = free[some_of(len(free))]
     in_soft_tissue = [_shortfall(out[k], wanted, at=places[k])[flat_tissue(out[k])] for k in sample]
     unit = float(np.sqrt(np.mean(np.square(np.concatenate(in_soft_tissue)))))
     if not lacking or not unit:

@@ -6,6 +6,8 @@ from pathlib import Path
 import dicom_phantom as phantom
 import pytest
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
 import thinslice
 from thinslice import scan
@@ -81,10 +83,11 @@ def test_what_one_slice_leaves_out_of_the_identity_the_others_say(tmp_path):
 
 
 def test_numbers_that_dicom_cannot_hold_are_shortened_or_left_out(tmp_path):
+    beyond = RawDataElement(Tag("AcquisitionNumber"), "IS", 12, b"999999999999", 0, False, True)
     slices = phantom.series()
     for ds in slices:
         ds["KVP"]._value = "120.000000000000000"
-        ds["AcquisitionNumber"] = phantom_number(ds)
+        ds["AcquisitionNumber"] = beyond
     phantom.save(slices, tmp_path / "thick")
     thinslice.enhance(tmp_path / "thick", factor=2, fit="none").save(tmp_path / "thin")
     result = dcmread(next((tmp_path / "thin").iterdir()))
@@ -114,11 +117,3 @@ def test_a_series_is_chosen_by_what_inspect_calls_it(tmp_path, stated, asked):
         ds.SOPInstanceUID += ".9"
     phantom.save(other, tmp_path / "in" / "b")
     assert scan.read(tmp_path / "in", series=asked).shape[0] == 6
-
-
-def phantom_number(ds):
-    """An AcquisitionNumber beyond what an IS holds."""
-    from pydicom.dataelem import RawDataElement
-    from pydicom.tag import Tag
-
-    return RawDataElement(Tag("AcquisitionNumber"), "IS", 12, b"999999999999", 0, False, True)

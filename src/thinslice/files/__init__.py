@@ -157,7 +157,7 @@ def check_target(
     if not ending:
         raise OutputError("OUT-FORMAT", f"output {named(path, '')} must end in {', '.join(ENDINGS)}")
     if ending in (".mha", ".mhd") and (path.suffix != ending or "%" in path.name):
-        raise OutputError("OUT-FORMAT", f"ITK reads no {ending} whose ending is in capitals or whose name holds a %")
+        raise OutputError("OUT-FORMAT", f"ITK reads no {ending} named with capitals in the ending, or a %; rename it")
     for part in parts(path):
         refuse_existing(part, overwrite=overwrite)
     if not (ending.startswith(".nii") or upright):

@@ -6,10 +6,11 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 
 from thinslice.errors import UsageError
 from thinslice.fit.teacher import patch_task
-from thinslice.networks.axial import AxialConfig
+from thinslice.networks.axial import AxialConfig, AxialNetwork
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
 
@@ -53,8 +54,28 @@ def test_blocks_cannot_be_taken_away(trained):
         trained.deepened(1, seed=0)
 
 
-def test_products_are_summed_in_one_order_however_busy_the_machine_is():
+def test_the_library_of_products_is_told_to_sum_in_one_order_before_it_is_loaded():
     code = "import os; from thinslice.networks.device import choose_device; print(os.environ['MKL_CBWR'])"
     environment = {name: value for name, value in os.environ.items() if name != "MKL_CBWR"}
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert said.stdout.strip() == "AUTO,STRICT"
+
+
+def test_the_gradient_of_the_axial_network_is_summed_in_one_order():
+    """Several output slices share an interval; two threads once added up their gradients as they came."""
+    network, task = AxialNetwork(AxialConfig(channels=16, blocks=1)), patch_task(4, 5.0, 1.0, "box")
+    network.body = Echo()
+    slices, seen = torch.randn(5, 8, 48, 48, requires_grad=True), set()
+    weights = torch.randn(len(task.grid.output_mm), 48, 48)
+    for _ in range(200):
+        slices.grad = None
+        (network(slices, task.where, task.condition) * weights).sum().backward()
+        seen.add(slices.grad.numpy().tobytes())
+    assert len(seen) == 1
+
+
+class Echo(nn.Module):
+    """A body that gives what it is given."""
+
+    def forward(self, x, condition):
+        return x

@@ -51,7 +51,8 @@ class AxialNetwork(nn.Module):
             (n, y, x) float32.
         """
         coefficients = self.body(slices / HU_SCALE, condition) * contrast(slices[:, 1:3].mean(1, keepdim=True), 5)
-        return HU_SCALE * torch.einsum("npyx,np->nyx", coefficients[where.interval], where.series)
+        at = coefficients.index_select(0, where.interval)  # by [], threads would add up its gradient in any order
+        return HU_SCALE * torch.einsum("npyx,np->nyx", at, where.series)
 
     def restore(self, stack: Tensor, task: Task) -> Tensor:
         """Output slices in HU, consistent with the acquired ones: (m, y, x) to (n, y, x)."""

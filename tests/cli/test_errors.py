@@ -89,12 +89,15 @@ def test_exit_codes(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_verbose_shows_where_a_fault_is(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("option", ["-v", "--verbose", "-qv"])
+def test_verbose_shows_where_a_fault_is(
+    option: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     def fail(*_args: object, **_options: object) -> None:
         raise ZeroDivisionError("a fault")
 
     monkeypatch.setattr(scan, "read_parts", fail)
-    assert run(["enhance", "-v", "-i", "a.nii.gz", "-o", "b.nii.gz"]) == 1
+    assert run(["enhance", option, "-i", "a.nii.gz", "-o", "b.nii.gz"]) == 1
     err = capfd.readouterr().err
     assert "Traceback" in err
     assert ONE_LINE.fullmatch(err.splitlines(keepends=True)[-1])
@@ -111,6 +114,34 @@ def test_an_existing_output_is_refused_before_the_input_is_read(
     assert run(["enhance", "-i", str(tmp_path / "absent.nii.gz"), *arguments]) == 6
     assert ONE_LINE.fullmatch(capfd.readouterr().err)
     assert there.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["inspect", "scan.nii.gz", "--json", "scan.nii.gz"],
+        ["enhance", "-i", "scan.nii.gz", "-o", "thin.nii.gz", "--json", "scan.nii.gz"],
+        ["enhance", "-i", "scan.nii.gz", "-o", "folder/../scan.nii.gz"],
+        ["evaluate", "-i", "scan.nii.gz", "--methods", "linear", "--json", "scan.nii.gz"],
+        ["evaluate", "-i", "scan.nii.gz", "--methods", "linear", "-o", "."],
+        ["evaluate", "-i", "scan1_gap_x2.nii.gz", "--methods", "none", "--factors", "2", "--write-inputs", "."],
+        ["train", "-i", "scan.nii.gz", "-o", "scan.nii.gz"],
+        ["train", "-i", "other.nii.gz", "--validate", "scan.nii.gz", "-o", "scan.nii.gz"],
+        ["train", "-i", "scan.nii.gz", "-o", "w.safetensors", "--json", "w.safetensors.checkpoint"],
+    ],
+    ids=" ".join,
+)
+def test_no_command_writes_over_its_input(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for name in ("scan.nii.gz", "scan1_gap_x2.nii.gz"):
+        (tmp_path / name).write_text("precious")
+    assert run([*arguments, "--overwrite"]) == 6
+    assert ONE_LINE.fullmatch(capfd.readouterr().err)
+    assert {path.name for path in tmp_path.iterdir()} == {"folder", "scan.nii.gz", "scan1_gap_x2.nii.gz"}
+    assert (tmp_path / "scan.nii.gz").read_text() == (tmp_path / "scan1_gap_x2.nii.gz").read_text() == "precious"
 
 
 def test_version_and_bare_command(capfd: pytest.CaptureFixture[str]) -> None:

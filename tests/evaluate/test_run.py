@@ -203,6 +203,7 @@ def test_a_wrong_thickness_is_told_and_said():
 def test_paths_are_named_by_their_files_and_repeated_names_numbered(tmp_path):
     paths = [tmp_path / "a.nii.gz", tmp_path / "b" / "a.nii.gz", "c.mha", tmp_path / "series", thin()]
     assert scan_names(paths) == ["a", "a_2", "c", "series", "scan5"]
+    assert scan_names(["a_2", "A.NII.GZ", "b/a.nrrd", "a", "c.zip"]) == ["a_2", "A", "a", "a_3", "c"]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from thinslice.cli.train import train
 from thinslice.errors import ResourceError, ThinsliceError, UsageError, named
 
 INTERRUPTED = 130
+_VERBOSE = re.compile(r"--verbose|-q*v[qv]*")  # known before the parser runs, whose own errors it is to trace
 _OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory")  # torch, of its RuntimeErrors
 
 # The command line library raises its own usage error, from a package whose name has changed with
@@ -49,7 +50,7 @@ for command in (demo, inspect, enhance, evaluate, train):
 
 
 def main() -> NoReturn:
-    """Run the command line and exit with the code of contract section 2."""
+    """Run the command line and exit with the code of its error (`thinslice.errors`)."""
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):  # leave through the same clean-up as Ctrl-C does
             signal.signal(getattr(signal, name), lambda number, _frame: sys.exit(128 + number))
@@ -58,7 +59,7 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; whatever goes wrong ends as one line on stderr. Returns the exit code."""
-    verbose = any(argument in ("-v", "--verbose") for argument in arguments)
+    verbose = any(_VERBOSE.fullmatch(argument) for argument in arguments)
     names = "--show-identity" in arguments
     _hush_third_parties(verbose=verbose)
     try:

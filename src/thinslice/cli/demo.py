@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -112,16 +111,5 @@ def _table(case: Case, results: dict[str, np.ndarray], seconds: dict[str, float]
 
     judge = Judge(case)
     return Table(
-        Row(
-            scan=case.name,
-            protocol=case.protocol,
-            factor=case.factor,
-            method=name,
-            seed=seed,
-            told_thickness=1.0,
-            told_profile=case.grid.profile,
-            seconds=seconds[name],
-            **asdict(judge.score(hu)),
-        )
-        for name, hu in results.items()
+        Row.of(case, judge.score(hu), method=name, seed=seed, seconds=seconds[name]) for name, hu in results.items()
     )

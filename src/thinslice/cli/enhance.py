@@ -14,7 +14,7 @@ from thinslice.cli.options import with_common_options
 from thinslice.cli.summary import summary
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import UsageError, named
-from thinslice.output import none_left, numbered, refuse_clashes
+from thinslice.output import none_left, numbered
 from thinslice.seeds import MOST_SEED
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def enhance(
     from thinslice.label_map import labels_path
 
     results_at = [*files.parts(output), *(files.parts(labels_path(output)) if labels else ())]
-    refuse_clashes([source, labels, weights], [*results_at, save_weights, preview, terminal.record_path])
+    terminal.refuse_clashes([source, labels, weights], *results_at, save_weights, preview)
     terminal.refuse_existing(output, ours=None if files.has_known_ending(output) else scan.of_a_series)
     if labels is not None:
         if detilt:

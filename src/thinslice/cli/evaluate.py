@@ -106,6 +106,8 @@ def evaluate(
     scans = [*(source or []), *(more or [])]
     if not scans:
         raise UsageError("USE-INPUT", "no scan is given; name thin scans with -i")
+    terminal.refuse_clashes([*scans, weights, *(folder for _, folder in score or [])], output)
+
     import thinslice
     from thinslice.evaluate import evaluate as measure
     from thinslice.report import Pages

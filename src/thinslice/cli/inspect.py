@@ -69,6 +69,7 @@ def inspect(
     """Show what is in there: series, grid, spacing, thickness, and what stands against enhancing it."""
     from thinslice import __version__, files, scan
 
+    terminal.refuse_clashes([source])
     files.check_there(source)
     if scan.is_dicom(source):
         reading = {"phase": phase, "rescale": rescale, "allow_derived": allow_derived}

@@ -82,8 +82,7 @@ def _common(
             os.environ[name] = str(threads)
         os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = str(threads)
     return Terminal(
-        quiet=quiet, verbose=verbose, threads=threads, device=device, json=json, overwrite=overwrite,
-        show_identity=show_identity,
+        quiet=quiet, threads=threads, device=device, json=json, overwrite=overwrite, show_identity=show_identity
     ).checked()  # fmt: skip
 
 

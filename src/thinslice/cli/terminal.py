@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from thinslice.cli.progress import OnProgress, progress
 from thinslice.errors import Notice, ThinsliceError
-from thinslice.output import Ours, refuse_existing, whole_file
+from thinslice.output import Ours, refuse_clashes, refuse_existing, whole_file
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -28,7 +28,6 @@ class Terminal:
 
     Attributes:
         quiet: errors only.
-        verbose: log lines and tracebacks.
         threads: threads to compute with, or None for all.
         device: "auto", "cpu", "cuda" or "mps".
         json: where the record goes: a file, "-" for stdout, or None.
@@ -38,7 +37,6 @@ class Terminal:
     """
 
     quiet: bool
-    verbose: bool
     threads: int | None
     device: str
     json: str | None
@@ -66,6 +64,10 @@ class Terminal:
         for output in outputs:
             if output is not None:
                 refuse_existing(output, overwrite=self.overwrite, ours=ours)
+
+    def refuse_clashes(self, inputs: Iterable[Path | None], *outputs: Path | None) -> None:
+        """Raise OutputError where an output, or the record, is an input or another output (`output.refuse_clashes`)."""
+        refuse_clashes(inputs, [*outputs, self.record_path])
 
     def line_of(self, error: ThinsliceError) -> str:
         """An error's line, with names of files where identity may be shown."""

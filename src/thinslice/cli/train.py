@@ -63,6 +63,8 @@ def train(
         raise UsageError("USE-SIZE", "--channels does not go with --weights, whose sizes count")
     if terminal.device not in ("auto", "cpu"):
         raise UsageError("USE-DEVICE", f"train runs on the CPU, not on {terminal.device}")
+    checkpoint = output.with_name(output.name + ".checkpoint")
+    terminal.refuse_clashes([*paths, *(validate or []), weights], output, checkpoint)
     terminal.refuse_existing(output)
 
     import thinslice
@@ -88,13 +90,13 @@ def train(
             seed=seed,
             start=start,
             validation=[pool([path])[0] for path in validate or []],
-            checkpoint=output.with_name(output.name + ".checkpoint"),
+            checkpoint=checkpoint,
             threads=terminal.threads,
             on_progress=on_progress,
         )
     if model is not None:
         model.save(output, overwrite=terminal.overwrite)
-        output.with_name(output.name + ".checkpoint").unlink(missing_ok=True)
+        checkpoint.unlink(missing_ok=True)
         about = {"version": thinslice.__version__, "command": "train", "sha256": model.digest}
         terminal.write_record(about | {"facts": model.facts})
         where = output.name if terminal.show_identity else "weights as -o says"

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import product
+from dataclasses import dataclass
+from itertools import count, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thinslice import scan
+from thinslice import files, scan
 from thinslice.errors import UsageError
 from thinslice.evaluate.exchange import input_path, read_result, write_input
 from thinslice.evaluate.methods import CLASSICAL, METHODS, Effort, Progress, check_methods, run_methods
 from thinslice.evaluate.metrics import Judge
 from thinslice.evaluate.protocols import Case, Protocol, case_slug, cut, make_case
 from thinslice.evaluate.table import Row, Table
-from thinslice.output import refuse_existing
+from thinslice.output import refuse_clashes, refuse_existing
 from thinslice.seeds import MOST_SEED
 from thinslice.slice_profile import Profile
 from thinslice.volume import Volume
@@ -118,8 +118,11 @@ def evaluate(
     table = Table()
     names = names or scan_names(paths)
     if exchange.write_inputs is not None:
-        for name, protocol, factor in product(names, protocols, factors):
-            refuse_existing(input_path(exchange.write_inputs, case_slug(name, protocol, factor)), overwrite=overwrite)
+        slugs = [case_slug(*case) for case in product(names, protocols, factors)]
+        targets = [input_path(exchange.write_inputs, slug) for slug in slugs]
+        refuse_clashes([Path(path) for path in paths if not isinstance(path, Volume)], targets)
+        for target in targets:
+            refuse_existing(target, overwrite=overwrite)
     total = len(names) * len(protocols) * len(factors)
     done = 0
     for path, name in zip(paths, names, strict=True):
@@ -156,11 +159,16 @@ def scan_names(paths: Sequence[str | Path | Volume]) -> list[str]:
     """A name for every scan, from its path; repeated names are numbered."""
     names: list[str] = []
     for number, path in enumerate(paths, 1):
-        name = f"scan{number}" if isinstance(path, Volume) else Path(path).resolve().name
-        for ending in (".gz", ".nii", ".nrrd", ".mha", ".mhd", ".zip"):
-            name = name.removesuffix(ending)
-        names.append(name if name not in names else f"{name}_{number}")
+        name = f"scan{number}" if isinstance(path, Volume) else _stem(Path(path).resolve())
+        free = (f"{name}_{more}" for more in count(2))
+        names.append(name if name not in names else next(other for other in free if other not in names))
     return names
+
+
+def _stem(path: Path) -> str:
+    """A file's or folder's name without the ending of a scan."""
+    ending = files.ending_of(path) or (".zip" if path.suffix.lower() == ".zip" else "")
+    return path.name[: len(path.name) - len(ending)]
 
 
 def _run_case(
@@ -182,19 +190,7 @@ def _run_case(
         on_result(case, "truth", case.truth)
     rows = []
     for method, seed, result, seconds in _results(case, methods, exchange, effort, seeds, on_progress):
-        rows.append(
-            Row(
-                scan=case.name,
-                protocol=case.protocol,
-                factor=case.factor,
-                method=method,
-                seed=seed,
-                told_thickness=case.told_thickness,
-                told_profile=case.grid.profile,
-                seconds=seconds,
-                **asdict(judge.score(result)),
-            )
-        )
+        rows.append(Row.of(case, judge.score(result), method=method, seed=seed, seconds=seconds))
         if on_result and seed == seeds[0]:
             on_result(case, method, result)
     return rows

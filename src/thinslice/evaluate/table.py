@@ -16,7 +16,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from thinslice.evaluate.metrics import Scores
-from thinslice.evaluate.protocols import case_title
+from thinslice.evaluate.protocols import Case, case_title
 from thinslice.output import whole_file
 
 if TYPE_CHECKING:
@@ -69,6 +69,14 @@ class Row(Scores):
     told_thickness: float
     told_profile: str
     seconds: float
+
+    @classmethod
+    def of(cls, case: Case, scores: Scores, *, method: str, seed: int, seconds: float) -> Row:
+        """The row of a method that scored so on a case."""
+        return cls(
+            scan=case.name, protocol=case.protocol, factor=case.factor, method=method, seed=seed,
+            told_thickness=case.told_thickness, told_profile=case.grid.profile, seconds=seconds, **asdict(scores),
+        )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
         """The row with what it is first and its scores behind."""

@@ -3,9 +3,10 @@
     python benchmarks/ablate.py SCAN.nii.gz ... --protocol gap --factor 4 --steps 400 --seeds 0 1 2 \\
         --variant "alone context_share=0.0" --variant "mutual"
 
-Each variant is a name and fields of FitConfig with their values. Every fit prints a line: psnr_new of single views,
-their mean and the model's own fusion in dB, mean error of HU in lung, soft tissue and bone, and how far the coronal
-and the sagittal view disagree (rms, HU). Rows of docs/experiments.md were measured with it.
+Each variant is a name and fields of FitConfig with their values (of FitConfig.adapting() with --weights). Every fit
+prints a line: psnr_new of single views, their mean and the model's own fusion in dB, mean error of HU in lung, soft
+tissue and bone, and how far the coronal and the sagittal view disagree (rms, HU). Rows of docs/experiments.md were
+measured with it.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def main() -> None:
         first: list[float] = []
         for name, changes in options.variant:
             print(f"{case.title} {name} {changes or 'defaults'}", flush=True)
-            config = dataclasses.replace(FitConfig(), **changes)
+            config = dataclasses.replace(FitConfig.adapting() if start else FitConfig(), **changes)
             values = [
                 measure(
                     case, config=config, budget=Budget(options.budget, options.steps), seed=seed, start=start,

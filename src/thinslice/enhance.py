@@ -86,7 +86,7 @@ def enhance(
         seed: same seed, iterations, machine and threads: same voxels.
         threads: of the CPU; by default all.
         device: "auto", "cpu", "cuda" or "mps".
-        config: every choice of the fit.
+        config: every choice of the fit; by default `FitConfig()` from nothing and `FitConfig.adapting()` from weights.
         labels: a label map on the scan's grid, to be carried to the result's: path, image or array (z, y, x).
         on_progress: called with (stage, done, total).
         **reading: axis, rescale, series, phase, on_gap, allow_derived, strict, limits: see `thinslice.read`.
@@ -102,7 +102,7 @@ def enhance(
     clock.lap("read")
     job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views)
     fit = fit or ("auto" if model is None else "none")
-    seed, iterations = int(seed), iterations and int(iterations)  # numpy's own would not go into the record
+    seed, iterations = _plain(seed), _plain(iterations)
     check_effort(fit, budget=budget, iterations=iterations, consistency=consistency, model=model, seed=seed)
     origin = "shipped" if model is None else "file"
     start = None if fit == "scan" else model or shipped()
@@ -170,19 +170,40 @@ def fit(
     source: Any,
     *,
     affine: Any = None,
+    spacing: float | None = None,
+    factor: float | None = None,
+    thickness: float | None = None,
+    profile: Profile = "box",
     fit: Literal["auto", "scan"] = "auto",
+    budget: float = 180.0,
+    iterations: int | None = None,
     model: Model | None = None,
-    **options: Any,
+    seed: int = 0,
+    threads: int | None = None,
+    device: str = "auto",
+    config: FitConfig | None = None,
+    on_progress: Progress = lambda stage, done, total: None,
+    **reading: Any,
 ) -> Model:
     """Fit a model to a scan, without synthesising.
 
     Args:
-        source: as for `enhance`.
-        affine: as for `enhance`.
+        source: as for `enhance`, as is all that is not explained here.
+        affine: for an array.
+        spacing: target slice spacing in mm.
+        factor: how many times finer, instead of `spacing`.
+        thickness: slice thickness T in mm.
+        profile: "box" or "gauss".
         fit: "auto" starts from weights, "scan" from nothing.
+        budget: seconds of fitting.
+        iterations: steps, in place of `budget`; repeatable.
         model: weights to start from, in place of the shipped ones.
-        **options: spacing, factor, thickness, profile, budget, iterations, seed, threads, device, config,
-            on_progress and those of reading, as for `enhance`.
+        seed: of weights and draws.
+        threads: of the CPU; by default all.
+        device: "auto", "cpu", "cuda" or "mps".
+        config: every choice of the fit.
+        on_progress: called with (stage, done, total).
+        **reading: options of `thinslice.read`.
 
     Returns:
         The model; `save` it, or give it to `enhance`.
@@ -190,29 +211,23 @@ def fit(
     Raises:
         ThinsliceError: as `enhance`; USE-FIT for "none", which fits nothing, and for "scan" with a model.
     """
-    ours = {"spacing", "factor", "thickness", "profile"}
-    run = {"seed", "config", "on_progress"}
-    rest = {"budget", "iterations", "threads", "device"}
-    reading = {k: v for k, v in options.items() if k not in ours | run | rest}
     volume = _volume(source, affine, reading)
-    job = plan_job(volume, views=VIEWS, **{k: v for k, v in options.items() if k in ours})
-    budget = Budget(options.get("budget", 180.0), options.get("iterations"))
+    job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=VIEWS)
     if fit not in ("auto", "scan"):
         raise UsageError("USE-FIT", f"fit {fit!r} fits nothing; choose auto or scan")
-    check_effort(
-        fit,
-        budget=budget.seconds or 0.0,
-        iterations=budget.steps,
-        consistency=None,
-        model=model,
-        seed=options.get("seed", 0),
-    )
-    with _threads(options.get("threads")):
+    seed, iterations = _plain(seed), _plain(iterations)
+    check_effort(fit, budget=budget, iterations=iterations, consistency=None, model=model, seed=seed)
+    with _threads(threads):
         return fit_scan(
-            fill_padding(volume), job.grid, pixel_mm=job.pixel_mm, budget=budget,
-            device=choose_device(options.get("device", "auto")), start=None if fit == "scan" else model or shipped(),
-            **{k: v for k, v in options.items() if k in run},
+            fill_padding(volume), job.grid, pixel_mm=job.pixel_mm, budget=Budget(budget, iterations), config=config,
+            seed=seed, device=choose_device(device), start=None if fit == "scan" else model or shipped(),
+            on_progress=on_progress,
         ).model  # fmt: skip
+
+
+def _plain(number: Any) -> Any:
+    """A whole number as Python's own, for numpy's would not go into a record; None stays None."""
+    return number if number is None else int(number)
 
 
 def _volume(source: Any, affine: Any, reading: dict[str, Any]) -> Volume:

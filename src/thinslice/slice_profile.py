@@ -68,13 +68,18 @@ class SliceGrid:
         return self.spacing_mm / self.output_spacing_mm
 
     @property
+    def scale(self) -> tuple[float, float, Profile]:
+        """s / d, T / d and the profile, rounded: what tasks at this scale are made from, and kept by."""
+        return round(self.factor, 6), round(self.thickness_mm / self.output_spacing_mm, 6), self.profile
+
+    @property
     def copies(self) -> bool:
         """True where acquired slices are slices of the output grid (T <= d): they are copied."""
         return self.thickness_mm <= self.output_spacing_mm * (1 + _ON_GRID)
 
     @property
     def ill_posed(self) -> bool:
-        """True where T is over 1.3 s (method.md 3c): A A^T is close to singular, and projections are damped."""
+        """True where T is over 1.3 s: A A^T is close to singular, and projections are damped."""
         return self.thickness_mm > _ILL_POSED_FROM * self.closest_mm
 
     def on_grid(self) -> tuple[np.ndarray, np.ndarray]:
@@ -207,7 +212,7 @@ def acquired_operator(grid: SliceGrid) -> sparse.csr_matrix:
 
 
 class Projection:
-    """P = A^T (A A^T + lambda I)^-1, the regularised pseudo-inverse of A (method.md 3b).
+    """P = A^T (A A^T + lambda I)^-1, the regularised pseudo-inverse of A (docs/method.md, "Synthesis").
 
     Args:
         operator: A, (m, n).

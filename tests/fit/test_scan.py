@@ -62,9 +62,7 @@ def test_every_term_can_be_left_out_and_run_alone(scan):
     for name in nothing:
         config = dataclasses.replace(SMALL, plane_share=0.2, context_share=0.0, **(nothing | {name: 1.0}))
         assert _fit(scan, steps=5, config=config).steps == 5
-    mutual = dataclasses.replace(
-        SMALL, **(nothing | {"increment_plus1": 1.0}), learners=VIEWS, gamma=0.25, gradient=0.1
-    )
+    mutual = dataclasses.replace(SMALL, **(nothing | {"increment_plus1": 1.0}), learners=VIEWS, gamma=0.25)
     assert np.isfinite(_fit(scan, steps=6, config=mutual).check.psnr_db)
 
 
@@ -89,6 +87,12 @@ def test_saved_weights_come_back(scan, tmp_path):
     assert caught.value.code == "MODEL-READ"
     assert "bad.safetensors" in caught.value.message_with_names
     assert str(caught.value) == "the file is no thinslice model"
+    for fusion, what in (({"axial": 1.0}, "coronal"), (dict.fromkeys(VIEWS, 1.0), "do not sum to 1")):
+        path = tmp_path / f"{len(fusion)}.safetensors"
+        dataclasses.replace(again, fusion=fusion).save(path)
+        with pytest.raises(ModelError, match="no thinslice model") as caught:
+            Model.load(path)
+        assert what in caught.value.message_with_names
     with pytest.raises(ModelError, match=r"^weights cannot be read: No such file"):
         Model.load(tmp_path / "none.safetensors")
 
@@ -105,6 +109,17 @@ def test_a_trained_model_is_adapted_and_the_better_of_both_is_kept(scan):
     if adapted.kept == "scan":
         assert adapted.model.facts["started_from"] == trained.digest
         assert adapted.model.digest != trained.digest
+
+
+def test_adapting_has_choices_of_its_own_and_those_that_are_given_count(scan):
+    thick, grid = scan
+    start, budget = Model.new(SMALL.inplane, SMALL.axial), Budget(None, 2)
+    by_default = fit_scan(thick.hu, grid, pixel_mm=(2.0, 2.0), budget=budget, start=start).config
+    given = dataclasses.replace(SMALL, row_noise=False, plane_share=1.0, context_share=0.0)
+    chosen = fit_scan(thick.hu, grid, pixel_mm=(2.0, 2.0), budget=budget, start=start, config=given).config
+    assert (by_default["row_noise"], by_default["context_share"], by_default["learners"]) == (True, 1.0, ())
+    assert (chosen["row_noise"], chosen["context_share"], chosen["learners"]) == (False, 0.0, SMALL.learners)
+    assert chosen["learning_rate"] == given.learning_rate * given.adapt_rate
 
 
 def _check_of(model, scan):

@@ -36,7 +36,6 @@ class FitConfig:
         axial_weight: of the axial view in the fusion; coronal and sagittal share the rest.
         robust_share: share of a phase with Charbonnier's loss for the in-plane teacher, before the squared one.
         bias: weight of the squared mean error within lung, soft tissue and bone (`loss.tissue_bias`).
-        gradient: weight of the squared error of the labels' derivative along z.
         learning_rate: of AdamW at its highest; in each phase it warms up and falls to zero.
         kernel_rate: the same of Muon, for the convolutions of the blocks.
         adapt_rate: share of the learning rates that a trained model is adapted to a scan with.
@@ -66,12 +65,20 @@ class FitConfig:
     axial_weight: float = 0.0
     robust_share: float = 0.6
     bias: float = 1.5
-    gradient: float = 0.0
     learning_rate: float = 2e-3
     kernel_rate: float = 0.02
     adapt_rate: float = 0.6
     go_back: float = 0.5
     average: int = 200
+
+    @classmethod
+    def adapting(cls) -> FitConfig:
+        """The choices for adapting a trained model, where those of a fit from nothing do not serve.
+
+        It sees neighbouring planes from the first step on, and noisy ones: it was trained among acquired planes, and
+        would come to rely on smooth ones.
+        """
+        return cls(plane_share=0.0, context_share=1.0, context_noise=True, row_noise=True, learners=())
 
     def going_on(self, inplane: InplaneConfig, axial: AxialConfig, *, rate: float) -> FitConfig:
         """The same for a trained model of these sizes, at `rate` times the learning rates."""
@@ -82,11 +89,3 @@ class FitConfig:
             learning_rate=self.learning_rate * rate,
             kernel_rate=self.kernel_rate * rate,
         )
-
-    def to_adapt(self, inplane: InplaneConfig, axial: AxialConfig) -> FitConfig:
-        """The same for a trained model of these sizes: slower, and with neighbouring planes from the first step.
-
-        Neighbours are noisy: it was trained among acquired ones, and would come to rely on smooth ones.
-        """
-        slower = self.going_on(inplane, axial, rate=self.adapt_rate)
-        return replace(slower, plane_share=0.0, context_share=1.0, context_noise=True, row_noise=True, learners=())

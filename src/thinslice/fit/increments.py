@@ -79,12 +79,6 @@ def zero(slices: int, factor: float, thickness: float, profile: Profile) -> tupl
     return _increment(forth, half_way), _increment(back, half_way[:-1])
 
 
-@lru_cache(maxsize=32)
-def plus_one(slices: int, factor: float, thickness: float, profile: Profile) -> Task:
-    """From `slices` acquired slices to the output grid, where nothing is known."""
-    return make_task(plan_grid(slices, factor, 1.0, thickness_mm=thickness, profile=profile))
-
-
 def _increment(grid: SliceGrid, known: np.ndarray) -> Increment:
     return Increment(make_task(grid), _seen(grid, known))
 

@@ -22,12 +22,12 @@ from thinslice.fit import increments
 from thinslice.fit.average import Average
 from thinslice.fit.config import FitConfig
 from thinslice.fit.context import choose_blocks, contexts
-from thinslice.fit.loss import label_losses, over_base, slope_along_z
+from thinslice.fit.loss import label_losses, over_base
 from thinslice.fit.optimiser import Optimiser
-from thinslice.fit.teacher import InplaneTeacher
+from thinslice.fit.teacher import InplaneTeacher, patch_task
 from thinslice.networks.model import Model
 from thinslice.networks.task import Task
-from thinslice.slice_profile import Profile, SliceGrid
+from thinslice.slice_profile import SliceGrid
 from thinslice.synthesis.views import plane_step
 from thinslice.tissues import HU_RANGE
 
@@ -156,10 +156,7 @@ class ScanFit:
         c, patches = self._config, self._teacher.draw().to(self._device)
         thin = self.model.inplane.restore(patches.thick, patches.task)
         base = patches.task.base @ patches.thick[:, c.inplane.neighbours]
-        value, untaught = label_losses(thin, base, patches.truth, share=self._share, config=c)
-        if c.gradient:
-            value = value + c.gradient * slope_along_z(thin, patches.truth, axis=1)
-        return value, untaught
+        return label_losses(thin, base, patches.truth, share=self._share, config=c)
 
     def _increment_loss(self) -> Tensor:
         """Weighted sum of the terms, each over what interpolation leaves: none is heard the louder for being hard."""
@@ -176,13 +173,13 @@ class ScanFit:
 
     def _minus_one_losses(self) -> tuple[Tensor, Tensor]:
         stack, usable = self._patch(self._config.patch_slices + 1)
-        increment = increments.minus_one(len(stack), *self._scale)
+        increment = increments.minus_one(len(stack), *self._grid.scale)
         between = slice(1, 2 * (len(stack[::2]) - 1), 2)
         return self._known_losses(stack[::2], increment, stack[between], usable[between])
 
     def _zero_losses(self) -> tuple[Tensor, Tensor]:
         stack, usable = self._patch(self._config.patch_slices // 2 + 1)
-        forth, back = increments.zero(len(stack), *self._scale)
+        forth, back = increments.zero(len(stack), *self._grid.scale)
         with torch.no_grad():
             views = increments.predict(self._teachers, stack, forth.task, plane_step=self._plane_step)
             half_way = increments.see(forth.seen, torch.stack(list(views.values())).mean(0))
@@ -200,7 +197,7 @@ class ScanFit:
 
     def _plus_one_losses(self) -> tuple[Tensor, Tensor]:
         c, (stack, _) = self._config, self._patch(self._config.patch_slices // 2)
-        task = increments.plus_one(len(stack), *self._scale)
+        task = patch_task(len(stack), *self._grid.scale)
         heard = [view for view in c.teaching if c.fused_labels or set(c.learners) - {view}]
         with torch.no_grad():
             teacher = increments.predict(self._teachers, stack, task, plane_step=self._plane_step, views=heard)
@@ -216,12 +213,6 @@ class ScanFit:
         """The learning views' predictions, with gradient."""
         views = self._config.learners
         return increments.predict(self.model, stack, task, plane_step=self._plane_step, views=views)
-
-    @property
-    def _scale(self) -> tuple[float, float, Profile]:
-        """Factor, thickness in output spacings, profile."""
-        g = self._grid
-        return round(g.factor, 6), round(g.thickness_mm / g.output_spacing_mm, 6), g.profile
 
     @property
     def _plane_step(self) -> int:

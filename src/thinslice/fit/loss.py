@@ -76,13 +76,8 @@ def label_losses(
     return loss, distance(base, truth)
 
 
-def slope_along_z(prediction: Tensor, truth: Tensor, *, axis: int) -> Tensor:
-    """Mean squared error of the difference from one output slice to the next."""
-    return squared(prediction.diff(dim=axis), truth.diff(dim=axis))
-
-
 def agreement_mask(teachers: Tensor, *, gamma: float) -> Tensor:
-    """Mask of the share `gamma` of voxels on which teachers agree best (method.md 2e).
+    """Mask of the share `gamma` of voxels on which teachers agree best (Fang et al., CVPR 2022).
 
     Args:
         teachers: (k, ...) their predictions.

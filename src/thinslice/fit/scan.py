@@ -78,15 +78,17 @@ def fit_scan(
         grid: acquired and output slices.
         pixel_mm: (x, y) pixel spacing.
         budget: seconds or steps; with steps, weights repeat for a seed on one machine.
-        config: every choice of the fit.
+        config: every choice of the fit; by default `FitConfig()`, or `FitConfig.adapting()` where there is a
+            `start`, whose sizes count in any case and whose rates are `adapt_rate` times those named.
         seed: of weights and draws.
         device: where to compute; the CPU by default.
         start: a trained model to adapt; kept as it is where the self-check prefers it.
         on_progress: called with ("fit", done, total).
     """
-    config, device, began = config or FitConfig(), device or torch.device("cpu"), time.monotonic()
+    device, began = device or torch.device("cpu"), time.monotonic()
+    config = config or (FitConfig() if start is None else FitConfig.adapting())
     if start is not None:
-        config = config.to_adapt(start.inplane.config, start.axial.config)
+        config = config.going_on(start.inplane.config, start.axial.config, rate=config.adapt_rate)
     held_out, before, seconds = _set_aside(grid), None, budget.seconds
     if start is not None:
         before = check(start.to(device), acquired, grid, held_out=held_out, pixel_mm=pixel_mm, device=device)

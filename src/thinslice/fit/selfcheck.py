@@ -2,7 +2,7 @@
 
 The user has no thin truth, so some is made: a held-out slice is predicted from slices at twice the
 spacing around it. That is harder than the real task, so the figure is for comparison with cubic
-interpolation, which does the same; it is no estimate of the error (method.md 3e).
+interpolation, which does the same; it is no estimate of the error (docs/method.md, "Self-check").
 
 What is best at 2 s is not best at s: a model adapted to a scan loses there what it gains at s
 (docs/experiments.md). So the same slices are also thickened in their plane, as the scanner thickened
@@ -104,9 +104,7 @@ def check(
         given = given[(given >= even.start) & (given < even.stop)]
         stack = np.clip(acquired[given][(slice(None), *window)], *HU_RANGE).astype(np.float32)
         row = int(np.searchsorted(given, k)) - 1
-        g = grid
-        scale = (round(g.factor, 6), round(g.thickness_mm / g.output_spacing_mm, 6), g.profile)
-        increment = increments.minus_one(2 * len(given) - 1, *scale)
+        increment = increments.minus_one(2 * len(given) - 1, *grid.scale)
         seen = increment.seen[row : row + 1]
         with torch.inference_mode():
             thick, step = torch.from_numpy(stack).to(device), plane_step(grid, pixel_mm[0])

@@ -2,8 +2,8 @@
 
 An acquired slice is sharp along x and y. Taken as a coronal image whose z is x (or y), it is
 sampled and thickened by the same operator A that the scanner applied along z, and the network
-learns to undo that: labels that are real, at the scale of the task, by the million (method.md 2d,
-after SMORE).
+learns to undo that: labels that are real, at the scale of the task, by the million (after
+SMORE, Zhao et al., IEEE TMI 2021).
 
 Neighbouring planes are what an acquired slice lacks: the next one is a whole spacing away. With a
 `Context` they come from a first synthesis of the scan itself. Patches whose z is x take them from

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -137,11 +138,13 @@ class Model:
             for name, network in model.networks.items():
                 part = {k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")}
                 network.load_state_dict(part)
+            model.fusion, model.facts = {view: float(about["fusion"][view]) for view in VIEWS}, dict(about["facts"])
+            if not math.isclose(sum(model.fusion.values()), 1, abs_tol=1e-6):
+                raise ValueError("the weights of its views do not sum to 1")
         except OSError as error:
             what = error.strerror or type(error).__name__
             raise ModelError("MODEL-READ", f"weights {named(Path(path), '')} cannot be read: {what}") from error
         except (ValueError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
             what = named(": " + " ".join(str(error).split())[:120], "") if str(error) else ""  # it may quote the path
             raise ModelError("MODEL-READ", f"{named(Path(path))} is no thinslice model{what}") from error
-        model.fusion, model.facts = about["fusion"], about["facts"]
         return model

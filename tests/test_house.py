@@ -32,7 +32,7 @@ def test_import_loads_nothing_heavy() -> None:
     assert loaded_by("import thinslice") == set()
 
 
-@pytest.mark.parametrize("command", ["demo", "inspect", "enhance", "evaluate"])
+@pytest.mark.parametrize("command", ["demo", "inspect", "enhance", "evaluate", "train"])
 def test_help_loads_nothing_heavy_and_names_each_common_option(command: str) -> None:
     code = (
         "import contextlib, io\nfrom thinslice.cli.app import run\ntext = io.StringIO()\n"

@@ -60,21 +60,13 @@ def check_room_for(shape: tuple[int, ...]) -> None:
 
 def free_bytes() -> int:
     """Memory that can be had now, within the limits of a container."""
-    free = _meminfo()
+    free = int(psutil.virtual_memory().available)
     with contextlib.suppress(OSError, ValueError):
         group = Path("/sys/fs/cgroup")
         limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
         kept = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         free = min(free, limit - used + int(kept.get("inactive_file", 0)))  # files it may forget at any time
     return free
-
-
-def _meminfo() -> int:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return int(psutil.virtual_memory().available)
 
 
 def output_array(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from thinslice.errors import GeometryError, Notice, UsageError
 from thinslice.networks.model import VIEWS, Model
@@ -60,8 +61,8 @@ def plan_job(
         raise UsageError("USE-VIEWS", f"unknown view {unknown[0]!r}; choose from {', '.join(VIEWS)}")
     if not views or len(set(views)) != len(views):
         raise UsageError("USE-VIEWS", f"name each view once, at least one of {', '.join(VIEWS)}")
-    if profile not in ("box", "gauss"):
-        raise UsageError("USE-PROFILE", f"unknown profile {profile!r}; choose box or gauss")
+    if profile not in get_args(Profile):
+        raise UsageError("USE-PROFILE", f"unknown profile {profile!r}; choose {' or '.join(get_args(Profile))}")
     s = volume.slice_spacing_mm
     d = _output_spacing(volume, spacing=spacing, factor=factor)
     given, thickness_from = _thickness(volume, thickness)

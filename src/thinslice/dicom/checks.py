@@ -175,7 +175,7 @@ def _check_pixels(image: Slice, limits: Limits, findings: Findings) -> None:
         return
     if image.file.pixel_offset is None:
         findings.refuse("DCM-UNREADABLE", f"{name} holds no pixel data; nothing was skipped, copy the series anew")
-    elif image.file.pixel_length is not None and image.file.syntax not in _READ_SYNTAXES:
+    elif image.file.syntax not in _READ_SYNTAXES:
         findings.refuse(
             "DCM-CODEC",
             f"transfer syntax {shown_uid(image.file.syntax)} cannot be decoded here; export the series uncompressed",

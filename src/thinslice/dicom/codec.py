@@ -32,11 +32,6 @@ class Layout:
     signed: bool
 
 
-def decodable(syntax: str) -> bool:
-    """Whether images of a compressed transfer syntax are decoded at all."""
-    return syntax in jpeg.SYNTAXES or syntax in PLUGINS
-
-
 def decode_image(codestream: bytes, layout: Layout) -> np.ndarray:
     """(rows, columns) unsigned container values.
 

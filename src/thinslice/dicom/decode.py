@@ -17,11 +17,10 @@ from pydicom.encaps import get_frame
 from pydicom.uid import ExplicitVRBigEndian
 
 from thinslice.dicom import decoders
-from thinslice.dicom.codec import Layout, decodable
+from thinslice.dicom.codec import Layout
 from thinslice.dicom.codes import refusal
 from thinslice.dicom.codestream import check_codestream
 from thinslice.dicom.slices import DicomFile, Slice
-from thinslice.dicom.terms import shown_uid
 from thinslice.errors import ThinsliceError
 
 _MOST_WORKERS = 8
@@ -127,10 +126,6 @@ def _native(image: Slice, data: bytes, allocated: int) -> np.ndarray:
 def _encapsulated(image: Slice, data: bytes, allocated: int) -> np.ndarray:
     attributes, syntax = image.attributes, image.file.syntax
     rows, columns = image.shape
-    if not decodable(syntax):
-        raise refusal(
-            "DCM-CODEC", f"transfer syntax {shown_uid(syntax)} cannot be decoded here; export the series uncompressed"
-        )
     codestream = get_frame(data, image.frame, number_of_frames=frames_of(image))
     check_codestream(codestream, syntax, rows=rows, columns=columns, name=image.file.name)
     stored, signed = attributes.integer("BitsStored") or 0, attributes.integer("PixelRepresentation") == 1

@@ -47,7 +47,7 @@ class _Worker:
         assert self.process.stdout is not None
         if self.process.stdout.read(1) != READY:
             self.close()
-            raise NoDecoderError("process")
+            raise NoDecoderError("thinslice.dicom.worker, a process of its own, which did not start")
 
     @property
     def alive(self) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thinslice import plan
+from thinslice.evaluate.names import OURS, PAPER, PARTS
 from thinslice.fit.loop import Budget
 from thinslice.fit.paper import paper_rows
 from thinslice.fit.scan import fit_scan
@@ -22,10 +23,6 @@ from thinslice.weights import shipped
 
 if TYPE_CHECKING:
     from thinslice.evaluate.methods import Effort, Progress
-
-PAPER = ("paper-1", "paper")
-OURS = ("thinslice-fit", "thinslice-scan", "thinslice")
-PARTS = (*VIEWS, "mean3")  # of the first of `OURS` that is asked for
 
 
 def check_effort(effort: Effort) -> None:

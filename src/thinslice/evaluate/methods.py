@@ -17,6 +17,7 @@ import numpy as np
 from thinslice import interpolation
 from thinslice.errors import UsageError
 from thinslice.evaluate.linear_filter import smooth
+from thinslice.evaluate.names import LEARNED
 from thinslice.slice_profile import SliceGrid
 from thinslice.volume import Volume
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 Classical = Callable[[Volume, SliceGrid], np.ndarray]
 Progress = Callable[[str, float, float], None]
-
-LEARNED = ("axial", "coronal", "sagittal", "mean3", "paper-1", "paper", "thinslice-scan", "thinslice", "thinslice-fit")
 
 
 def _by_matrix(matrix: Callable[[SliceGrid], np.ndarray]) -> Classical:

@@ -81,7 +81,7 @@ class Judge:
         x, y, _ = case.thick.voxel_mm
         d = case.grid.output_spacing_mm
         smooth = ndimage.gaussian_filter(case.truth, (2 / d, 2 / y, 2 / x))
-        along_z = int(np.ceil(case.grid.factor / 2 - 1e-6))  # as method.md 7 counts: half an acquired spacing each way
+        along_z = int(np.ceil(case.grid.factor / 2 - 1e-6))  # half an acquired spacing each way
         self._masks = {name: tissue_mask(smooth, name, along_z=along_z) for name in TISSUES}
         self._lung = lung_mask(case.truth, smooth, (x, y))
         self._inside = inside_lung(self._lung, (x, y))

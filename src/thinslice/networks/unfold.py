@@ -16,7 +16,7 @@ from torch import Tensor
 
 from thinslice.slice_profile import SliceGrid
 
-PHASES = 8  # the largest factor: contract.md 1
+PHASES = 8  # the largest factor (`plan.LARGEST_FACTOR`)
 
 
 @dataclass(frozen=True)

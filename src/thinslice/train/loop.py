@@ -234,7 +234,10 @@ def _read(path: Path, about: str) -> dict[str, Any]:
     try:
         saved = torch.load(path, weights_only=True)
         state, described = saved["state"], saved["config"]
-    except Exception as error:
+    except OSError as error:
+        what = error.strerror or type(error).__name__
+        raise InputError("TRAIN-CHECKPOINT", f"checkpoint {named(path, '')} cannot be read: {what}") from error
+    except Exception as error:  # torch has no type of its own for a damaged file
         raise InputError("TRAIN-CHECKPOINT", f"{named(path)} is no checkpoint: {type(error).__name__}") from error
     if described != about:
         raise InputError("TRAIN-CHECKPOINT", f"{named(path)} is of other settings; remove it or name another output")

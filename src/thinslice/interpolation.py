@@ -42,8 +42,7 @@ def bspline(grid: SliceGrid) -> np.ndarray:
     integral = CubicSpline(edges, running)
     weights = (integral(grid.output_mm + d / 2) - integral(grid.output_mm - d / 2)) / d
     operator = acquired_operator(grid)
-    damping = 0.1 if grid.ill_posed else 0.0
-    return weights + Projection(operator, damping).correction(np.eye(m) - operator @ weights)
+    return weights + Projection(operator, grid.usual_damping).correction(np.eye(m) - operator @ weights)
 
 
 def as_sparse(matrix: np.ndarray) -> sparse.csr_matrix:

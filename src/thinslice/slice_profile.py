@@ -82,6 +82,11 @@ class SliceGrid:
         """True where T is over 1.3 s: A A^T is close to singular, and projections are damped."""
         return self.thickness_mm > _ILL_POSED_FROM * self.closest_mm
 
+    @property
+    def usual_damping(self) -> float:
+        """lambda of projections where no noise says how much of it is needed: 0.1 where they are ill-posed, else 0."""
+        return 0.1 if self.ill_posed else 0.0
+
     def on_grid(self) -> tuple[np.ndarray, np.ndarray]:
         """Indices (acquired, output) of the acquired slices that lie on the output grid."""
         index = (self.acquired_mm - self.output_mm[0]) / self.output_spacing_mm

@@ -164,19 +164,14 @@ def enhance(
         raise UsageError("USE-TARGET", f"both --spacing {spacing:g} and --factor {factor:g} are given; give one")
     if preview is not None and preview.suffix.lower() != ".png":
         raise UsageError("USE-PREVIEW", f"--preview {named(preview, '')} does not end in .png")
+    if labels is not None and detilt:
+        raise UsageError("USE-LABELS", "--labels does not go with --detilt: make the label map upright elsewhere")
     terminal.refuse_existing(save_weights, preview)
 
     import thinslice
-    from thinslice import files, scan
-    from thinslice.label_map import labels_path
+    from thinslice import scan
 
-    results_at = [*files.parts(output), *(files.parts(labels_path(output)) if labels else ())]
-    terminal.refuse_clashes([source, labels, weights], *results_at, save_weights, preview)
-    terminal.refuse_existing(output, ours=None if files.has_known_ending(output) else scan.of_a_series)
-    if labels is not None:
-        if detilt:
-            raise UsageError("USE-LABELS", "--labels does not go with --detilt: make the label map upright elsewhere")
-        terminal.refuse_existing(labels_path(output))
+    _refuse_outputs(terminal, output, save_weights, preview, inputs=(source, labels, weights), labels=labels)
     volumes = scan.read_parts(
         source,
         axis=axis,
@@ -190,13 +185,16 @@ def enhance(
     )
     if len(volumes) > 1 and labels is not None:
         raise UsageError("USE-LABELS", f"--labels goes with one result; the series is split into {len(volumes)} parts")
-    written = _outputs(output, save_weights, preview, series_number, parts=len(volumes))
-    for volume, own in zip(volumes, written, strict=True):
+    outputs = _outputs(output, save_weights, preview, series_number, parts=len(volumes))
+    form: dict[str, Any] = {
+        "dtype": dtype,
+        "compress": compress,
+        "like_source": like_source,
+        "overwrite": terminal.overwrite,
+    }
+    for volume, own in zip(volumes, outputs, strict=True):
         terminal.refuse_existing(own.weights, own.picture)
-        scan.check_target(
-            own.result, source=volume, upright=detilt, dtype=dtype, compress=compress, series_number=own.series_number,
-            like_source=like_source, overwrite=terminal.overwrite,
-        )  # fmt: skip
+        scan.check_target(own.result, source=volume, upright=detilt, series_number=own.series_number, **form)
     terminal.warn(volumes[0].source.warnings)
     model = None if weights is None else thinslice.Model.load(weights)
     results = []
@@ -223,17 +221,21 @@ def enhance(
                 on_progress=on_progress,
             )
         results.append(result)
-    paths = [path for own in written for path in (own.result, own.weights, own.picture)]
-    with none_left(part for path in (*paths, labels and labels_path(output)) if path for part in files.parts(path)):
-        for result, own in zip(results, written, strict=True):
-            result.save(
-                own.result, overwrite=terminal.overwrite, dtype=dtype, compress=compress, like_source=like_source,
-                series_number=own.series_number,
-            )  # fmt: skip
-            _save_asides(result, own.weights, own.picture, overwrite=terminal.overwrite)
-        targets = [own.result for own in written]
-        _write_records(terminal, [result.record for result in results], source=source, targets=targets)
-    _tell(terminal, [result.record for result in results], targets=targets, labels=labels)
+    _save(terminal, results, outputs, form, source=source, labels=labels)
+
+
+def _refuse_outputs(
+    terminal: Terminal, output: Path, *asides: Path | None, inputs: tuple[Path | None, ...], labels: Path | None
+) -> None:
+    """Raise OutputError, before anything is read, where an output is an input, is asked for twice, or exists."""
+    from thinslice import files, scan
+    from thinslice.label_map import labels_path
+
+    label_map = labels_path(output) if labels else None
+    written = [part for path in (output, label_map) if path for part in files.parts(path)]
+    terminal.refuse_clashes(inputs, *written, *asides)
+    terminal.refuse_existing(output, ours=None if files.has_known_ending(output) else scan.of_a_series)
+    terminal.refuse_existing(label_map)
 
 
 @dataclass(frozen=True)
@@ -263,6 +265,30 @@ def _outputs(
         )
         for number in range(1, parts + 1)
     ]
+
+
+def _save(
+    terminal: Terminal,
+    results: list[Result],
+    outputs: list[_Output],
+    form: dict[str, Any],
+    *,
+    source: Path,
+    labels: Path | None,
+) -> None:
+    """Write results, what is asked for beside them, and their records, all or none; then say what came of them."""
+    from thinslice import files
+    from thinslice.label_map import labels_path
+
+    written = [path for own in outputs for path in (own.result, own.weights, own.picture) if path]
+    written += [labels_path(own.result) for own in outputs if labels]
+    with none_left(part for path in written for part in files.parts(path)):
+        for result, own in zip(results, outputs, strict=True):
+            result.save(own.result, series_number=own.series_number, **form)
+            _save_asides(result, own.weights, own.picture, overwrite=terminal.overwrite)
+        targets = [own.result for own in outputs]
+        _write_records(terminal, [result.record for result in results], source=source, targets=targets)
+    _tell(terminal, [result.record for result in results], targets=targets, labels=labels)
 
 
 def _save_asides(result: Result, weights: Path | None, picture: Path | None, *, overwrite: bool) -> None:

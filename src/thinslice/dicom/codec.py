@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 from pydicom.encaps import encapsulate
-from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
 from pydicom.uid import UID
 
 from thinslice.dicom import jpeg

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from pydicom._uid_dict import UID_dictionary
+from pydicom.uid import UID
 
 MODALITIES = frozenset({"CR", "CT", "DX", "KO", "MG", "MR", "NM", "PR", "PT", "REG", "RF", "RTDOSE", "RTIMAGE"})
 MODALITIES |= {"RTPLAN", "RTSTRUCT", "SC", "SEG", "SR", "US", "XA"}
@@ -21,4 +21,4 @@ def shown(text: str, known: Collection[str]) -> str:
 
 def shown_uid(text: str) -> str:
     """A UID where it is one of the standard's; any other leads to the patient."""
-    return shown(text, UID_dictionary)
+    return text if text and UID(text).name != text else shown(text, ())

@@ -46,6 +46,26 @@ class Exchange:
     score: Mapping[str, Path]
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What is measured on every case.
+
+    Attributes:
+        methods: names of rows.
+        seeds: of methods with chance, each of which runs once for each.
+        effort: of each fit.
+        exchange: files shared with other tools.
+        on_progress, on_result: callbacks of `evaluate`.
+    """
+
+    methods: Sequence[str]
+    seeds: Sequence[int]
+    effort: Effort
+    exchange: Exchange
+    on_progress: Progress | None
+    on_result: OnResult | None
+
+
 def evaluate(
     paths: Sequence[str | Path | Volume],
     *,
@@ -115,6 +135,7 @@ def evaluate(
         overwrite=overwrite,
         score={name: Path(folder) for name, folder in (score or {}).items()},
     )
+    plan = _Plan(methods, seeds, effort, exchange, on_progress, on_result)
     table = Table()
     names = names or scan_names(paths)
     if exchange.write_inputs is not None:
@@ -138,7 +159,7 @@ def evaluate(
             )
             if on_progress:
                 on_progress("cases", done, total)
-            table += _run_case(case, methods, exchange, effort, seeds, on_progress, on_result)
+            table += _run_case(case, plan)
             done += 1
     if on_progress:
         on_progress("cases", total, total)
@@ -171,46 +192,32 @@ def _stem(path: Path) -> str:
     return path.name[: len(path.name) - len(ending)]
 
 
-def _run_case(
-    case: Case,
-    methods: Sequence[str],
-    exchange: Exchange,
-    effort: Effort,
-    seeds: Sequence[int],
-    on_progress: Progress | None,
-    on_result: OnResult | None,
-) -> list[Row]:
+def _run_case(case: Case, plan: _Plan) -> list[Row]:
     """All rows of one case."""
+    exchange = plan.exchange
     if exchange.write_inputs is not None:
         write_input(case, exchange.write_inputs, overwrite=exchange.overwrite)
-    if not methods and not exchange.score:
+    if not plan.methods and not exchange.score:
         return []
     judge = Judge(case)
-    if on_result:
-        on_result(case, "truth", case.truth)
+    if plan.on_result:
+        plan.on_result(case, "truth", case.truth)
     rows = []
-    for method, seed, result, seconds in _results(case, methods, exchange, effort, seeds, on_progress):
+    for method, seed, result, seconds in _results(case, plan):
         rows.append(Row.of(case, judge.score(result), method=method, seed=seed, seconds=seconds))
-        if on_result and seed == seeds[0]:
-            on_result(case, method, result)
+        if plan.on_result and seed == plan.seeds[0]:
+            plan.on_result(case, method, result)
     return rows
 
 
-def _results(
-    case: Case,
-    methods: Sequence[str],
-    exchange: Exchange,
-    effort: Effort,
-    seeds: Sequence[int],
-    on_progress: Progress | None,
-) -> Iterable[tuple[str, int, np.ndarray, float]]:
+def _results(case: Case, plan: _Plan) -> Iterable[tuple[str, int, np.ndarray, float]]:
     """(method, seed, result, seconds), one at a time: results of a large scan do not fit side by side."""
-    for name, folder in exchange.score.items():  # first: one that is missing must not cost the fits
-        yield name, seeds[0], read_result(case, folder, name), float("nan")
-    chance = [name for name in methods if name not in CLASSICAL]
-    for number, seed in enumerate(seeds):
-        names = methods if number == 0 else chance
+    for name, folder in plan.exchange.score.items():  # first: one that is missing must not cost the fits
+        yield name, plan.seeds[0], read_result(case, folder, name), float("nan")
+    chance = [name for name in plan.methods if name not in CLASSICAL]
+    for number, seed in enumerate(plan.seeds):
+        names = plan.methods if number == 0 else chance
         for name, result, seconds in run_methods(
-            case.thick, case.grid, names, effort=effort, seed=seed, on_progress=on_progress
+            case.thick, case.grid, names, effort=plan.effort, seed=seed, on_progress=plan.on_progress
         ):
             yield name, seed, result, seconds

@@ -76,8 +76,7 @@ def known_share(grid: SliceGrid) -> float:
 def make_task(grid: SliceGrid) -> Task:
     """The operators of a grid. Where it is ill-posed, the projection is damped, as it is at the end."""
     operator = acquired_operator(grid)[grid.held()]
-    damping = 0.1 if grid.ill_posed else 0.0
-    free = np.eye(len(grid.output_mm)) - Projection(operator, damping).correction(operator.toarray())
+    free = np.eye(len(grid.output_mm)) - Projection(operator, grid.usual_damping).correction(operator.toarray())
     return Task(
         grid,
         torch.from_numpy(base_matrix(grid).astype(np.float32)),

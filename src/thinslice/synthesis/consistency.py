@@ -79,7 +79,7 @@ def choose_damping(out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid) ->
     tissue = (y > -200) & (y < 300)
     wanted = noise_hu(acquired)
     if not tissue.any() or not wanted:
-        return 0.1
+        return grid.usual_damping
     low, high = -6.0, 3.0
     for _ in range(24):
         middle = (low + high) / 2

@@ -15,7 +15,7 @@ from thinslice.synthesis.padding import fill_padding
 from thinslice.tissues import HU_RANGE
 from thinslice.volume import Volume
 
-ISOTROPIC = 4.0  # slices up to so many pixels apart are thin: they serve as labels along z
+MOST_THIN_PIXELS = 4.0  # slices up to so many pixels apart are thin: they serve as labels along z
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class TrainingScan:
     @property
     def thin(self) -> bool:
         """Whether slices lie close enough to be labels along z themselves."""
-        return self.spacing_mm <= ISOTROPIC * max(self.pixel_mm)
+        return self.spacing_mm <= MOST_THIN_PIXELS * max(self.pixel_mm)
 
 
 class ScanPool:

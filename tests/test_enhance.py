@@ -15,6 +15,7 @@ from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.phantom import make_phantom, thicken
 from thinslice.plan import plan_job
+from thinslice.synthesis.noise import noise_hu
 from thinslice.volume import Volume
 
 CHEAP = {
@@ -42,6 +43,30 @@ def test_thin_slices_come_back_bit_for_bit_at_their_place(phantom):
     assert np.array_equal(result.volume.hu[::5], thick.hu)
     assert np.allclose(result.volume.affine[:, 3], thick.affine[:, 3])
     assert result.record["output"]["copied_slices"] == len(thick.hu)
+
+
+@pytest.mark.parametrize(("apart", "spacing", "every"), [(2.49995, 1.25, 2), (2.4999, 1.0, 5), (10 / 3, 1.6667, 2)])
+def test_positions_that_headers_round_still_lie_on_the_grid_asked_for(apart, spacing, every):
+    grid = plan_job(_scan((60, 16, 16), apart), spacing=spacing, thickness=min(1.0, spacing)).grid
+    taken, given = grid.on_grid()
+    assert grid.output_spacing_mm == pytest.approx(spacing, rel=1e-3)
+    assert len(taken) == len(range(0, 60, 1 if every == 2 else 2))
+    assert (given[-1], taken[-1]) == ((118, 59) if every == 2 else (145, 58))
+    assert grid.copies
+
+
+def test_a_spacing_that_is_near_no_simple_ratio_is_taken_as_it_is():
+    for spacing in (1.7, 1.26, 1.02, 0.99):
+        assert plan_job(_scan((9, 16, 16), 5.0), spacing=spacing).grid.output_spacing_mm == pytest.approx(spacing)
+
+
+def test_thin_slices_that_do_not_come_back_are_told_of():
+    warnings = {
+        spacing: plan_job(_scan((9, 20, 20)), spacing=spacing, thickness=1.0).warnings for spacing in (1.0, 1.7)
+    }
+    assert warnings[1.0] == ()
+    assert [notice.code for notice in warnings[1.7]] == ["GEO-BETWEEN"]
+    assert warnings[1.7][0].message.startswith("8 of 9 acquired slices")
 
 
 @pytest.mark.parametrize("spacing", [1.0, 1.7, 2.5, 4.0])
@@ -163,3 +188,33 @@ def test_what_says_nothing_to_a_volume_is_an_error_and_not_passed_over(options):
     for command in (thinslice.enhance, thinslice.fit):
         with pytest.raises(TypeError, match=next(iter(options))):
             command(_scan((6, 16, 16)), **options)
+
+
+def test_the_self_check_takes_each_view_by_its_own_pixels(phantom):
+    """A scan with x and y exchanged is the same scan."""
+    thick, _ = thicken(phantom, 5.0)
+    turned = Volume(np.ascontiguousarray(thick.hu.transpose(0, 2, 1)), thick.affine[:, [1, 0, 2, 3]], thick.thickness)
+    checks = [thinslice.enhance(scan, spacing=1.0, fit="none").record["self_check"] for scan in (thick, turned)]
+    assert checks[0]["psnr_db"] == pytest.approx(checks[1]["psnr_db"], abs=1e-3)
+
+
+def test_a_texture_that_is_not_lacking_is_not_said_to_be_added():
+    thick, _ = thicken(make_phantom(shape=(32, 96, 96), spacing_mm=(1.0, 2.0, 2.0), noise_hu=0.5).volume, 4.0)
+    noisy = thick.with_slices(thick.hu.round(), first=0, step=1)
+    kept, matched = (thinslice.enhance(noisy, factor=2, fit="none", texture=texture) for texture in ("keep", "match"))
+    same = np.array_equal(kept.volume.hu, matched.volume.hu)
+    codes = [warning["code"] for warning in matched.record["warnings"]]
+    assert (matched.record["method"]["texture"] == "keep") == same == ("TEXTURE-NONE" in codes)
+    assert same
+
+
+def test_an_upright_result_does_not_claim_what_held_before_it_was_resampled():
+    affine = np.diag([0.8, 0.8, 5.0, 1.0])
+    affine[1, 2] = 1.5
+    hu = np.random.default_rng(0).normal(40, 20, (9, 48, 48)).astype(np.float32)
+    sheared = thinslice.enhance(Volume(hu, affine, 1.0), factor=5, fit="none")
+    upright = sheared.upright()
+    assert sheared.record["consistency"] is not None
+    assert upright.record["consistency"] is None
+    assert upright.record["noise"]["synthesised_hu"] == pytest.approx(noise_hu(upright.volume.hu))
+    assert upright.record["noise"]["acquired_hu"] == sheared.record["noise"]["acquired_hu"]

@@ -2,11 +2,13 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from thinslice.errors import OutputError
+from thinslice.errors import OutputError, ResourceError
 from thinslice.output import none_left, numbered, refuse_clashes, refuse_existing, whole_file, whole_folder
+from thinslice.scan import check_room
 
 
 def ours(entry: Path) -> bool:
@@ -132,6 +134,17 @@ def test_an_input_is_no_output(folder, tmp_path):
     refuse_clashes([folder, None], [folder / "thin", tmp_path / "thin.nii.gz", None])
     with pytest.raises(OutputError, match="asked for twice"):
         refuse_clashes([], [tmp_path / "a.nii", None, tmp_path / "thin" / ".." / "a.nii"])
+
+
+def test_an_output_that_its_disk_cannot_hold_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10_000))
+    with pytest.raises(ResourceError, match=r"needs 0\.0 MB .* are free") as caught:
+        check_room(tmp_path / "new" / "thin.nii", (10, 10, 60), dtype="int16", compress="none")
+    assert caught.value.code == "RES-DISK"
+    check_room(tmp_path / "thin.nii", (10, 10, 40), dtype="int16", compress="none")
+    check_room(tmp_path / "thin.nii.gz", (10, 10, 60), dtype="int16", compress="none")
+    with pytest.raises(ResourceError):
+        check_room(tmp_path / "thin", (10, 10, 40), dtype="float32", compress="none")
 
 
 def test_outputs_are_numbered_before_their_ending_alone():

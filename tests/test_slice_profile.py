@@ -39,8 +39,25 @@ def test_a_slope_is_measured_where_the_slices_lie(grid, slope, offset):
 def test_measured_slices_weigh_as_all_others_within_the_grid(grid):
     operator = acquired_operator(grid)
     assert np.allclose(operator.sum(axis=1), 1)
-    within = (grid.acquired_mm >= grid.output_mm[0]) & (grid.acquired_mm <= grid.output_mm[-1])
-    assert np.array_equal(operator[within].toarray(), slice_operator(grid)[within].toarray())
+    d, reach = (
+        grid.output_spacing_mm,
+        max(grid.thickness_mm, grid.output_spacing_mm) * (1.5, 0.5)[grid.profile == "box"],
+    )
+    first, last = grid.acquired_mm - reach, grid.acquired_mm + reach
+    within = (first >= grid.output_mm[0] - d / 2 - 1e-9) & (last <= grid.output_mm[-1] + d / 2 + 1e-9)
+    assert np.allclose(operator[within].toarray(), slice_operator(grid)[within].toarray(), atol=1e-6)
+
+
+@pytest.mark.parametrize(("factor", "thickness"), [(7, 5.0), (4, 3.0), (4, 5.0), (2, 3.0), (5, 9.0)])
+def test_slabs_that_reach_over_the_ends_see_a_slope_where_they_lie(factor, thickness):
+    grid = plan_grid(6, float(factor), 1.0, thickness_mm=thickness)
+    assert np.allclose(acquired_operator(grid) @ grid.output_mm, grid.acquired_mm)
+
+
+def test_slices_of_ten_spacings_are_not_continued_for_ever():
+    """Straight for an acquired spacing, level from there on: an end slice weighs no more than a few times."""
+    grid = plan_grid(12, 4.0, 1.0, thickness_mm=40.0)
+    assert np.abs(acquired_operator(grid)).max() < 3
 
 
 @given(grids, st.integers(0, 2**32 - 1))
@@ -146,6 +163,11 @@ def test_the_regime_rules_the_ends(thickness, kind):
     assert regime(thickness, 5.0) == kind
     grid = plan_grid(6, 5.0, 1.0, thickness_mm=thickness)
     assert len(grid.output_mm) == (26 if kind == "gap" else 30)
+
+
+def test_two_spacings_in_equal_number_are_the_lower_one():
+    places = np.cumsum([0, 4, 4, 4, 4, 7, 7, 7, 7])
+    assert SliceGrid(places, np.arange(45.0), 4.0).spacing_mm == 4
 
 
 def test_uneven_positions_have_a_median_spacing():

@@ -38,6 +38,10 @@ from thinslice.weights import shipped
 Fit = Literal["auto", "scan", "none"]
 Texture = Literal["keep", "match"]
 Progress = Callable[[str, float, float], None]
+_NO_TEXTURE = {
+    "enough": "synthesised slices are as noisy as acquired ones",
+    "unknown": "too little flat soft tissue to take noise from",
+}
 
 
 def enhance(
@@ -135,8 +139,9 @@ def enhance(
         clock.lap("synthesis")
     warnings = [*volume.source.warnings, *job.warnings, *_fit_warnings(fitted)]
     if texture == "match":
-        if not add_texture(out, acquired, grid=job.grid, padding=volume.padding, seed=seed):
-            warnings.append(Notice("TEXTURE-NONE", "too little flat soft tissue to take noise from: none was added"))
+        found = add_texture(out, acquired, grid=job.grid, padding=volume.padding, seed=seed)
+        if found != "added":
+            warnings.append(Notice("TEXTURE-NONE", f"{_NO_TEXTURE[found]}: none was added"))
             texture = "keep"
         clock.lap("texture")
     padding = carry_padding(out, volume, grid=job.grid)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from thinslice.errors import OutputError, named
+from thinslice.errors import OutputError, ResourceError, named
 from thinslice.temporary import PREFIX, clear_away, exchange, temporary_name
 
 Ours = Callable[[Path], bool]  # whether a run of this program wrote an entry of a folder
@@ -62,6 +62,17 @@ def refuse_existing(path: Path, *, overwrite: bool = False, code: str = "OUT-EXI
             raise OutputError(
                 "OUT-WRITE", f"cannot write into folder {named(into, 'of the output')}; choose another place"
             )
+
+
+def refuse_full(path: Path, size: int) -> None:
+    """Raise ResourceError (RES-DISK) where an output of `size` bytes cannot fit: before work starts."""
+    free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
+    if size > free:
+        raise ResourceError(
+            "RES-DISK",
+            f"the output needs {size / 1e6:.1f} MB where it is to go and {free / 1e6:.1f} MB are free; "
+            "free some or choose another place",
+        )
 
 
 def refuse_clashes(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -> None:

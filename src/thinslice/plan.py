@@ -16,6 +16,7 @@ from thinslice.volume import Volume, refuse_small
 
 FINEST_DEFAULT_MM = 1.0
 LARGEST_FACTOR = 8.0
+_ROUNDED = 1e-3  # relative: a ratio of spacings nearer than this to a simple one is that one
 _THICKEST = 10.0  # times the spacing: beyond that, one of the two is no length in mm
 
 
@@ -81,6 +82,11 @@ def plan_job(
             )
         )
     grid = plan_grid(volume.shape[0], s, d, thickness_mm=given, profile=profile, acquired_mm=volume.slice_positions_mm)
+    if between := len(grid.acquired_mm) - len(grid.held()):
+        said = f"{between} of {len(grid.acquired_mm)} acquired slices, thin ones, lie between output slices"
+        warnings.append(
+            Notice("GEO-BETWEEN", f"{said} and do not come back; a whole --factor of an even series keeps all")
+        )
     return Job(grid, volume.voxel_mm[:2], thickness_from, tuple(warnings))
 
 
@@ -94,7 +100,7 @@ def _output_spacing(volume: Volume, *, spacing: float | None, factor: float | No
     if factor is not None:
         return s / factor
     if spacing is not None:
-        return spacing
+        return _on_acquired(spacing, s)
     pixel = max(volume.voxel_mm[:2])
     wanted = max(pixel, FINEST_DEFAULT_MM, s / LARGEST_FACTOR)
     if s / wanted < 1.2:
@@ -106,6 +112,19 @@ def _output_spacing(volume: Volume, *, spacing: float | None, factor: float | No
     if s / times < FINEST_DEFAULT_MM - 1e-6:
         times -= 1
     return s / times if times > 1 else wanted
+
+
+def _on_acquired(d: float, s: float) -> float:
+    """The spacing asked for, or one next to it by which every, or every few, acquired slices lie on the output grid.
+
+    Positions in headers are rounded: slices 2.5 mm apart are found 2.49995 mm apart, and on a grid of 1.25 mm none but
+    the first few would come back.
+    """
+    for every in range(1, 5):
+        times = round(every * s / d)
+        if times and abs(every * s / (times * d) - 1) < _ROUNDED:
+            return every * s / times
+    return d
 
 
 def _thickness(volume: Volume, asked: float | None) -> tuple[float, str]:

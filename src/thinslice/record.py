@@ -26,6 +26,13 @@ def grid_entry(volume: Volume) -> dict[str, Any]:
     }
 
 
+def add_time(record: dict[str, Any], stage: str, seconds: float) -> None:
+    """Add wall time of a stage that lay before or behind `enhance`."""
+    times = record["times_s"]
+    times[stage] = times.get(stage, 0.0) + seconds
+    times["total"] += seconds
+
+
 def axis_codes(affine: np.ndarray) -> str:
     """Where the axes x, y, z point to, nearest: "RAS" for the identity."""
     directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from typing import Any
@@ -16,6 +17,7 @@ from thinslice.errors import Notice, UsageError
 from thinslice.label_map import labels_path
 from thinslice.networks.model import Model
 from thinslice.output import none_left
+from thinslice.synthesis.noise import noise_entry, noise_hu
 from thinslice.synthesis.upright import upright
 from thinslice.volume import Volume
 
@@ -49,7 +51,7 @@ class Result:
         """Write the thin slices: to a file by its ending, or to a folder as a derived DICOM series.
 
         Labels go beside it, as NAME_labels in the same format (NAME_labels.nii.gz for DICOM). What the
-        user should know about the output is added to the record's warnings.
+        user should know about the output is added to the record's warnings, and the time to its times.
 
         Args:
             path: .nii, .nii.gz, .nrrd, .mha, .mhd, or a folder.
@@ -62,6 +64,7 @@ class Result:
         Raises:
             OutputError: the output exists or cannot be written, or its format does not suit.
         """
+        began = time.perf_counter()
         settings = json.dumps({"method": self.record["method"], "seed": self.record["seed"]}, sort_keys=True)
         beside = () if self.labels is None else files.parts(labels_path(path))
         with none_left(beside):
@@ -73,6 +76,7 @@ class Result:
                 provenance=_provenance(self, hashlib.sha256(settings.encode()).hexdigest()),
             )  # fmt: skip
         self.record["warnings"].extend(asdict(notice) for notice in notices)
+        records.add_time(self.record, "write", time.perf_counter() - began)
 
     def upright(self) -> Result:
         """The same without the shear of a gantry tilt, each slice resampled once; itself where there is none.
@@ -91,8 +95,11 @@ class Result:
             "padding_voxels": records.count(volume.padding),
         }
         message = "the result was made upright: slices were resampled, so that acquired ones come back only nearly"
+        noise = noise_entry(self.record["noise"]["acquired_hu"], noise_hu(volume.hu))
         record = self.record | {
             "output": self.record["output"] | output,
+            "consistency": None,
+            "noise": noise,
             "warnings": [*self.record["warnings"], asdict(Notice("GEO-UPRIGHT", message))],
         }
         map_ = self.uncertainty

@@ -6,15 +6,18 @@ Which format it is follows from the path: a folder, a zip and anything that look
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from thinslice import files
 from thinslice.errors import GeometryError, Notice, OutputError, UsageError, named
-from thinslice.output import refuse_existing
+from thinslice.output import refuse_existing, refuse_full
 from thinslice.volume import Volume
 
 if TYPE_CHECKING:
@@ -212,6 +215,22 @@ def check_target(
 
     check_series_number(series_number)
     pixel_layout(source, like_source=like_source)
+
+
+def check_room(path: str | PathLike[str], shape: tuple[int, int, int], *, dtype: str, compress: str) -> None:
+    """Refuse, before any work, an output that its disk cannot hold; of compressed ones nobody knows the size before.
+
+    Args:
+        path: the output.
+        shape: (n, y, x) of the result.
+        dtype: of voxels.
+        compress: of DICOM output.
+
+    Raises:
+        ResourceError: RES-DISK with the figures.
+    """
+    if compress == "none" and files.ending_of(Path(path)) != ".nii.gz":
+        refuse_full(Path(path), math.prod(shape) * np.dtype(dtype).itemsize)
 
 
 def of_a_series(entry: Path) -> bool:

@@ -9,9 +9,9 @@ Three facts fix the details:
 * An output slice is itself d wide, so a profile narrower than d is taken as d wide. A box of width
   d centred between two output slices weighs them as linear interpolation does, and one centred on
   a slice copies it: where T <= d and the centre lies on the grid, the row is a unit vector.
-* Beyond the first and the last output slice the scan is taken to go on unchanged: what a profile
-  covers there is put on the end slice. An acquired slice whose own centre lies there, up to an output
-  spacing away, would so be put in a wrong place: for it the scan is taken to go on straight.
+* Beyond the first and the last output slice `slice_operator` takes the scan to go on unchanged: what a profile
+  covers there is put on the end slice. Of measured slices that would put a part in a wrong place: for them
+  the scan is taken to go on straight (`acquired_operator`).
 * Rows touch few columns, so A is sparse and A A^T is banded.
 """
 
@@ -28,6 +28,7 @@ from thinslice.errors import GeometryError, UsageError
 Profile = Literal["box", "gauss"]
 
 _ON_GRID = 1e-4  # of an output spacing: positions closer than this coincide
+_AS_THIN = 5e-3  # of an output spacing: slices thicker than it by less are as thin as it; headers round both
 _ILL_POSED_FROM = 1.3
 
 
@@ -49,8 +50,9 @@ class SliceGrid:
 
     @property
     def spacing_mm(self) -> float:
-        """s: distance of acquired slices (the median, should they be uneven)."""
-        return float(np.median(np.diff(self.acquired_mm)))
+        """s: distance of acquired slices; should they be uneven, the median, and the lower one of two."""
+        gaps = np.sort(np.diff(self.acquired_mm))
+        return float(gaps[(len(gaps) - 1) // 2])
 
     @property
     def closest_mm(self) -> float:
@@ -75,7 +77,7 @@ class SliceGrid:
     @property
     def copies(self) -> bool:
         """True where acquired slices are slices of the output grid (T <= d): they are copied."""
-        return self.thickness_mm <= self.output_spacing_mm * (1 + _ON_GRID)
+        return self.thickness_mm <= self.output_spacing_mm * (1 + _AS_THIN)
 
     @property
     def ill_posed(self) -> bool:
@@ -179,8 +181,8 @@ def plan_grid(
 
 def slice_operator(grid: SliceGrid) -> sparse.csr_matrix:
     """A: weights of the output slices in each acquired slice, (m, n), rows sum to 1."""
-    width = max(grid.thickness_mm, grid.output_spacing_mm)
     d = grid.output_spacing_mm
+    width = d if grid.copies else grid.thickness_mm
     edges = np.concatenate([grid.output_mm - d / 2, [grid.output_mm[-1] + d / 2]])
     from_centre = edges[None, :] - grid.acquired_mm[:, None]
     if grid.profile == "gauss" and not grid.copies:
@@ -198,22 +200,27 @@ def slice_operator(grid: SliceGrid) -> sparse.csr_matrix:
 
 
 def acquired_operator(grid: SliceGrid) -> sparse.csr_matrix:
-    """A for slices that were measured, (m, n), rows sum to 1: `slice_operator`, but in the right place at the ends.
+    """A for slices that were measured, (m, n), rows sum to 1: beyond the end output slices the scan goes on straight.
 
-    The row of a slice centred beyond the end output slice is that of a slice centred on it, and as much of the
-    step from the slice before it as the centre lies beyond. On a linear slope A x is then what is measured there.
+    What a profile covers there is taken to lie on the line through the last two output slices, for an acquired spacing,
+    and to stay level from there on. On a linear slope A x is then what is measured there, at the ends as well.
     """
-    centres = grid.acquired_mm.clip(grid.output_mm[0], grid.output_mm[-1])
-    operator = slice_operator(replace(grid, acquired_mm=centres))
-    beyond = (grid.acquired_mm - centres) / grid.output_spacing_mm
-    rows = np.flatnonzero(np.abs(beyond) > _ON_GRID)
-    n = len(grid.output_mm)
-    end = np.where(beyond[rows] > 0, n - 1, 0)
-    inner = np.where(beyond[rows] > 0, n - 2, 1)
-    amount = np.abs(beyond[rows])
-    return operator + sparse.csr_matrix(
-        (np.concatenate([amount, -amount]), (np.tile(rows, 2), np.concatenate([end, inner]))), shape=operator.shape
+    d, n = grid.output_spacing_mm, len(grid.output_mm)
+    outside = max(grid.output_mm[0] - grid.acquired_mm[0], grid.acquired_mm[-1] - grid.output_mm[-1], 0.0)
+    more = int(np.ceil((outside + 1.5 * max(grid.thickness_mm, d)) / d))
+    beyond = np.arange(-more, n + more)
+    weights = slice_operator(replace(grid, output_mm=grid.output_mm[0] + d * beyond))
+    end = np.clip(beyond, 0, n - 1)
+    inner = np.where(beyond < 0, 1, n - 2)
+    steps = np.minimum(np.abs(beyond - end), grid.factor)
+    everywhere = np.arange(len(beyond))
+    continued = sparse.csr_matrix(
+        (np.concatenate([1 + steps, -steps]), (np.tile(everywhere, 2), np.concatenate([end, inner]))),
+        shape=(len(beyond), n),
     )
+    operator = (weights @ continued).tocsr()
+    operator.eliminate_zeros()
+    return operator
 
 
 class Projection:

@@ -73,4 +73,5 @@ def test_an_interrupted_run_leaves_nothing_behind(stop: signal.Signals, thick_ph
     rest = process.stderr.read()
     assert process.wait() == (130 if stop == signal.SIGINT else 128 + stop)
     assert "Traceback" not in rest
+    assert ("interrupted: nothing is left half-written" in rest) == (stop == signal.SIGINT)
     assert list(tmp_path.iterdir()) == []

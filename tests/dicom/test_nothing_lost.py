@@ -82,6 +82,18 @@ def test_what_one_slice_leaves_out_of_the_identity_the_others_say(tmp_path):
     assert "another" not in notice.message
 
 
+def test_one_name_in_two_character_sets_is_one_name(tmp_path):
+    slices = phantom.series()
+    for number, ds in enumerate(slices):
+        ds.SpecificCharacterSet = ("ISO_IR 100", "ISO_IR 192")[number % 2]
+        ds.PatientName = "Doe^J\u00f6rg"
+    phantom.save(slices, tmp_path / "thick")
+    volume = scan.read(tmp_path / "thick")
+    assert "DCM-IDENTITY" not in [notice.code for notice in volume.source.warnings]
+    thinslice.enhance(volume, factor=2, fit="none").save(tmp_path / "thin")
+    assert dcmread(next((tmp_path / "thin").iterdir())).PatientName == "Doe^J\u00f6rg"
+
+
 def test_numbers_that_dicom_cannot_hold_are_shortened_or_left_out(tmp_path):
     beyond = RawDataElement(Tag("AcquisitionNumber"), "IS", 12, b"999999999999", 0, False, True)
     slices = phantom.series()

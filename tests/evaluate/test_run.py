@@ -147,9 +147,13 @@ def test_other_tools_get_the_thick_volumes_and_are_scored_beside_ours(tmp_path):
 
 def test_a_result_that_is_missing_is_found_before_anything_is_fitted(tmp_path, monkeypatch):
     monkeypatch.setattr("thinslice.evaluate.learned.learned_rows", lambda *_, **__: pytest.fail("fitted first"))
+    inputs = tmp_path / "inputs"
     with pytest.raises(InputError) as caught:
-        thinslice.evaluate([thin()], methods=("thinslice-scan",), factors=(2,), score={"other": tmp_path})
+        thinslice.evaluate(
+            [thin()], methods=("thinslice-scan",), factors=(2,), score={"other": tmp_path}, write_inputs=inputs
+        )
     assert caught.value.code == "IN-RESULT"
+    assert list(inputs.iterdir()) == []  # what fails leaves nothing, thick volumes included
 
 
 def test_results_of_isotropic_voxels_are_read_along_the_axis_of_the_scan(tmp_path):

@@ -53,6 +53,7 @@ def test_held_out_slices_are_few_spread_and_no_neighbours(slices):
 
 def test_same_seed_and_steps_give_the_same_weights(scan):
     first, second, other = _fit(scan), _fit(scan), _fit(scan, seed=1)
+    assert [step for _, step, _ in first.curve][-1] == 12
     assert first.model.digest == second.model.digest != other.model.digest
     assert first.steps == 12
 

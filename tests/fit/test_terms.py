@@ -101,13 +101,17 @@ def test_increments_know_linear_scans(factor, thickness):
     model = Model.new(SMALL.inplane, SMALL.axial)
     ramp = torch.arange(17.0)[:, None, None].expand(17, 20, 20) * 30
     minus = increments.minus_one(17, factor, thickness, "box")
-    views = increments.predict(model, ramp[::2], minus.task, plane_step=1)
+    views = increments.predict(model, ramp[::2], minus.task, plane_steps={"coronal": 1, "sagittal": 1})
     for view in views.values():
         assert torch.allclose(increments.see(minus.seen, view)[2:-2], ramp[1::2][2:-2], atol=1.0)
     forth, back = increments.zero(17, factor, thickness, "box")
-    half_way = increments.see(forth.seen, increments.predict(model, ramp, forth.task, plane_step=1)["coronal"])
+    half_way = increments.see(
+        forth.seen, increments.predict(model, ramp, forth.task, plane_steps={"coronal": 1, "sagittal": 1})["coronal"]
+    )
     assert torch.allclose(half_way[2:-2], (ramp[1:] + ramp[:-1])[2:-2] / 2, atol=1.0)
-    again = increments.see(back.seen, increments.predict(model, half_way, back.task, plane_step=1)["axial"])
+    again = increments.see(
+        back.seen, increments.predict(model, half_way, back.task, plane_steps={"coronal": 1, "sagittal": 1})["axial"]
+    )
     assert torch.allclose(again[3:-3], ramp[1:-1][3:-3], atol=1.0)
 
 

@@ -64,6 +64,8 @@ def run(arguments: Sequence[str]) -> int:
     _hush_third_parties(verbose=verbose)
     try:
         code = app(args=list(arguments), prog_name="thinslice", standalone_mode=False)
+        if code == INTERRUPTED:  # the parser made an exit of a KeyboardInterrupt
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted: nothing is left half-written", file=sys.stderr)  # noqa: T201

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -170,8 +171,11 @@ def enhance(
 
     import thinslice
     from thinslice import scan
+    from thinslice.plan import plan_job
+    from thinslice.record import add_time
 
     _refuse_outputs(terminal, output, save_weights, preview, inputs=(source, labels, weights), labels=labels)
+    began = time.perf_counter()
     volumes = scan.read_parts(
         source,
         axis=axis,
@@ -183,6 +187,7 @@ def enhance(
         strict=strict,
         limits=dict(limit) if limit else None,
     )
+    reading_s = time.perf_counter() - began
     if len(volumes) > 1 and labels is not None:
         raise UsageError("USE-LABELS", f"--labels goes with one result; the series is split into {len(volumes)} parts")
     outputs = _outputs(output, save_weights, preview, series_number, parts=len(volumes))
@@ -195,6 +200,9 @@ def enhance(
     for volume, own in zip(volumes, outputs, strict=True):
         terminal.refuse_existing(own.weights, own.picture)
         scan.check_target(own.result, source=volume, upright=detilt, series_number=own.series_number, **form)
+        job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views)
+        shape = (len(job.grid.output_mm), *volume.shape[1:])
+        scan.check_room(own.result, shape, dtype=dtype, compress=compress)
     terminal.warn(volumes[0].source.warnings)
     model = None if weights is None else thinslice.Model.load(weights)
     results = []
@@ -220,6 +228,7 @@ def enhance(
                 labels=labels,
                 on_progress=on_progress,
             )
+        add_time(result.record, "read", reading_s / len(volumes))
         results.append(result)
     _save(terminal, results, outputs, form, source=source, labels=labels)
 

@@ -51,12 +51,14 @@ def self_check_line(check: Mapping[str, Any]) -> str:
 
 def consistency_line(record: Mapping[str, Any]) -> str:
     """How closely the result, averaged again, gives the acquired slices back."""
-    if record["output"]["copied_slices"]:
-        return f"{record['output']['copied_slices']} slices copied bit for bit"
-    consistency = record["consistency"]
+    consistency, copied = record["consistency"], record["output"]["copied_slices"]
     if consistency is None:
-        return "not enforced (--consistency off)"
+        upright = any(warning["code"] == "GEO-UPRIGHT" for warning in record["warnings"])
+        return "resampled to stand upright" if upright else "not enforced (--consistency off)"
     residual = consistency["residual_hu_after"]
+    if copied:
+        exactly = "bit for bit" if not residual["max"] else "bit for bit, but for rounding to whole HU in int16"
+        return f"{copied} slices copied {exactly}"
     return (
         f"slices come back within {residual['max']:.2f} HU "
         f"(rms {residual['rms']:.2f}, damping {consistency['damping']:.3g})"

@@ -14,6 +14,7 @@ from pydicom.uid import (
 )
 
 from thinslice.dicom import jpeg
+from thinslice.dicom.charset import text_of
 from thinslice.dicom.codec import PLUGINS
 from thinslice.dicom.codes import Findings
 from thinslice.dicom.limits import Limits
@@ -123,7 +124,7 @@ def check_series(slices: Sequence[Slice], findings: Findings) -> None:
         named = {text for image in slices if (text := image.attributes.text(keyword))}
         if len(named) > 1:
             findings.refuse("DCM-MIXED", f"slices of {len(named)} {things} under one series UID; give one scan")
-    differing = [word for word in _SAID_ONCE if len({image.attributes.text(word) for image in slices} - {""}) > 1]
+    differing = [word for word in _SAID_ONCE if len({text_of(image, word) for image in slices} - {""}) > 1]
     if differing:
         findings.warn("DCM-IDENTITY", f"slices differ in {', '.join(differing)}: left empty in a series made of them")
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import codecs
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
-from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as ItemSequence
 
-from thinslice.dicom.attributes import is_uid, parse_number, value_vr
+from thinslice.dicom.attributes import is_uid, parse_number
+from thinslice.dicom.charset import charset_of, decoded, stored_bytes
 from thinslice.dicom.checks import LOSSY_SYNTAXES, is_lossy
 from thinslice.dicom.kept import COPIED, EQUIPMENT, IN_SEQUENCES, PATIENT_AND_STUDY, SERIES_AND_ACQUISITION
 from thinslice.dicom.layout import PixelLayout, layout_of
@@ -23,9 +22,6 @@ from thinslice.dicom.slices import CT_IMAGE, Slice
 
 NUMERIC = ("US", "FD")
 """VRs whose values are kept as decimal text, since their bytes depend on the transfer syntax."""
-_TEXT_DELIMITERS = {0x0D, 0x0A, 0x09, 0x0C}
-_NAME_DELIMITERS = _TEXT_DELIMITERS | {ord("^"), ord("=")}
-_ENCODINGS = frozenset(codecs.lookup(encoding).name for encoding in python_encoding.values())
 _DEEPEST = 3
 _LOSSY_METHODS = {  # by the end of the transfer syntax, PS3.3 C.7.6.1.1.5.1
     "50": "ISO_10918_1",
@@ -106,7 +102,7 @@ class SourceSeries:
 def keep_for_writing(slices: Sequence[Slice], normal: np.ndarray) -> SourceSeries:
     """Gather what a derived series needs from the slices of a stack, in order."""
     first = slices[0].attributes
-    charsets = {_charset(image) for image in slices}
+    charsets = {charset_of(image) for image in slices}
     mixed = len(charsets) > 1
     texts = {
         keyword: text for keyword in (*COPIED, *EQUIPMENT) if (text := _same_text(slices, keyword, mixed)) is not None
@@ -116,7 +112,7 @@ def keep_for_writing(slices: Sequence[Slice], normal: np.ndarray) -> SourceSerie
         for keyword in (*COPIED, "ContributingEquipmentSequence")
         if dictionary_VR(keyword) == "SQ" and (sequence := _same_sequence(slices, keyword)) is not None
     }
-    description = _decoded(_bytes(slices[0], "SeriesDescription") or b"", slices[0])
+    description = decoded(stored_bytes(slices[0], "SeriesDescription") or b"", slices[0], "SeriesDescription")
     recognizable = {image.attributes.text("RecognizableVisualFeatures") for image in slices}
     ratio, method = max(
         map(_lossy_history, slices), key=lambda history: (max(map(float, history[0]), default=0), len(history[1]))
@@ -194,11 +190,11 @@ def _same_text(slices: Sequence[Slice], keyword: str, mixed: bool) -> bytes | No
     found: set[bytes] = set()
     slices = _that_say(slices, keyword) if keyword in PATIENT_AND_STUDY else slices
     for image in slices:
-        value = image.attributes.text(keyword).encode() if vr in NUMERIC else _bytes(image, keyword)
+        value = image.attributes.text(keyword).encode() if vr in NUMERIC else stored_bytes(image, keyword)
         if value is None or not image.attributes.has(keyword):
             return None
         value = value.rstrip(b" \0")
-        found.add(_decoded(value, image, name=vr == "PN").encode() if mixed else value)
+        found.add(decoded(value, image, keyword).encode() if mixed else value)
         if len(found) > 1:
             return None
     value = found.pop()
@@ -260,28 +256,6 @@ def _allowed_items(items: ItemSequence, depth: int) -> ItemSequence:
         if allowed:
             kept.append(allowed)
     return ItemSequence(kept)
-
-
-def _bytes(image: Slice, keyword: str) -> bytes | None:
-    element = image.attributes.raw(keyword)
-    if element is None or value_vr(element) is None:
-        return None
-    if isinstance(element, RawDataElement):
-        return element.value or b""
-    return image.attributes.text(keyword).encode("utf-8")
-
-
-def _decoded(value: bytes, image: Slice, *, name: bool = False) -> str:
-    """Text of an attribute by the image's own character set."""
-    encodings = convert_encodings(list(_charset(image)) or None)
-    return decode_bytes(value, encodings, _NAME_DELIMITERS if name else _TEXT_DELIMITERS)
-
-
-def _charset(image: Slice) -> tuple[str, ...]:
-    """SpecificCharacterSet; () where it names an encoding of Python's that is none of DICOM's, such as "hex"."""
-    values = image.attributes.values("SpecificCharacterSet")
-    encodings = convert_encodings(list(values) or None)
-    return values if {codecs.lookup(encoding).name for encoding in encodings} <= _ENCODINGS else ()
 
 
 def tag(keyword: str) -> int:

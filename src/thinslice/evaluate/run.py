@@ -18,7 +18,7 @@ from thinslice.evaluate.methods import CLASSICAL, METHODS, Effort, Progress, che
 from thinslice.evaluate.metrics import Judge
 from thinslice.evaluate.protocols import Case, Protocol, case_slug, cut, make_case
 from thinslice.evaluate.table import Row, Table
-from thinslice.output import refuse_clashes, refuse_existing
+from thinslice.output import none_left, refuse_clashes, refuse_existing
 from thinslice.seeds import MOST_SEED
 from thinslice.slice_profile import Profile
 from thinslice.volume import Volume
@@ -138,31 +138,27 @@ def evaluate(
     plan = _Plan(methods, seeds, effort, exchange, on_progress, on_result)
     table = Table()
     names = names or scan_names(paths)
+    targets: list[Path] = []
     if exchange.write_inputs is not None:
         slugs = [case_slug(*case) for case in product(names, protocols, factors)]
         targets = [input_path(exchange.write_inputs, slug) for slug in slugs]
         refuse_clashes([Path(path) for path in paths if not isinstance(path, Volume)], targets)
         for target in targets:
             refuse_existing(target, overwrite=overwrite)
-    total = len(names) * len(protocols) * len(factors)
-    done = 0
-    for path, name in zip(paths, names, strict=True):
-        volume = cut(path if isinstance(path, Volume) else scan.read(path, axis=axis), slices=slices, region=region)
-        for protocol, factor in product(protocols, factors):
-            case = make_case(
-                volume,
-                name,
-                protocol=protocol,
-                factor=factor,
-                thickness_scale=thickness_scale,
-                told_profile=told_profile,
-            )
-            if on_progress:
-                on_progress("cases", done, total)
-            table += _run_case(case, plan)
-            done += 1
-    if on_progress:
-        on_progress("cases", total, total)
+    cases = list(product(protocols, factors))
+    with none_left(targets):
+        for number, (path, name) in enumerate(zip(paths, names, strict=True)):
+            volume = cut(path if isinstance(path, Volume) else scan.read(path, axis=axis), slices=slices, region=region)
+            for done, (protocol, factor) in enumerate(cases, number * len(cases)):
+                case = make_case(
+                    volume, name, protocol=protocol, factor=factor, thickness_scale=thickness_scale,
+                    told_profile=told_profile,
+                )  # fmt: skip
+                if on_progress:
+                    on_progress("cases", done, len(names) * len(cases))
+                table += _run_case(case, plan)
+        if on_progress:
+            on_progress("cases", len(names) * len(cases), len(names) * len(cases))
     return table
 
 

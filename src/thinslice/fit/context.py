@@ -108,7 +108,7 @@ def contexts(
         planes = []
         for view, pixel in (("sagittal", pixel_mm[0]), ("coronal", pixel_mm[1])):
             thin, own = synthesise(block, grid, model=model, view=view, pixel_mm=pixel_mm, device=device)
-            if noise and own.copies and not add_texture(thin, block.acquired, grid=own, seed=number):
+            if noise and own.copies and add_texture(thin, block.acquired, grid=own, seed=number) == "unknown":
                 break
             offsets = np.arange(-reach, reach + 1) * plane_step(grid, pixel) * pixel
             places = own.acquired_mm[block.labels] if own.copies else _thin_places(own, block.labels)

@@ -36,9 +36,9 @@ class Increment:
 
 
 def predict(
-    model: Model, stack: Tensor, task: Task, *, plane_step: int, views: Sequence[str] = VIEWS
+    model: Model, stack: Tensor, task: Task, *, plane_steps: Mapping[str, int], views: Sequence[str] = VIEWS
 ) -> dict[str, Tensor]:
-    """Each view's output slices for a stack: (m, y, x) to (n, y, x) HU."""
+    """Each view's output slices for a stack: (m, y, x) to (n, y, x) HU; `synthesis.views.plane_steps` of its scan."""
     reach = model.inplane.config.neighbours
     results = {}
     for view in views:
@@ -46,7 +46,9 @@ def predict(
             results[view] = model.axial.restore(stack, task)
             continue
         turn, back = ((1, 0, 2), (1, 0, 2)) if view == "coronal" else ((2, 0, 1), (1, 2, 0))
-        images = with_neighbours(stack.permute(turn), 0, stack.permute(turn).shape[0], reach=reach, step=plane_step)
+        images = with_neighbours(
+            stack.permute(turn), 0, stack.permute(turn).shape[0], reach=reach, step=plane_steps[view]
+        )
         results[view] = model.inplane.restore(images, task).permute(back)
     return results
 

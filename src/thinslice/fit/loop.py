@@ -28,7 +28,7 @@ from thinslice.fit.teacher import InplaneTeacher, patch_task
 from thinslice.networks.model import Model
 from thinslice.networks.task import Task
 from thinslice.slice_profile import SliceGrid
-from thinslice.synthesis.views import plane_step
+from thinslice.synthesis.views import plane_steps
 from thinslice.tissues import HU_RANGE
 
 Progress = Callable[[str, float, float], None]
@@ -141,6 +141,8 @@ class ScanFit:
             if len(recent) == 50:
                 self.curve.append((name, self.steps, float(np.mean(recent))))
                 recent.clear()
+        if recent:
+            self.curve.append((name, self.steps, float(np.mean(recent))))
         for average in averages:
             average.source.load_state_dict(average.network.state_dict())
 
@@ -181,7 +183,7 @@ class ScanFit:
         stack, usable = self._patch(self._config.patch_slices // 2 + 1)
         forth, back = increments.zero(len(stack), *self._grid.scale)
         with torch.no_grad():
-            views = increments.predict(self._teachers, stack, forth.task, plane_step=self._plane_step)
+            views = increments.predict(self._teachers, stack, forth.task, plane_steps=self._plane_steps)
             half_way = increments.see(forth.seen, torch.stack(list(views.values())).mean(0))
         return self._known_losses(half_way, back, stack[1:-1], usable[1:-1])
 
@@ -200,7 +202,7 @@ class ScanFit:
         task = patch_task(len(stack), *self._grid.scale)
         heard = [view for view in c.teaching if c.fused_labels or set(c.learners) - {view}]
         with torch.no_grad():
-            teacher = increments.predict(self._teachers, stack, task, plane_step=self._plane_step, views=heard)
+            teacher = increments.predict(self._teachers, stack, task, plane_steps=self._plane_steps, views=heard)
         views = self._learn(stack, task)
         base = dict.fromkeys(views, increments.interpolate(stack, task))
         loss, untaught = (
@@ -212,11 +214,11 @@ class ScanFit:
     def _learn(self, stack: Tensor, task: Task) -> dict[str, Tensor]:
         """The learning views' predictions, with gradient."""
         views = self._config.learners
-        return increments.predict(self.model, stack, task, plane_step=self._plane_step, views=views)
+        return increments.predict(self.model, stack, task, plane_steps=self._plane_steps, views=views)
 
     @property
-    def _plane_step(self) -> int:
-        return plane_step(self._grid, self._pixel_mm[0])
+    def _plane_steps(self) -> dict[str, int]:
+        return plane_steps(self._grid, self._pixel_mm)
 
     def _patch(self, slices: int) -> tuple[Tensor, Tensor]:
         """Part of a block, (slices, y, x) HU, flipped at random, and which slices may serve as labels."""

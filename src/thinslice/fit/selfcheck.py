@@ -24,7 +24,7 @@ from thinslice.fit.config import FitConfig
 from thinslice.fit.teacher import InplaneTeacher
 from thinslice.networks.model import Model
 from thinslice.slice_profile import SliceGrid
-from thinslice.synthesis.views import plane_step
+from thinslice.synthesis.views import plane_steps
 from thinslice.tissues import HU_RANGE
 
 _SIDE = 128  # pixels of the central window that is checked
@@ -107,8 +107,8 @@ def check(
         increment = increments.minus_one(2 * len(given) - 1, *grid.scale)
         seen = increment.seen[row : row + 1]
         with torch.inference_mode():
-            thick, step = torch.from_numpy(stack).to(device), plane_step(grid, pixel_mm[0])
-            views = increments.predict(model, thick, increment.task, plane_step=step, views=list(weights))
+            thick, steps = torch.from_numpy(stack).to(device), plane_steps(grid, pixel_mm)
+            views = increments.predict(model, thick, increment.task, plane_steps=steps, views=list(weights))
             fused = torch.stack([weights[view] * hu for view, hu in views.items()]).sum(0)
             fusions.append(increments.see(seen, fused)[0].cpu().numpy())
         cubic = seen.numpy() @ interpolation.cubic(increment.task.grid)

@@ -15,7 +15,11 @@ def noise_of(out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid) -> dict[
     between = np.arange(len(out))
     if grid.copies:
         between = np.setdiff1d(between, grid.on_grid()[1])
-    before, after = noise_hu(acquired), noise_hu(out, between)
+    return noise_entry(noise_hu(acquired), noise_hu(out, between))
+
+
+def noise_entry(before: float | None, after: float | None) -> dict[str, Any]:
+    """Both and their ratio, for the record."""
     return {"acquired_hu": before, "synthesised_hu": after, "ratio": after / before if before and after else None}
 
 

@@ -18,6 +18,8 @@ which is why this is not the default.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from scipy import fft, ndimage, sparse
 
@@ -35,7 +37,7 @@ _LARGEST_GAIN = 4.0  # where the projection leaves next to nothing, nothing much
 
 def add_texture(
     out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid, padding: np.ndarray | None = None, seed: int = 0
-) -> bool:
+) -> Literal["added", "enough", "unknown"]:
     """Add noise to the synthesised slices of `out`, in place; copies of acquired slices keep every bit.
 
     Slice by slice: no more than a few slices of noise are held at a time.
@@ -48,12 +50,13 @@ def add_texture(
         seed: same seed, same noise.
 
     Returns:
-        False where there is too little flat soft tissue to know noise from; nothing is added then.
+        "added"; "enough" where synthesised slices are as noisy as acquired ones, or "unknown" where there is too little
+        flat soft tissue to know noise from: nothing is added then.
     """
     free, mixing = _null_space(grid)
     kernel, before, after = noise_kernel(acquired), noise_hu(acquired), noise_hu(out, free)
     if kernel is None or before is None or after is None:
-        return False
+        return "unknown"
     lacking = float(np.sqrt(max(before**2 - after**2, 0)))
     wanted = np.stack([_variances(plane) for plane in acquired])
     places = np.clip(grid.places(), 0, len(acquired) - 1)
@@ -61,7 +64,7 @@ def add_texture(
     in_soft_tissue = [_shortfall(out[k], wanted, at=places[k])[flat_tissue(out[k])] for k in sample]
     unit = float(np.sqrt(np.mean(np.square(np.concatenate(in_soft_tissue)))))
     if not lacking or not unit:
-        return True  # as noisy as they should be
+        return "enough"
     clear = np.zeros(out.shape[1:], bool) if padding is None else padding.any(axis=0)
     rows = mixing.indptr
     noise: dict[int, np.ndarray] = {}
@@ -76,7 +79,7 @@ def add_texture(
         for other, weight in zip(needed, weights, strict=True):
             out[index] += np.float32(weight) * noise[int(other)]
         noise = {other: plane for other, plane in noise.items() if other >= _first_needed(mixing, row + 1)}
-    return True
+    return "added"
 
 
 def _first_needed(mixing: sparse.csr_matrix, row: int) -> int:

@@ -87,6 +87,11 @@ def plane_step(grid: SliceGrid, pixel_mm: float) -> int:
     return max(1, round(grid.output_spacing_mm / pixel_mm))
 
 
+def plane_steps(grid: SliceGrid, pixel_mm: tuple[float, float]) -> dict[str, int]:
+    """`plane_step` of either view, for (x, y) pixel spacings: coronal planes lie behind one another along y."""
+    return {"coronal": plane_step(grid, pixel_mm[1]), "sagittal": plane_step(grid, pixel_mm[0])}
+
+
 def with_neighbours(images: Tensor, start: int, stop: int, *, reach: int, step: int) -> Tensor:
     """Images `start` to `stop` of a stack (k, m, w) with `reach` planes on either side: (b, 2 reach + 1, m, w).
 

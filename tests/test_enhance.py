@@ -190,6 +190,16 @@ def test_what_says_nothing_to_a_volume_is_an_error_and_not_passed_over(options):
             command(_scan((6, 16, 16)), **options)
 
 
+def test_slices_that_overlap_a_void_come_back_where_they_see_none_of_it():
+    hu = np.random.default_rng(0).normal(40, 20, (9, 32, 32)).astype(np.float32)
+    padding = np.zeros(hu.shape, bool)
+    padding[:, :6] = True
+    padding[4, :12] = True  # the slices beside it look into it
+    volume = Volume(np.where(padding, np.float32(-3024), hu), np.diag([0.8, 0.8, 4.0, 1.0]), 5.0, padding)
+    residual = thinslice.enhance(volume, factor=4, fit="none").record["consistency"]["residual_hu_before"]
+    assert residual["max"] <= 0.01
+
+
 def test_the_self_check_takes_each_view_by_its_own_pixels(phantom):
     """A scan with x and y exchanged is the same scan."""
     thick, _ = thicken(phantom, 5.0)

@@ -271,8 +271,8 @@ def _record(
     noise = noise_of(result.hu, acquired, grid=grid)
     residuals = None
     if consistency != "off":
-        before = residual(result.hu, acquired, grid=grid, ignore=volume.padding)
-        after = residual(result.hu, acquired, grid=grid, ignore=volume.padding, rounded=True)
+        before = residual(result.hu, acquired, grid=grid, padding=result.padding)
+        after = residual(result.hu, acquired, grid=grid, padding=result.padding, rounded=True)
         residuals = {
             "damping": damping or 0.0,
             "residual_hu_before": {"rms": before[0], "max": before[1]},

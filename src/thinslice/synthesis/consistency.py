@@ -44,20 +44,21 @@ def project(
 
 
 def residual(
-    out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid, ignore: np.ndarray | None = None, rounded: bool = False
+    out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid, padding: np.ndarray | None = None, rounded: bool = False
 ) -> tuple[float, float]:
-    """(rms, max) of |A x - y| in HU over the slices held, where the mask `ignore` (m, y, x) is False.
+    """(rms, max) of |A x - y| in HU over the slices held, where a slice sees no `padding`, (n, y, x) of the output.
 
     Of `out` as it is, or rounded.
     """
     held = grid.held()
     operator = acquired_operator(grid)[held]
+    seen = (operator != 0).astype(np.float32)
     square, count, largest = 0.0, 0, 0.0
     for rows in _slabs(out.shape):
         x = _columns(out[:, rows]).astype(np.float64)
         difference = np.abs(operator @ (np.rint(x) if rounded else x) - _columns(acquired[held, rows]))
-        if ignore is not None:
-            difference = difference[~_columns(ignore[held, rows])]
+        if padding is not None:
+            difference = difference[seen @ _columns(padding[:, rows]).astype(np.float32) == 0]
         square += float(np.square(difference).sum())
         count += difference.size
         largest = max(largest, float(difference.max(initial=0)))

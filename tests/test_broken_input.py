@@ -128,7 +128,7 @@ UNREADABLE_INPUT = {
     "half a MetaImage header": (content("in.mhd", b"NDims = 3\nElementDataFile = LOCAL\n"), 3, "FILE-FORMAT"),
     "MetaImage of -3 dimensions": (image("in.mha", replace=(b"NDims = 3", b"NDims = -3")), 3, "FILE-FORMAT"),
     "text as .zip": (content("in.zip"), 3, "FILE-FORMAT"),
-    "empty file": (content("in.nii.gz", b""), 3, "FILE-FORMAT"),
+    "empty file": (content("in.nii.gz", b""), 3, "FILE-BROKEN"),
     "gzip of nothing": (content("in.nii.gz", b"\x1f\x8b\x08\x00"), 3, "FILE-BROKEN"),
     "truncated .nii": (cut(nifti(name="in.nii"), 0.6), 3, "FILE-BROKEN"),
     "truncated .nii, header only": (cut(nifti(name="in.nii"), 0.1), 3, "FILE-BROKEN"),

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -152,6 +154,21 @@ def test_version_and_bare_command(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().out == f"thinslice {thinslice.__version__}\n" * 2
     assert run([]) == 0
     assert "enhance" in capfd.readouterr().out
+
+
+def test_an_interrupt_while_the_program_is_loaded_is_one_as_well() -> None:
+    code = """
+import builtins, thinslice.cli
+load = builtins.__import__
+def interrupted(name, *rest):
+    if name == "thinslice.cli.app":
+        raise KeyboardInterrupt
+    return load(name, *rest)
+builtins.__import__ = interrupted
+thinslice.cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 def test_json_on_stdout_is_one_document(capfd: pytest.CaptureFixture[str], thick_phantom: Path) -> None:

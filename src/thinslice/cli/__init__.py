@@ -1,5 +1,15 @@
 """The command line: one file a command; everything here is a thin skin over the library."""
 
-from thinslice.cli.app import main
+from __future__ import annotations
 
-__all__ = ["main"]
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit with its code; Ctrl-C has one also while the program is loaded."""
+    try:
+        from thinslice.cli.app import main as program
+
+        program()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -176,13 +176,19 @@ def check_there(path: Path) -> None:
     """Refuse a path that leads nowhere.
 
     Raises:
-        InputError: FILE-MISSING, FILE-UNREADABLE (no permission, a loop of links).
+        InputError: FILE-MISSING, FILE-UNREADABLE (no permission, a loop of links), FILE-BROKEN (empty).
     """
     try:
         mode = path.stat().st_mode
+        empty = False
+        if stat.S_ISREG(mode):
+            with path.open("rb") as file:
+                empty = not file.read(1)
     except FileNotFoundError as error:
         raise InputError("FILE-MISSING", f"input {named(path, '')} does not exist; check the path") from error
     except OSError as error:
         raise InputError("FILE-UNREADABLE", f"input {named(path, '')} cannot be read: {error.strerror}") from error
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise InputError("FILE-UNREADABLE", f"input {named(path, '')} is neither a file nor a folder")
+    if empty:
+        raise InputError("FILE-BROKEN", f"input {named(path, '')} is empty: 0 bytes; copy it again")

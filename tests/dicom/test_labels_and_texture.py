@@ -27,7 +27,11 @@ def test_a_map_of_the_converted_scan_goes_with_the_series(tmp_path):
 
 
 def test_a_viewing_copy_is_called_one_in_every_slice(tmp_path):
-    save(series(), tmp_path / "in")
+    noisy, random = series(), np.random.default_rng(0)
+    for ds in noisy:
+        pixels = np.frombuffer(ds.PixelData, np.int16)
+        ds.PixelData = (pixels + random.normal(0, 20, pixels.shape).round()).astype(np.int16).tobytes()
+    save(noisy, tmp_path / "in")
     described = {}
     for texture in ("keep", "match"):
         arguments = ["enhance", "-q", "-i", str(tmp_path / "in"), "--texture", texture, "--factor", "5"]

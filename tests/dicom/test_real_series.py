@@ -22,7 +22,7 @@ READ = {
 
 REFUSED = {
     "acrinflt001_two_series_one_folder": "DCM-MULTISERIES",
-    "ctimage_transfer_syntaxes": "DCM-DUP-DIFF",
+    "ctimage_transfer_syntaxes": "DCM-CODEC",  # one image 16 times, twice in a syntax that nobody decodes
     "enhanced_multiframe_2frames": "DCM-NOTHU",
     "ge_head_tilt_variable_spacing": "DCM-UNEVEN",
     "geometry_missing_slice_ge": "DCM-GAP",

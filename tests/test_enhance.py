@@ -55,6 +55,18 @@ def test_positions_that_headers_round_still_lie_on_the_grid_asked_for(apart, spa
     assert grid.copies
 
 
+def test_rounded_positions_lie_on_the_grid_that_is_chosen_for_them_as_well():
+    grid = plan_job(_scan((60, 16, 16), 1.49995), thickness=1.0).grid
+    assert len(grid.on_grid()[0]) == 30
+    assert plan_job(_scan((9, 16, 16), 2.9999), spacing=2.5).grid.factor == pytest.approx(1.2)
+
+
+def test_slices_as_thin_as_the_output_are_so_for_every_task():
+    grid = plan_job(_scan((60, 16, 16), 2.49995), spacing=1.25, thickness=1.25).grid
+    assert grid.copies
+    assert grid.scale == (2.0, 1.0, "box")
+
+
 def test_a_spacing_that_is_near_no_simple_ratio_is_taken_as_it_is():
     for spacing in (1.7, 1.26, 1.02, 0.99):
         assert plan_job(_scan((9, 16, 16), 5.0), spacing=spacing).grid.output_spacing_mm == pytest.approx(spacing)
@@ -218,12 +230,15 @@ def test_a_texture_that_is_not_lacking_is_not_said_to_be_added():
     assert same
 
 
-def test_an_upright_result_does_not_claim_what_held_before_it_was_resampled():
+def test_an_upright_result_does_not_claim_what_held_before_it_was_resampled(tmp_path):
     affine = np.diag([0.8, 0.8, 5.0, 1.0])
     affine[1, 2] = 1.5
     hu = np.random.default_rng(0).normal(40, 20, (9, 48, 48)).astype(np.float32)
     sheared = thinslice.enhance(Volume(hu, affine, 1.0), factor=5, fit="none")
     upright = sheared.upright()
+    upright_s = upright.record["times_s"]["total"]
+    sheared.save(tmp_path / "sheared.nii.gz")
+    assert upright.record["times_s"]["total"] == upright_s < sheared.record["times_s"]["total"]
     assert sheared.record["consistency"] is not None
     assert upright.record["consistency"] is None
     assert upright.record["noise"]["synthesised_hu"] == pytest.approx(noise_hu(upright.volume.hu))

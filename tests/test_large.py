@@ -1,4 +1,4 @@
-"""Large scans, within the memory that the contract promises: 2 GB + input + one output copy as stored."""
+"""Large scans, within the memory that is promised: 2 GB + input + one output copy as stored."""
 
 import json
 import subprocess

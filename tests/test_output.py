@@ -137,7 +137,9 @@ def test_an_input_is_no_output(folder, tmp_path):
 
 
 def test_an_output_that_its_disk_cannot_hold_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10_000))
+    looked_at = []
+    disk = SimpleNamespace(total=1, free=10_000)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: looked_at.append(path) or disk)
     with pytest.raises(ResourceError, match=r"needs 0\.0 MB .* are free") as caught:
         check_room(tmp_path / "new" / "thin.nii", (10, 10, 60), dtype="int16", compress="none")
     assert caught.value.code == "RES-DISK"
@@ -145,6 +147,13 @@ def test_an_output_that_its_disk_cannot_hold_is_refused(tmp_path, monkeypatch):
     check_room(tmp_path / "thin.nii.gz", (10, 10, 60), dtype="int16", compress="none")
     with pytest.raises(ResourceError):
         check_room(tmp_path / "thin", (10, 10, 40), dtype="float32", compress="none")
+    (tmp_path / "prepared").mkdir()
+    (tmp_path / "link.nii").symlink_to(tmp_path / "prepared" / "thin.nii")
+    check_room(tmp_path / "prepared", (1, 1, 1), dtype="int16", compress="none")
+    check_room(tmp_path / "link.nii", (1, 1, 1), dtype="int16", compress="none")
+    assert looked_at[-2:] == [tmp_path / "prepared"] * 2  # the disk that it goes to, which may be mounted there
+    disk.total = 0
+    check_room(tmp_path / "thin.nii", (10, 10, 60), dtype="int16", compress="none")
 
 
 def test_outputs_are_numbered_before_their_ending_alone():

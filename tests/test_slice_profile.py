@@ -45,6 +45,7 @@ def test_measured_slices_weigh_as_all_others_within_the_grid(grid):
     )
     first, last = grid.acquired_mm - reach, grid.acquired_mm + reach
     within = (first >= grid.output_mm[0] - d / 2 - 1e-9) & (last <= grid.output_mm[-1] + d / 2 + 1e-9)
+    assume(within.any())
     assert np.allclose(operator[within].toarray(), slice_operator(grid)[within].toarray(), atol=1e-6)
 
 

@@ -206,7 +206,7 @@ def fit(
         seed: of weights and draws.
         threads: of the CPU; by default all.
         device: "auto", "cpu", "cuda" or "mps".
-        config: every choice of the fit.
+        config: every choice of the fit, as for `enhance`: change fields of `FitConfig.adapting()` for "auto".
         on_progress: called with (stage, done, total).
         **reading: options of `thinslice.read`.
 

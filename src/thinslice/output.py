@@ -66,8 +66,11 @@ def refuse_existing(path: Path, *, overwrite: bool = False, code: str = "OUT-EXI
 
 def refuse_full(path: Path, size: int) -> None:
     """Raise ResourceError (RES-DISK) where an output of `size` bytes cannot fit: before work starts."""
-    free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
-    if size > free:
+    path = path.resolve()
+    with _as_output_errors(path):
+        disk = shutil.disk_usage(path if _stays(path) else next(folder for folder in path.parents if folder.exists()))
+    free = disk.free
+    if disk.total and size > free:  # some network drives tell nothing
         raise ResourceError(
             "RES-DISK",
             f"the output needs {size / 1e6:.1f} MB where it is to go and {free / 1e6:.1f} MB are free; "

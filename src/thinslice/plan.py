@@ -111,7 +111,7 @@ def _output_spacing(volume: Volume, *, spacing: float | None, factor: float | No
     times = round(s / wanted)
     if s / times < FINEST_DEFAULT_MM - 1e-6:
         times -= 1
-    return s / times if times > 1 else wanted
+    return s / times if times > 1 else _on_acquired(wanted, s)
 
 
 def _on_acquired(d: float, s: float) -> float:
@@ -120,7 +120,7 @@ def _on_acquired(d: float, s: float) -> float:
     Positions in headers are rounded: slices 2.5 mm apart are found 2.49995 mm apart, and on a grid of 1.25 mm none but
     the first few would come back.
     """
-    for every in range(1, 5):
+    for every in range(1, 6):
         times = round(every * s / d)
         if times and abs(every * s / (times * d) - 1) < _ROUNDED:
             return every * s / times

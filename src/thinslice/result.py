@@ -99,6 +99,7 @@ class Result:
         record = self.record | {
             "output": self.record["output"] | output,
             "consistency": None,
+            "times_s": dict(self.record["times_s"]),
             "noise": noise,
             "warnings": [*self.record["warnings"], asdict(Notice("GEO-UPRIGHT", message))],
         }

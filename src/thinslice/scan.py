@@ -229,7 +229,7 @@ def check_room(path: str | PathLike[str], shape: tuple[int, int, int], *, dtype:
     Raises:
         ResourceError: RES-DISK with the figures.
     """
-    if compress == "none" and files.ending_of(Path(path)) != ".nii.gz":
+    if compress == "none" and files.ending_of(Path(path)) not in (".nii.gz", ".nrrd"):
         refuse_full(Path(path), math.prod(shape) * np.dtype(dtype).itemsize)
 
 

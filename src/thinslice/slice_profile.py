@@ -71,8 +71,9 @@ class SliceGrid:
 
     @property
     def scale(self) -> tuple[float, float, Profile]:
-        """s / d, T / d and the profile, rounded: what tasks at this scale are made from, and kept by."""
-        return round(self.factor, 6), round(self.thickness_mm / self.output_spacing_mm, 6), self.profile
+        """s / d, T / d (1 at most where `copies`) and the profile, rounded: what tasks are made from, and kept by."""
+        thickness = self.thickness_mm / self.output_spacing_mm
+        return round(self.factor, 6), round(min(thickness, 1.0) if self.copies else thickness, 6), self.profile
 
     @property
     def copies(self) -> bool:

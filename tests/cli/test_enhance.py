@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -74,4 +75,14 @@ def test_an_interrupted_run_leaves_nothing_behind(stop: signal.Signals, thick_ph
     assert process.wait() == (130 if stop == signal.SIGINT else 128 + stop)
     assert "Traceback" not in rest
     assert ("interrupted: nothing is left half-written" in rest) == (stop == signal.SIGINT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_cannot_hold_the_result_is_told_of_before_work_starts(
+    thick_phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(total=10**6, free=10**3))
+    monkeypatch.setattr("thinslice.fit.scan.fit_scan", lambda *_, **__: pytest.fail("worked first"))
+    assert run(["enhance", "-i", str(thick_phantom), "-o", str(tmp_path / "thin.nii"), "--fit", "scan"]) == 5
+    assert capfd.readouterr().err.splitlines()[-1].startswith("error[RES-DISK]: the output needs")
     assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ import pytest
 
 from thinslice.errors import GeometryError, UsageError
 from thinslice.evaluate.protocols import PROTOCOLS, cut, make_case
-from thinslice.slice_profile import slice_operator
+from thinslice.slice_profile import acquired_operator
 from thinslice.volume import Volume
 
 
@@ -57,7 +57,7 @@ def test_gauss_is_wider_than_box_and_keeps_a_constant():
 @pytest.mark.parametrize("factor", [2, 3])
 def test_thick_slices_are_the_operator_of_the_grid_on_the_truth(protocol, factor):
     case = make_case(thin(), "a", protocol=protocol, factor=factor)
-    again = slice_operator(case.grid) @ case.truth.reshape(len(case.truth), -1).astype(float)
+    again = acquired_operator(case.grid) @ case.truth.reshape(len(case.truth), -1).astype(float)
     np.testing.assert_allclose(again.reshape(case.thick.shape), case.thick.hu, atol=1e-3)
 
 

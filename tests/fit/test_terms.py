@@ -13,7 +13,7 @@ from thinslice.networks.axial import AxialConfig
 from thinslice.networks.blocks import HU_SCALE
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
-from thinslice.slice_profile import plan_grid, slice_operator
+from thinslice.slice_profile import acquired_operator, plan_grid
 from thinslice.synthesis.noise import noise_hu
 from thinslice.tissues import TISSUES
 
@@ -32,7 +32,7 @@ def test_thick_patches_are_the_labels_seen_through_the_profile(slices, spacing, 
     teacher = InplaneTeacher(slices, (0.8, 0.8), grid=grid, config=SMALL, random=np.random.default_rng(1))
     for _ in range(6):
         patches = teacher.draw()
-        operator = slice_operator(patches.task.grid).toarray()
+        operator = acquired_operator(patches.task.grid).toarray()
         middle = patches.thick.shape[1] // 2
         seen = np.einsum("mn,bnw->bmw", operator, patches.truth.numpy())
         assert np.allclose(seen, patches.thick[:, middle].numpy(), atol=1e-2)

@@ -190,6 +190,7 @@ def enhance(
     reading_s = time.perf_counter() - began
     if len(volumes) > 1 and labels is not None:
         raise UsageError("USE-LABELS", f"--labels goes with one result; the series is split into {len(volumes)} parts")
+    terminal.warn(volumes[0].source.warnings)
     outputs = _outputs(output, save_weights, preview, series_number, parts=len(volumes))
     form: dict[str, Any] = {
         "dtype": dtype,
@@ -203,7 +204,6 @@ def enhance(
         job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views)
         shape = (len(job.grid.output_mm), *volume.shape[1:])
         scan.check_room(own.result, shape, dtype=dtype, compress=compress)
-    terminal.warn(volumes[0].source.warnings)
     model = None if weights is None else thinslice.Model.load(weights)
     results = []
     for volume in volumes:

@@ -107,6 +107,7 @@ def evaluate(
     if not scans:
         raise UsageError("USE-INPUT", "no scan is given; name thin scans with -i")
     terminal.refuse_clashes([*scans, weights, *(folder for _, folder in score or [])], output)
+    terminal.refuse_clashes([], output, write_inputs)
 
     import thinslice
     from thinslice.evaluate import evaluate as measure

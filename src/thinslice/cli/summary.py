@@ -57,8 +57,7 @@ def consistency_line(record: Mapping[str, Any]) -> str:
         return "resampled to stand upright" if upright else "not enforced (--consistency off)"
     residual = consistency["residual_hu_after"]
     if copied:
-        exactly = "bit for bit" if not residual["max"] else "bit for bit, but for rounding to whole HU in int16"
-        return f"{copied} slices copied {exactly}"
+        return f"{copied} slices copied bit for bit" + ("; int16 rounds them to whole HU" if residual["max"] else "")
     return (
         f"slices come back within {residual['max']:.2f} HU "
         f"(rms {residual['rms']:.2f}, damping {consistency['damping']:.3g})"

@@ -63,9 +63,10 @@ def train(
         raise UsageError("USE-SIZE", "--channels does not go with --weights, whose sizes count")
     if terminal.device not in ("auto", "cpu"):
         raise UsageError("USE-DEVICE", f"train runs on the CPU, not on {terminal.device}")
-    checkpoint = output.with_name(output.name + ".checkpoint")
-    terminal.refuse_clashes([*paths, *(validate or []), weights], output, checkpoint)
+    terminal.refuse_clashes([*paths, *(validate or []), weights], output)
     terminal.refuse_existing(output)
+    checkpoint = output.with_name(output.name + ".checkpoint")
+    terminal.refuse_clashes([*paths, *(validate or []), weights], checkpoint)
 
     import thinslice
     from thinslice import scan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from pydicom import config
 from pydicom.uid import UID
 
 MODALITIES = frozenset({"CR", "CT", "DX", "KO", "MG", "MR", "NM", "PR", "PT", "REG", "RF", "RTDOSE", "RTIMAGE"})
@@ -21,4 +22,5 @@ def shown(text: str, known: Collection[str]) -> str:
 
 def shown_uid(text: str) -> str:
     """A UID where it is one of the standard's; any other leads to the patient."""
-    return text if text and UID(text).name != text else shown(text, ())
+    known = text and UID(text, validation_mode=config.IGNORE).name != text
+    return text if known else shown(text, ())

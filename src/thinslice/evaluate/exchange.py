@@ -24,6 +24,11 @@ def write_input(case: Case, folder: Path, *, overwrite: bool = False) -> Path:
     return path
 
 
+def result_paths(folder: Path, slug: str) -> list[Path]:
+    """Where the result of a case may lie, in any format that is read."""
+    return [folder / f"{slug}{ending}" for ending in files.ENDINGS]
+
+
 def read_result(case: Case, folder: Path, name: str) -> np.ndarray:
     """The result of another tool, (n, y, x) HU on the truth's grid.
 
@@ -36,7 +41,7 @@ def read_result(case: Case, folder: Path, name: str) -> np.ndarray:
         InputError: IN-RESULT where there is no such file.
         GeometryError: GEO-SHAPE or GEO-GRID where it lies on another grid than the truth.
     """
-    found = [path for ending in files.ENDINGS if (path := folder / f"{case.slug}{ending}").is_file()]
+    found = [path for path in result_paths(folder, case.slug) if path.is_file()]
     if not found:
         raise InputError("IN-RESULT", f"no result {case.slug}.nii.gz of {name} in folder {named(folder, '')}")
     # The slice axis is that of the input that the tool was given: isotropic results do not show it.

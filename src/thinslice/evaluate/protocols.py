@@ -17,7 +17,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from thinslice.errors import GeometryError, UsageError
-from thinslice.slice_profile import Profile, SliceGrid, plan_grid, slice_operator
+from thinslice.slice_profile import Profile, SliceGrid, acquired_operator, plan_grid
 from thinslice.tissues import HU_RANGE
 from thinslice.volume import Volume
 
@@ -146,7 +146,7 @@ def make_case(
         hu = truth[::f]
         new = np.arange(n) % f != 0
     else:
-        hu = (slice_operator(grid) @ truth.reshape(n, -1).astype(np.float64)).reshape(m, *truth.shape[1:])
+        hu = (acquired_operator(grid) @ truth.reshape(n, -1).astype(np.float64)).reshape(m, *truth.shape[1:])
         new = np.ones(n, dtype=bool)
     told = thickness * thickness_scale
     thick = volume.with_slices(hu, first=first, step=f, thickness=told, padding=_thick_padding(volume, n, f, protocol))

@@ -13,7 +13,7 @@ import numpy as np
 
 from thinslice import files, scan
 from thinslice.errors import UsageError
-from thinslice.evaluate.exchange import input_path, read_result, write_input
+from thinslice.evaluate.exchange import input_path, read_result, result_paths, write_input
 from thinslice.evaluate.methods import CLASSICAL, METHODS, Effort, Progress, check_methods, run_methods
 from thinslice.evaluate.metrics import Judge
 from thinslice.evaluate.protocols import Case, Protocol, case_slug, cut, make_case
@@ -109,7 +109,8 @@ def evaluate(
         thickness_scale: methods are told this many times the true thickness.
         told_profile: methods are told this profile in place of the true one.
         write_inputs: folder for the thick volumes, as ``SCAN_PROTOCOL_xFACTOR.nii.gz``.
-        overwrite: replace thick volumes that are there.
+        overwrite: replace thick volumes that are there. A run that fails or is interrupted removes those it wrote, but
+            does not bring back what it replaced.
         device: where learned methods run: "auto", "cpu", "cuda" or "mps".
         score: folders of results under the same file names, by row name.
         names: what the scans are called in the table and in names of files; by default as their files are.
@@ -142,7 +143,8 @@ def evaluate(
     if exchange.write_inputs is not None:
         slugs = [case_slug(*case) for case in product(names, protocols, factors)]
         targets = [input_path(exchange.write_inputs, slug) for slug in slugs]
-        refuse_clashes([Path(path) for path in paths if not isinstance(path, Volume)], targets)
+        scored = [file for slug in slugs for folder in exchange.score.values() for file in result_paths(folder, slug)]
+        refuse_clashes([*scored, *(Path(path) for path in paths if not isinstance(path, Volume))], targets)
         for target in targets:
             refuse_existing(target, overwrite=overwrite)
     cases = list(product(protocols, factors))

@@ -1,4 +1,4 @@
-"""Increments -1, 0 and +1: what the slices along z themselves can teach (Fang et al., section 3).
+"""Increments -1, 0 and +1: what slices along z themselves can teach (Fang et al., CVPR 2022, section 3).
 
 All three work on blocks of the scan, (m, y, x), and all three views. Where a label is an acquired
 slice, a prediction on the output grid is seen through the slice profile at the label's place and
@@ -18,7 +18,7 @@ from torch import Tensor
 from thinslice.fit.loss import agreement_mask, squared
 from thinslice.networks.model import VIEWS, Model
 from thinslice.networks.task import Task, make_task
-from thinslice.slice_profile import Profile, SliceGrid, plan_grid, slice_operator
+from thinslice.slice_profile import Profile, SliceGrid, acquired_operator, plan_grid
 from thinslice.synthesis.views import with_neighbours
 
 
@@ -86,7 +86,7 @@ def _increment(grid: SliceGrid, known: np.ndarray) -> Increment:
 
 
 def _seen(grid: SliceGrid, centres: np.ndarray) -> Tensor:
-    operator = slice_operator(SliceGrid(centres, grid.output_mm, grid.thickness_mm, grid.profile))
+    operator = acquired_operator(SliceGrid(centres, grid.output_mm, grid.thickness_mm, grid.profile))
     return torch.from_numpy(operator.toarray().astype(np.float32))
 
 

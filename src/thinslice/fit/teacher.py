@@ -23,7 +23,7 @@ from torch import Tensor
 from thinslice.fit.config import FitConfig
 from thinslice.fit.row_noise import RowNoise
 from thinslice.networks.task import Task, make_task
-from thinslice.slice_profile import Profile, SliceGrid, plan_grid, slice_operator
+from thinslice.slice_profile import Profile, SliceGrid, acquired_operator, plan_grid
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class InplaneTeacher:
         cut = self._cut(sources, pixels, min(self._config.patch_width, across))
         labels = label_operator(pixels, n, step=step, aperture=aperture, offset=offset)
         thin = torch.from_numpy(labels.astype(np.float32)) @ torch.from_numpy(cut)
-        thicken = slice_operator(task.grid).toarray()
+        thicken = acquired_operator(task.grid).toarray()
         thick = torch.from_numpy(thicken.astype(np.float32)) @ thin
         if self._noise is not None:
             thick = self._noise.add(thick, thicken @ labels, along_x=along_x)

@@ -16,7 +16,7 @@ from torch import Tensor
 from thinslice.fit.config import FitConfig
 from thinslice.fit.teacher import Context, InplaneTeacher, Patches, patch_task
 from thinslice.networks.task import Task
-from thinslice.slice_profile import Profile, SliceGrid, plan_grid, slice_operator
+from thinslice.slice_profile import Profile, SliceGrid, acquired_operator, plan_grid
 from thinslice.train.scans import TrainingScan
 
 _FINEST_MM, _COARSEST_MM = 0.7, 2.0  # label spacings of pairs in the plane
@@ -125,4 +125,4 @@ def axial_pairs(scan: TrainingScan, random: np.random.Generator) -> tuple[Tensor
 
 
 def _operator(grid: SliceGrid) -> Tensor:
-    return torch.from_numpy(slice_operator(grid).toarray().astype(np.float32))
+    return torch.from_numpy(acquired_operator(grid).toarray().astype(np.float32))

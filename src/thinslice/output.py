@@ -57,7 +57,7 @@ def refuse_existing(path: Path, *, overwrite: bool = False, code: str = "OUT-EXI
                 )
             if path.resolve() in (here := Path.cwd(), *here.parents):
                 raise OutputError("OUT-WRITE", "the output is the folder you are in, or holds it; name another folder")
-        into = path if _stays(path) else next(folder for folder in path.absolute().parents if folder.exists())
+        into = _goes_into(path)
         if not into.is_dir() or not os.access(into, os.W_OK | os.X_OK):
             raise OutputError(
                 "OUT-WRITE", f"cannot write into folder {named(into, 'of the output')}; choose another place"
@@ -66,14 +66,12 @@ def refuse_existing(path: Path, *, overwrite: bool = False, code: str = "OUT-EXI
 
 def refuse_full(path: Path, size: int) -> None:
     """Raise ResourceError (RES-DISK) where an output of `size` bytes cannot fit: before work starts."""
-    path = path.resolve()
     with _as_output_errors(path):
-        disk = shutil.disk_usage(path if _stays(path) else next(folder for folder in path.parents if folder.exists()))
-    free = disk.free
-    if disk.total and size > free:  # some network drives tell nothing
+        disk = shutil.disk_usage(_goes_into(path.resolve()))
+    if disk.total and size > disk.free:  # some network drives tell nothing
         raise ResourceError(
             "RES-DISK",
-            f"the output needs {size / 1e6:.1f} MB where it is to go and {free / 1e6:.1f} MB are free; "
+            f"the output needs {size / 1e6:.1f} MB where it is to go and {disk.free / 1e6:.1f} MB are free; "
             "free some or choose another place",
         )
 
@@ -181,6 +179,11 @@ def _place(path: Path) -> Path:
 def _entries(folder: Path) -> list[Path]:
     """What is in a folder, but for outputs in the making."""
     return [entry for entry in folder.iterdir() if not entry.name.startswith(PREFIX)]
+
+
+def _goes_into(path: Path) -> Path:
+    """The folder that is there and that an output is made in: its own where it stays, else the nearest above it."""
+    return path if _stays(path) else next(folder for folder in path.absolute().parents if folder.exists())
 
 
 def _stays(path: Path) -> bool:

@@ -51,8 +51,7 @@ class SliceGrid:
     @property
     def spacing_mm(self) -> float:
         """s: distance of acquired slices; should they be uneven, the median, and the lower one of two."""
-        gaps = np.sort(np.diff(self.acquired_mm))
-        return float(gaps[(len(gaps) - 1) // 2])
+        return float(np.quantile(np.diff(self.acquired_mm), 0.5, method="lower"))
 
     @property
     def closest_mm(self) -> float:

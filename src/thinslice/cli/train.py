@@ -63,10 +63,9 @@ def train(
         raise UsageError("USE-SIZE", "--channels does not go with --weights, whose sizes count")
     if terminal.device not in ("auto", "cpu"):
         raise UsageError("USE-DEVICE", f"train runs on the CPU, not on {terminal.device}")
-    terminal.refuse_clashes([*paths, *(validate or []), weights], output)
     terminal.refuse_existing(output)
     checkpoint = output.with_name(output.name + ".checkpoint")
-    terminal.refuse_clashes([*paths, *(validate or []), weights], checkpoint)
+    terminal.refuse_clashes([*paths, *(validate or []), weights], output, checkpoint)
 
     import thinslice
     from thinslice import scan

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as ItemSequence
 
 from thinslice.dicom.attributes import is_uid, parse_number
-from thinslice.dicom.charset import charset_of, decoded, stored_bytes
+from thinslice.dicom.charset import charset_of, decoded, stored_bytes, text_of
 from thinslice.dicom.checks import LOSSY_SYNTAXES, is_lossy
 from thinslice.dicom.kept import COPIED, EQUIPMENT, IN_SEQUENCES, PATIENT_AND_STUDY, SERIES_AND_ACQUISITION
 from thinslice.dicom.layout import PixelLayout, layout_of
@@ -112,7 +112,7 @@ def keep_for_writing(slices: Sequence[Slice], normal: np.ndarray) -> SourceSerie
         for keyword in (*COPIED, "ContributingEquipmentSequence")
         if dictionary_VR(keyword) == "SQ" and (sequence := _same_sequence(slices, keyword)) is not None
     }
-    description = decoded(stored_bytes(slices[0], "SeriesDescription") or b"", slices[0], "SeriesDescription")
+    description = text_of(slices[0], "SeriesDescription")
     recognizable = {image.attributes.text("RecognizableVisualFeatures") for image in slices}
     ratio, method = max(
         map(_lossy_history, slices), key=lambda history: (max(map(float, history[0]), default=0), len(history[1]))

@@ -6,6 +6,7 @@ import torch
 
 from thinslice.fit.row_noise import RowNoise
 from thinslice.phantom import make_water_phantom
+from thinslice.synthesis.noise import shared_noise
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +41,22 @@ def test_images_may_be_longer_than_the_noise_that_is_kept(water):
     noise = RowNoise.of(water, seed=0, random=np.random.default_rng(0))
     rows = np.kron(np.eye(350), np.full((1, 3), 1 / 3))
     assert noise.add(torch.zeros(1, 1, 350, 8), rows, along_x=True).std() > 10
+
+
+def test_noise_that_neighbouring_slices_share_does_not_lack(water):
+    """Means of k slices at every slice share (k - 1) / k of their noise; rows of four pixels are half as noisy."""
+    rows = np.kron(np.eye(40), np.full((1, 4), 0.25))
+    added = {}
+    for k in (1, 2, 4):
+        slices = np.stack([water[i : i + k].mean(0) * k**0.5 for i in range(len(water) - k + 1)])
+        slices[:, water[0] < -500] = -1000
+        assert shared_noise(slices) == pytest.approx((k - 1) / k, abs=0.06)
+        noise = RowNoise.of(slices, seed=0, random=np.random.default_rng(0))
+        added[k] = float(noise.add(torch.zeros(4, 1, 40, 64), rows, along_x=True).square().mean())
+    whole = float(water[:, 40:88, 40:88].var())
+    assert added[2] == pytest.approx(added[1] - whole / 2, rel=0.25)
+    assert added[4] < 0.1 * added[1]
+
+
+def test_slices_without_tissue_share_nothing():
+    assert shared_noise(np.full((8, 64, 64), -1000, np.float32)) == 0.0

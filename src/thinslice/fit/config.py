@@ -52,7 +52,7 @@ class FitConfig:
     plane_share: float = 0.35
     context_share: float = 0.55
     context_noise: bool = False
-    row_noise: bool = False
+    row_noise: bool = True
     teacher: float = 1.0
     increment_minus1: float = 0.0
     increment_0: float = 0.0
@@ -78,7 +78,7 @@ class FitConfig:
         It sees neighbouring planes from the first step on, and noisy ones: it was trained among acquired planes, and
         would come to rely on smooth ones.
         """
-        return cls(plane_share=0.0, context_share=1.0, context_noise=True, row_noise=True, learners=())
+        return cls(plane_share=0.0, context_share=1.0, context_noise=True, learners=())
 
     def going_on(self, inplane: InplaneConfig, axial: AxialConfig, *, rate: float) -> FitConfig:
         """The same for a trained model of these sizes, at `rate` times the learning rates."""

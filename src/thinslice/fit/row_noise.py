@@ -2,7 +2,8 @@
 
 A thick row of the in-plane teacher is a mean over pixels, and less noisy than they are. An acquired slice is as
 noisy as its pixels. What lacks is added to the rows that a network is given, never to its labels: else a network
-that is about to see real slices learns to take their noise for structure.
+that is about to see real slices learns to take their noise for structure. Noise that neighbouring slices share, as
+overlapping ones do, is predictable as structure is, and does not count.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from thinslice.synthesis.noise import noise_hu
+from thinslice.synthesis.noise import noise_hu, shared_noise
 from thinslice.synthesis.texture import noise_kernel, noise_plane
 
 _SIDE = 512  # pixels of the plane that lines are taken from
@@ -24,10 +25,11 @@ class RowNoise:
     Args:
         plane: (y, x) noise in HU.
         random: source of the draws.
+        shared: share of its variance that neighbouring slices have in common.
     """
 
-    def __init__(self, plane: np.ndarray, random: np.random.Generator) -> None:
-        self._plane, self._random = plane, random
+    def __init__(self, plane: np.ndarray, random: np.random.Generator, *, shared: float) -> None:
+        self._plane, self._random, self._shared = plane, random, shared
 
     @classmethod
     def of(cls, slices: np.ndarray, *, seed: int, random: np.random.Generator) -> RowNoise | None:
@@ -35,10 +37,11 @@ class RowNoise:
         kernel, strength = noise_kernel(slices), noise_hu(slices)
         if kernel is None or strength is None:
             return None
-        return cls(strength * noise_plane(kernel, (_SIDE, _SIDE), seed=seed, number=0), random)
+        plane = strength * noise_plane(kernel, (_SIDE, _SIDE), seed=seed, number=0)
+        return cls(plane, random, shared=shared_noise(slices))
 
     def add(self, thick: Tensor, rows: np.ndarray, *, along_x: bool) -> Tensor:
-        """Thick rows as noisy as pixels.
+        """Thick rows as noisy as pixels, as far as the noise of slices is independent.
 
         Args:
             thick: (b, planes, m, w) HU.
@@ -54,5 +57,5 @@ class RowNoise:
         width = thick.shape[3]
         start = int(self._random.integers(_SIDE - width + 1))
         lines = plane[self._random.integers(_SIDE, size=thick.shape[:3]), start : start + width]
-        lacking = float(np.sqrt(max(0.0, 1 - left**2)))
+        lacking = float(np.sqrt(max(0.0, 1 - self._shared - left**2)))
         return thick + torch.from_numpy(np.ascontiguousarray(lines, np.float32)) * lacking

@@ -44,6 +44,20 @@ def noise_hu(slices: np.ndarray, among: np.ndarray | None = None) -> float | Non
     return None if values.size < 100 else _deviation(values)
 
 
+def shared_noise(slices: np.ndarray) -> float:
+    """Share of their noise that neighbouring slices (k, y, x) have in common, 0 to 1, in flat soft tissue.
+
+    That of slices which overlap, or were averaged, is correlated; where there is too little tissue to know, 0.
+    """
+    together = apart = 0.0
+    for k in some_of(len(slices) - 1):
+        tissue = flat_tissue(slices[k]) & flat_tissue(slices[k + 1])
+        one, other = (_high_pass(image)[tissue] for image in slices[k : k + 2])
+        together += float(one @ other)
+        apart += float(one @ one + other @ other) / 2
+    return float(np.clip(together / apart, 0, 1)) if apart else 0.0
+
+
 def some_of(count: int) -> np.ndarray:
     """Indices of at most 24 of so many slices, spread evenly: enough to know noise by."""
     return np.unique(np.linspace(0, count - 1, 24).astype(int))

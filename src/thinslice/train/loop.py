@@ -55,7 +55,7 @@ class TrainConfig:
 
     fit: FitConfig = field(
         default_factory=lambda: FitConfig(
-            inplane=InplaneConfig(64, 5), axial=AxialConfig(48, 4), batch=16, bias=5.0, average=1000
+            inplane=InplaneConfig(64, 5), axial=AxialConfig(48, 4), batch=16, row_noise=False, bias=5.0, average=1000
         )
     )
     iterations: int = 20_000

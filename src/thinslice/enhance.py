@@ -73,7 +73,7 @@ def enhance(
     Args:
         source: path, `Volume`, nibabel, SimpleITK, torchio or MONAI object, or an array (z, y, x) in HU.
         affine: (4, 4) voxel (x, y, z) to RAS mm, for an array.
-        spacing: target slice spacing in mm; by default the nearest to the pixels', not below 1 mm.
+        spacing: target slice spacing in mm; by default a whole number of times finer, near the pixels', not below 1 mm.
         factor: how many times finer, instead of `spacing`; 1.2 to 8.
         thickness: slice thickness T in mm; by default the source's, else the slice spacing.
         profile: "box" or "gauss".

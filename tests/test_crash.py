@@ -189,6 +189,16 @@ def test_only_what_dead_processes_left_is_removed(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"b.txt", "c", foreign.name}
 
 
+def test_a_process_of_the_same_id_that_began_later_does_not_keep_leftovers(tmp_path):
+    mine = temporary_name(tmp_path / "thin.nii")
+    parts = mine.name.removeprefix(PREFIX).split("-")
+    earlier = tmp_path / f"{PREFIX}{'-'.join([*parts[:2], str(int(parts[2]) - 1), *parts[3:]])}"
+    for path in (mine, earlier):
+        path.touch()
+    clear_away(tmp_path)
+    assert list(tmp_path.iterdir()) == [mine]
+
+
 def test_an_old_folder_gets_its_name_back_where_names_cannot_be_exchanged(tmp_path):
     """Killed between two renames, on a system that cannot swap names in one step."""
     result = tmp_path / "thin"

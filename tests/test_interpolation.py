@@ -24,6 +24,11 @@ def test_linear_and_cubic_agree_with_numpy_and_scipy(gap):
     assert np.allclose(interpolation.cubic(gap) @ y, CubicSpline(gap.acquired_mm, y)(gap.output_mm))
 
 
+def test_beyond_the_first_slice_centre_cubic_stays_what_that_slice_is(box):
+    assert np.allclose(interpolation.cubic(box)[:1], np.eye(9)[:1])
+    assert np.allclose(interpolation.cubic(box)[-1:], np.eye(9)[-1:])
+
+
 @pytest.mark.parametrize("name", ["linear", "cubic", "bspline"])
 def test_constants_stay(name, box):
     assert np.allclose(getattr(interpolation, name)(box).sum(axis=1), 1)

@@ -133,6 +133,11 @@ def test_a_result_carries_labels_on_its_own_grid(thick_phantom, map_file, tmp_pa
     np.testing.assert_allclose(written.affine, result.volume.affine, atol=1e-6)
     with pytest.raises(thinslice.OutputError):
         result.save(tmp_path / "thin.mhd")
+    (tmp_path / "other_labels.nii.gz").write_bytes(b"mine")
+    with pytest.raises(thinslice.OutputError):
+        result.save(tmp_path / "other.nii.gz")
+    assert (tmp_path / "other_labels.nii.gz").read_bytes() == b"mine"
+    assert not (tmp_path / "other.nii.gz").exists()
 
 
 def test_without_labels_there_are_none(thick_phantom):

@@ -126,6 +126,37 @@ def test_files_of_a_mount_are_replaced_within_it_or_come_back(folder, monkeypatc
     assert os.listdir(folder) == ["2.dcm"]
 
 
+def test_a_replaced_folder_keeps_its_mode(folder):
+    folder.chmod(0o700)
+    with whole_folder(folder, ours=ours, overwrite=True) as new:
+        (new / "2.dcm").write_text("new")
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_old_folder_comes_back_where_the_new_one_cannot_take_its_place(folder, monkeypatch):
+    monkeypatch.setattr("thinslice.output.exchange", lambda *_: False)
+    rename = Path.rename
+
+    def fails(self, target):
+        if Path(target) == folder and (self / "2.dcm").exists():
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(OutputError), whole_folder(folder, ours=ours, overwrite=True) as new:
+        (new / "2.dcm").write_text("new")
+    assert (os.listdir(folder.parent), os.listdir(folder)) == (["thin"], ["1.dcm"])
+
+
+def test_what_takes_a_place_was_flushed(tmp_path, monkeypatch):
+    done, replace = [], os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: done.append(Path(f"/proc/self/fd/{handle}").readlink().name))
+    monkeypatch.setattr(os, "replace", lambda old, new: (done.append("renamed"), replace(old, new)))
+    with whole_file(tmp_path / "a.nii") as new:
+        new.write_text("x")
+    assert done == [new.name, "renamed", tmp_path.name]
+
+
 def test_an_input_is_no_output(folder, tmp_path):
     (tmp_path / "link").symlink_to(folder)
     for output in (folder, tmp_path, tmp_path / "link", folder / "1.dcm"):

@@ -1,9 +1,11 @@
 """The record of a run: complete, by its schema, and without anybody's identity."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
@@ -11,6 +13,7 @@ from jsonschema import Draft202012Validator
 import thinslice
 from thinslice import scan
 from thinslice.phantom import make_phantom, thicken
+from thinslice.record import axis_codes
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +43,31 @@ def test_records_follow_the_schema(
     record = json.loads(json.dumps(result.record, allow_nan=False))
     schema.validate(record)
     assert record["input"]["regime"] == regime
+    assert (record["input"]["thickness_mm"], record["input"]["thickness_from"]) == (thickness_mm, "file")
     assert record["output"]["grid"]["shape"] == list(result.volume.shape)
     np.testing.assert_allclose(record["output"]["grid"]["affine"], result.volume.affine)
     assert (record["consistency"] is None) == (options.get("consistency") == "off")
     assert record["method"]["views"] == list(options.get("views", ("coronal", "sagittal")))  # those with a weight
     assert record["times_s"]["total"] >= max(v for k, v in record["times_s"].items() if k != "total")
+
+
+def test_a_record_says_what_was_told_what_is_padding_and_that_nobody_checked() -> None:
+    few = make_phantom(shape=(5, 32, 32), spacing_mm=(5.0, 4.0, 4.0)).volume
+    padding = np.zeros(few.shape, bool)
+    padding[:, :3] = True
+    scan_ = replace(few, hu=np.where(padding, -2000, few.hu), thickness=None, padding=padding)
+    for thickness, said in ((None, (5.0, "spacing")), (2.0, (2.0, "option"))):
+        record = thinslice.enhance(scan_, factor=2, thickness=thickness, iterations=1).record
+        assert (record["input"]["thickness_mm"], record["input"]["thickness_from"]) == said
+        assert record["input"]["padding_voxels"] == padding.sum()
+        assert record["output"]["padding_voxels"] == len(padding[0, :3].ravel()) * record["output"]["grid"]["shape"][0]
+        assert (record["self_check"], [w["code"] for w in record["warnings"]]) == (None, ["FIT-UNCHECKED"])
+
+
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, -1, 1), (-1, 1, -1)])
+def test_axis_codes_are_nibabels(signs: tuple[int, int, int]) -> None:
+    affine = np.diag([*signs, 1.0])[:, [1, 0, 2, 3]]
+    assert axis_codes(affine) == "".join(nibabel.aff2axcodes(affine))
 
 
 def test_a_dicom_record_names_nobody(shared_ct: Path) -> None:

@@ -1,10 +1,11 @@
 """One door: what a path is decides who reads and writes it."""
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 from thinslice import scan
-from thinslice.errors import OutputError, UsageError
+from thinslice.errors import GeometryError, OutputError, UsageError
 from thinslice.volume import Source, Volume
 
 AFFINE = np.diag([0.7, 0.7, 5.0, 1.0])
@@ -84,3 +85,13 @@ def test_a_target_is_refused_before_work(tmp_path, volume):
             scan.check_target(tmp_path / name, source=dicom, **options)
         assert refused.value.code == code
     scan.check_target(tmp_path / "series", source=Volume(volume.hu, AFFINE, source=Source("dicom")))
+
+
+def test_strict_counts_for_files(tmp_path, volume):
+    image = nib.Nifti1Image(volume.hu.T.astype(np.int16), None)
+    image.header.set_zooms((0.7, 0.7, 5.0))
+    image.header["sform_code"] = image.header["qform_code"] = 0
+    nib.save(image, tmp_path / "scan.nii")
+    assert len(scan.read(tmp_path / "scan.nii").source.warnings) == 1
+    with pytest.raises(GeometryError, match="orientation"):
+        scan.read(tmp_path / "scan.nii", strict=True)

@@ -171,5 +171,13 @@ def test_two_spacings_in_equal_number_are_the_lower_one():
     assert SliceGrid(places, np.arange(45.0), 4.0).spacing_mm == 4
 
 
+def test_the_longest_even_run_and_the_closest_overlap_are_found():
+    gaps_around = np.array([0.0, 5, 10, 25, 30, 35, 40, 45, 60])
+    assert SliceGrid(gaps_around, np.arange(61.0), 1.0).even_run() == slice(3, 8)
+    close_at_first = SliceGrid(np.array([0, 2, 4, 6, 8, 13, 18, 23, 28, 33.0]), np.arange(34.0), 5.0)
+    assert close_at_first.spacing_mm == 5
+    assert close_at_first.ill_posed
+
+
 def test_uneven_positions_have_a_median_spacing():
     assert SliceGrid(np.array([0.0, 2, 4, 7]), np.arange(8.0), 2.0).spacing_mm == 2.0

@@ -7,10 +7,14 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import nibabel
 import pytest
 from jsonschema import Draft202012Validator
 
+import thinslice
+from thinslice import scan
 from thinslice.cli.app import run
+from thinslice.cli.summary import self_check_line
 
 SHORT = ["--spacing", "2", "--iterations", "2"]
 
@@ -33,6 +37,11 @@ def test_a_scan_becomes_thin_and_the_record_says_how(
     assert str(tmp_path) not in record.read_text()
     assert thick_phantom.name not in record.read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["look.png", "record.json", "thin.nii.gz"]
+
+
+def test_the_self_check_is_said_as_it_is() -> None:
+    check = {"held_out": 12, "psnr_db": 38.94, "psnr_cubic_db": 36.71, "verdict": "better"}
+    assert self_check_line(check) == "self-check: 12 held-out slices: 38.9 dB, cubic 36.7 dB: better"
 
 
 def test_json_to_stdout_is_alone_there(thick_phantom: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -86,3 +95,39 @@ def test_a_disk_that_cannot_hold_the_result_is_told_of_before_work_starts(
     assert run(["enhance", "-i", str(thick_phantom), "-o", str(tmp_path / "thin.nii"), "--fit", "scan"]) == 5
     assert capfd.readouterr().err.splitlines()[-1].startswith("error[RES-DISK]: the output needs")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_option_arrives(thick_phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = {
+        "rescale": (2.0, -1000.0), "series": "7", "phase": 2, "on_gap": "fill", "allow_derived": True, "strict": True,
+        "limits": {"slices": 9}, "axis": "z", "spacing": 1.25, "thickness": 3.0, "profile": "gauss",
+        "views": ("coronal",), "consistency": 0.5, "texture": "match", "detilt": True, "fit": "scan", "budget": 7.0,
+        "iterations": 3, "seed": 4,
+    }  # fmt: skip
+    line = (
+        "--rescale 2,-1000 --series 7 --phase 2 --on-gap fill --allow-derived --strict --limit slices=9 --axis z "
+        "--spacing 1.25 --thickness 3 --profile gauss --views coronal --consistency 0.5 --texture match --detilt "
+        "--fit scan --budget 7 --iterations 3 --seed 4"
+    )
+    seen: dict[str, object] = {}
+    volume = scan.read(thick_phantom)
+
+    def read(_path: Path, **options: object) -> list[thinslice.Volume]:
+        seen.update(options)
+        return [volume]
+
+    def stop(_volume: thinslice.Volume, **options: object) -> None:
+        seen.update(options)
+        raise thinslice.errors.ModelError("STOP", "far enough")
+
+    monkeypatch.setattr(scan, "read_parts", read)
+    monkeypatch.setattr(thinslice, "enhance", stop)
+    assert run(["enhance", "-i", str(thick_phantom), "-o", str(tmp_path / "thin.nii"), *line.split()]) == 7
+    assert {name: seen.get(name) for name in wanted} == wanted
+
+
+def test_the_type_of_the_file_is_what_was_asked_for(thick_phantom: Path, tmp_path: Path) -> None:
+    for dtype in ("int16", "float32"):
+        out = str(tmp_path / f"{dtype}.nii")
+        assert run(["enhance", "-q", "-i", str(thick_phantom), "-o", out, "--dtype", dtype, *SHORT]) == 0
+        assert nibabel.load(out).get_data_dtype() == dtype

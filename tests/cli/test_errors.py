@@ -124,6 +124,19 @@ def test_an_existing_output_is_refused_before_the_input_is_read(
         ["inspect", "scan.nii.gz", "--json", "scan.nii.gz"],
         ["enhance", "-i", "scan.nii.gz", "-o", "thin.nii.gz", "--json", "scan.nii.gz"],
         ["enhance", "-i", "scan.nii.gz", "-o", "folder/../scan.nii.gz"],
+        ["enhance", "-i", "other.nii.gz", "--labels", "scan.nii.gz", "-o", "scan.nii.gz"],
+        ["enhance", "-i", "other.nii.gz", "--labels", "scan_labels.nii.gz", "-o", "scan.nii.gz"],
+        [
+            "enhance",
+            "-i",
+            "other.nii.gz",
+            "--weights",
+            "scan.nii.gz",
+            "--save-weights",
+            "scan.nii.gz",
+            "-o",
+            "n.nii.gz",
+        ],
         ["evaluate", "-i", "scan.nii.gz", "--methods", "linear", "--json", "scan.nii.gz"],
         ["evaluate", "-i", "scan.nii.gz", "--methods", "linear", "-o", "."],
         ["evaluate", "-i", "scan1_gap_x2.nii.gz", "--methods", "none", "--factors", "2", "--write-inputs", "."],
@@ -141,12 +154,13 @@ def test_no_command_writes_over_its_input(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
-    for name in ("scan.nii.gz", "scan1_gap_x2.nii.gz"):
+    names = {"scan.nii.gz", "scan_labels.nii.gz", "scan1_gap_x2.nii.gz"}
+    for name in names:
         (tmp_path / name).write_text("precious")
     assert run([*arguments, "--overwrite"]) == 6
     assert ONE_LINE.fullmatch(capfd.readouterr().err)
-    assert {path.name for path in tmp_path.iterdir()} == {"folder", "scan.nii.gz", "scan1_gap_x2.nii.gz"}
-    assert (tmp_path / "scan.nii.gz").read_text() == (tmp_path / "scan1_gap_x2.nii.gz").read_text() == "precious"
+    assert {path.name for path in tmp_path.iterdir()} == names | {"folder"}
+    assert {(tmp_path / name).read_text() for name in names} == {"precious"}
 
 
 def test_version_and_bare_command(capfd: pytest.CaptureFixture[str]) -> None:

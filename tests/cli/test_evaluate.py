@@ -57,3 +57,13 @@ def test_scans_may_follow_one_option_and_a_page_is_written(
     assert {"table.csv", "table.json", "index.html"} <= {path.name for path in page.iterdir()}
     assert run([*arguments, "-o", str(page)]) == 6
     assert run([*arguments, "--protocols", "gap", "-q", "-o", str(page), "--overwrite"]) == 0
+
+
+def test_every_option_reaches_the_table(thin: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    line = "--axis z --protocols gap --factors 2 --methods linear --slices 13 --region 20 --tell-thickness 0.75"
+    more = ["--tell-profile", "gauss", "--seeds", "5", "--write-inputs", str(tmp_path), "--json", "-"]
+    assert run(["evaluate", "-i", str(thin), *line.split(), *more]) == 0
+    (row,) = json.loads(capfd.readouterr().out)["rows"]
+    assert (row["told_thickness"], row["told_profile"], row["seed"]) == (0.75, "gauss", 5)
+    (thick,) = tmp_path.iterdir()
+    assert scan.read(thick, axis="z").shape == (7, 20, 20)

@@ -144,6 +144,12 @@ def _detector_spacing(_: int, ds: Dataset) -> None:
     del ds.PixelSpacing
 
 
+def _same_bytes_other_rescale() -> Series:
+    datasets = copies(range(3, 5))
+    datasets[-1].RescaleIntercept = "-1000"
+    return datasets
+
+
 GEOMETRY = [
     read("plain", series),
     read("reversed instance numbers", lambda: each(reversed_numbers)),
@@ -152,6 +158,7 @@ GEOMETRY = [
     read("jitter 0.01 mm", lambda: moved(lambda k: (0, 0, 0.01 * NOISE[k, 0]))),
     read("jitter 0.05 mm", lambda: moved(lambda k: (0, 0, 0.05 * (-1) ** k)), "DCM-JITTER"),
     refuse("jitter 0.11 mm", "DCM-UNEVEN", lambda: moved(lambda k: (0, 0, 0.11 * (-1) ** k))),
+    refuse("jitter 0.05 mm of 1 mm", "DCM-UNEVEN", lambda: moved(lambda k: (0, 0, 0.05 * (-1) ** k), spacing=1.0)),
     read(
         "jitter 0.5 mm, filled",
         lambda: moved(lambda k: (0, 0, 0.5 * NOISE[k, 0])),
@@ -164,6 +171,9 @@ GEOMETRY = [
     refuse("four missing", "DCM-GAP", lambda: without(3, 4, 7, 9)),
     read("four missing, filled", lambda: without(3, 4, 7, 9), "DCM-REPAIRED", options={"on_gap": "fill"}, slices=8),
     refuse("five missing in a row, to be filled", "DCM-GAP", lambda: without(*range(4, 9)), options={"on_gap": "fill"}),
+    read(
+        "three missing in a row, filled", lambda: without(4, 5, 6), "DCM-REPAIRED", options={"on_gap": "fill"}, slices=9
+    ),
     read("end missing", lambda: without(11), slices=11),
     refuse("two spacings", "DCM-UNEVEN", two_spacings),
     read("two spacings, filled", two_spacings, "DCM-REPAIRED", options={"on_gap": "fill"}),
@@ -194,6 +204,11 @@ GEOMETRY = [
     refuse("no pixel spacing", "DCM-SPACING", lambda: setting(PixelSpacing=None)),
     refuse("zero pixel spacing", "DCM-SPACING", lambda: setting(PixelSpacing=["0", "0"])),
     refuse("pixel spacing changes", "DCM-MIXED", changing_pixel_spacing),
+    refuse(
+        "pixel spacing changes by 1 %",
+        "DCM-MIXED",
+        lambda: one_slice(lambda ds: setattr(ds, "PixelSpacing", ["0.909", "0.707"])),
+    ),
     refuse(
         "two frames of reference",
         "DCM-FOR",
@@ -245,6 +260,7 @@ GROUPS = [
     read("two copies", lambda: copies(range(3, 5)), "DCM-DUP"),
     read("all twice", lambda: copies(range(SLICES)), "DCM-DUP"),
     refuse("two images at one place", "DCM-DUP-DIFF", lambda: copies(range(3, 5), different=True)),
+    refuse("same bytes, other rescale, at one place", "DCM-DUP-DIFF", _same_bytes_other_rescale),
     read("localizer", localizer, "DCM-LOCALIZER"),
     read("localizer of another matrix", lambda: localizer(rows=40), "DCM-LOCALIZER"),
     read("localizer without the name", lambda: localizer(typed=False), "DCM-LOCALIZER"),
@@ -254,6 +270,7 @@ GROUPS = [
     read("reformat, sagittal", lambda: reformat((0.0, 1.0, 0.0, 0.0, 0.0, -1.0)), "DCM-DERIVED"),
     read("reformat, oblique", lambda: reformat(OBLIQUE), "DCM-DERIVED"),
     refuse("synthetic", "DCM-SYNTH", lambda: setting(SyntheticData="YES"), policy=True),
+    refuse("own result without its flag", "DCM-SYNTH", lambda: setting(Manufacturer="thinslice"), policy=True),
     read(
         "synthetic, allowed",
         lambda: setting(SyntheticData="YES"),

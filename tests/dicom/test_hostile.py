@@ -52,6 +52,12 @@ def test_matrix_that_lies(size, code, tmp_path):
     assert refused(tmp_path) == code
 
 
+@pytest.mark.parametrize("keyword", ["Rows", "Columns"])
+def test_a_matrix_smaller_than_its_pixels(keyword, tmp_path):
+    save(each(lambda _, ds: setattr(ds, keyword, 16)), tmp_path)
+    assert refused(tmp_path) == "DCM-UNREADABLE"
+
+
 def test_frames_that_lie(tmp_path):
     ds = enhanced(series())
     ds.NumberOfFrames = 3_000

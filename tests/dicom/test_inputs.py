@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from dicom_makers import in_parts
 from dicom_phantom import ROOT, enhanced, file_bytes, save, series
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from thinslice.dicom import list_series, looks_like_dicom, read_series
 from thinslice.errors import InputError, ThinsliceError, UsageError
+from thinslice.temporary import temporary_name
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,21 @@ def test_nested_folders_and_foreign_files(hu, tmp_path):
     np.testing.assert_array_equal(volume.hu, hu)
     assert volume.source.facts["files_skipped"] == 5
     assert volume.source.facts["files_looked_at"] == 17
+
+
+def test_what_a_killed_run_left_half_written_is_no_input(hu, tmp_path):
+    save(series(), tmp_path)
+    save(series(orientation=(0.0, 1.0, 0.0, 0.0, 0.0, -1.0)), temporary_name(tmp_path / "thin"))
+    np.testing.assert_array_equal(read_series(tmp_path).hu, hu)
+
+
+def test_phases_are_counted_by_their_numbers(hu, tmp_path):
+    datasets = in_parts(TriggerTime="1000")
+    for ds in datasets[: len(datasets) // 2]:
+        ds.TriggerTime = "300"
+    save(datasets, tmp_path)
+    for phase, above in ((1, 0), (2, 100)):
+        np.testing.assert_array_equal(read_series(tmp_path, phase=phase).hu, hu + above)
 
 
 def test_objects_without_image_are_skipped(hu, tmp_path):
@@ -192,6 +209,15 @@ class TestSeveralSeries:
     def test_no_such_series(self, folder):
         with pytest.raises(InputError) as caught:
             read_series(folder, series="77")
+        assert caught.value.code == "DCM-MULTISERIES"
+
+    def test_a_number_that_two_have_chooses_neither(self, folder):
+        for file in (folder / "b").iterdir():
+            ds = pydicom.dcmread(file)
+            ds.SeriesNumber = 3
+            ds.save_as(file)
+        with pytest.raises(InputError) as caught:
+            read_series(folder, series=3)
         assert caught.value.code == "DCM-MULTISERIES"
 
     def test_listed(self, folder):

@@ -24,6 +24,16 @@ def test_inspect_says_that_it_is_synthetic(tmp_path: Path, capfd: pytest.Capture
     assert (found["shape"], found["spacing_mm"]) == ([45, 24, 20], 1.25)
 
 
+def test_inspect_puts_each_figure_in_its_column(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    datasets = series()
+    for ds in datasets:
+        ds.SliceThickness = "3"
+    save(datasets, tmp_path / "in")
+    assert run(["inspect", str(tmp_path / "in")]) == 0
+    (row,) = (line for line in capfd.readouterr().out.splitlines() if line.split()[:2] == ["series", "3"])
+    assert row.split()[2:] == ["12", "5", "3", "20", "x", "24", "0.7", "x", "0.9", "readable"]
+
+
 def test_inspect_does_not_say_so_of_a_scan(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     save(series(), tmp_path / "in")
     assert run(["inspect", str(tmp_path / "in")]) == 0
@@ -46,6 +56,7 @@ def test_a_series_through_the_command(tmp_path: Path, capfd: pytest.CaptureFixtu
     assert run([*common, "-i", str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 0
     files = [pydicom.dcmread(file) for file in (tmp_path / "out").iterdir()]
     assert {ds.SeriesNumber for ds in files} == {77}
+    assert {(ds.SliceThickness, ds.SpacingBetweenSlices) for ds in files} == {(2.5, 2.5)}
     assert {ds.file_meta.TransferSyntaxUID.name for ds in files} == {"JPEG-LS Lossless Image Compression"}
     capfd.readouterr()
     assert run(["inspect", str(tmp_path / "out"), "--allow-derived"]) == 0

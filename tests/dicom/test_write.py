@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pydicom
 import pytest
-from dicom_cases import OBLIQUE, padded, setting, tilted
+from dicom_cases import OBLIQUE, padded, raw_text, setting, tilted
 from dicom_phantom import ROOT, each, enhanced, save, series
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -96,6 +96,20 @@ def test_another_result_has_other_uids(tmp_path):
     assert len(set(instances)) == len(instances)
 
 
+def test_equal_voxels_of_another_series_have_other_uids(tmp_path):
+    """An archive keeps one of two instances of one UID: the original, or its de-identified copy."""
+    uids = set()
+    for name in "ab":
+
+        def rename(number, ds, name=name):
+            ds.SeriesInstanceUID, ds.SOPInstanceUID = f"{ROOT}.8{ord(name)}", f"{ROOT}.8{ord(name)}.{number}"
+
+        save(each(rename), tmp_path / name)
+        source = read_series(tmp_path / name)
+        uids.add(write_series(source, tmp_path / f"of {name}", source=source, provenance=PROVENANCE).series_uid)
+    assert len(uids) == 2
+
+
 def test_fields_of_the_derived_series(tmp_path):
     _, thin, files = written(series(), tmp_path)
     first, other = files[0], files[6]
@@ -120,9 +134,33 @@ def test_fields_of_the_derived_series(tmp_path):
     assert first.ReferencedSeriesSequence[0].SeriesInstanceUID == f"{ROOT}.2"
 
 
+def test_places_spacing_and_purpose_of_a_tilted_series(tmp_path):
+    _, _, files = written(tilted(12), tmp_path)
+    tilt = np.radians(12)
+    normal = np.array([0, -np.sin(tilt), np.cos(tilt)])
+    for ds in files:
+        assert float(ds.SliceLocation) == pytest.approx(normal @ np.array(ds.ImagePositionPatient, float), abs=1e-4)
+        assert float(ds.SpacingBetweenSlices) == pytest.approx(1.25 * np.cos(tilt), abs=1e-5)
+        for item in ds.SourceImageSequence:
+            assert item.SpatialLocationsPreserved == "NO"
+            assert item.PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
+
+
+def test_long_decimals_of_the_source_are_shortened(tmp_path):
+    cosine = "0.70710678118654757"
+    source = raw_text("ImageOrientationPatient", f"{cosine}\\{cosine}\\0\\-{cosine}\\{cosine}\\0")
+    written(source, tmp_path)
+    for file in (tmp_path / "out").iterdir():
+        ds = pydicom.dcmread(file)
+        for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "SliceLocation"):
+            raw = ds.get_item(keyword).value
+            assert all(len(value) <= 16 for value in raw.decode().split("\\"))
+
+
 def test_frames_of_a_multi_frame_source_are_referenced(tmp_path):
     _, _, files = written([enhanced(series())], tmp_path)
     assert [item.ReferencedFrameNumber for item in files[6].SourceImageSequence] == [2, 3]
+    assert {item.ReferencedSOPClassUID for item in files[6].SourceImageSequence} == {"1.2.840.10008.5.1.4.1.1.2.1"}
     (instance,) = files[6].ReferencedSeriesSequence[0].ReferencedInstanceSequence
     assert (instance.ReferencedSOPInstanceUID, "ReferencedFrameNumber" in instance) == (f"{ROOT}.9.1", False)
 

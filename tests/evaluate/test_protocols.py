@@ -51,6 +51,7 @@ def test_gauss_is_wider_than_box_and_keeps_a_constant():
     box, gauss = (make_case(volume, "a", protocol=p, factor=3) for p in ("box", "gauss"))
     assert gauss.thick.hu[2:-2].std() < box.thick.hu[2:-2].std()
     assert gauss.grid.profile == "gauss"
+    assert gauss.grid.thickness_mm == pytest.approx(3 * gauss.grid.output_spacing_mm)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

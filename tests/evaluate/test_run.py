@@ -1,6 +1,7 @@
 """The table: one row a case, method and seed; other tools beside our own methods."""
 
 import csv
+import itertools
 import json
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from thinslice.errors import GeometryError, InputError, OutputError, UsageError
 from thinslice.evaluate.methods import CLASSICAL, METHODS
 from thinslice.evaluate.protocols import make_case
 from thinslice.evaluate.run import scan_names
-from thinslice.evaluate.table import Table, format_score
+from thinslice.evaluate.table import SHOWN, Table, format_score
 from thinslice.volume import Volume
 
 
@@ -231,3 +232,26 @@ def test_progress_counts_cases():
 )
 def test_figures_are_written_as_a_reader_expects(value, decimals, text):
     assert format_score(value, decimals) == text
+
+
+def test_each_seed_is_used(monkeypatch):
+    seen = []
+    monkeypatch.setattr("thinslice.evaluate.run.run_methods", lambda *_, seed, **__: seen.append(seed) or [])
+    thinslice.evaluate([thin()], methods=("thinslice-scan",), protocols=("gap",), factors=(2,), seeds=(5, 6))
+    assert seen == [5, 6]
+
+
+def test_each_heading_has_its_score(table):
+    names = [name for part in SHOWN for name, *_ in part]
+    row = replace(table[0], **{name: float(number) for number, name in enumerate(names, 1)})
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(Table([row]).rich())
+    lines = [line.split() for line in capture.get().splitlines()]
+    shown = {
+        heading: float(value)
+        for line, values in itertools.pairwise(lines)
+        if line[:1] == ["method"]
+        for heading, value in zip(line[1:], values[1:], strict=True)
+    }
+    assert (shown["lung"], shown["soft"], shown["bone"]) == (row.bias_lung, row.bias_soft, row.bias_bone)

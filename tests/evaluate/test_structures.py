@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 from scipy import ndimage
 
-from thinslice.evaluate.structures import measure_structures, structure_table
+from thinslice.evaluate.structures import StructureRow, measure_structures, structure_table
 from thinslice.phantom import Structure, make_phantom
 
 SIZES = {"nodule": 8.0, "lesion": 12.0}
@@ -70,8 +70,17 @@ def test_the_phantoms_structures_are_all_measured_and_fit_a_screen():
     assert all(
         a.volume_error == b.volume_error for a, b in zip(rows[: len(rows) // 2], rows[len(rows) // 2 :], strict=True)
     )
+    assert all(abs(row.diameter_error_mm) < 1.5 for row in rows if row.diameter_mm >= 6)
     console = Console(width=80, force_terminal=False)
     with console.capture() as capture:
         console.print(structure_table(rows))
     assert max(map(len, capture.get().splitlines())) <= 80
     assert "…" not in capture.get()
+
+
+def test_errors_of_either_sign_do_not_cancel():
+    rows = [StructureRow("a", "nodule", 5.0, error, error / 10, 0.5) for error in (20.0, -20.0)]
+    console = Console(width=80, force_terminal=False)
+    with console.capture() as capture:
+        console.print(structure_table(rows))
+    assert capture.get().split()[-4:] == ["a", "20", "2.00", "0.500"]

@@ -52,11 +52,13 @@ def test_a_vessel_that_is_lost_costs_overlap_and_one_that_is_invented_too():
     hu[:, :6], hu[:, -6:], hu[:, :, :6], hu[:, :, -6:] = 40, 40, 40, 40
     hu[:, 20:24, 20:40] = 30
     case = make_case(Volume(hu, np.eye(4)), "a", protocol="gap", factor=2)
-    lost, invented = (case.truth.copy() for _ in range(2))
+    lost, invented, faint, haze = (case.truth.copy() for _ in range(4))
     lost[:, 20:24, 20:30] = -850
-    invented[:, 40:44, 20:40] = 30
+    for made, hu_of_it in ((invented, 30), (faint, -550), (haze, -650)):
+        made[:, 40:44, 20:40] = hu_of_it
     judge = Judge(case)
     assert judge.score(case.truth).dice_vessel == 1
     assert judge.score(lost).dice_vessel == pytest.approx(2 / 3)
-    assert judge.score(invented).dice_vessel == pytest.approx(2 / 3)
+    assert judge.score(invented).dice_vessel == judge.score(faint).dice_vessel == pytest.approx(2 / 3)
+    assert judge.score(haze).dice_vessel == 1
     assert np.isnan(judge.score(case.truth).dice_bone)

@@ -123,6 +123,14 @@ def test_without_any_orientation_nibabel_s_default_is_taken_and_said(tmp_path):
     np.testing.assert_allclose(volume.affine, nib.load(tmp_path / "scan.nii").affine)
 
 
+def test_the_sform_goes_before_the_qform(tmp_path):
+    image = nib.Nifti1Image(hu().astype(np.int16).T, AFFINE)
+    image.set_sform(AFFINE, 1)
+    image.set_qform(np.diag([-0.7, 0.7, 5, 1.0]), 1)
+    nib.save(image, tmp_path / "scan.nii")
+    np.testing.assert_allclose(files.read(tmp_path / "scan.nii").affine, AFFINE, rtol=1e-6)
+
+
 def test_a_header_at_odds_with_itself_is_said(tmp_path):
     image = nib.Nifti1Image(hu().astype(np.int16).T, AFFINE)
     nib.save(image, tmp_path / "scan.nii")

@@ -1,22 +1,25 @@
 """A fit to one scan: repeatable, honest about what it set aside, better than its base."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.interpolate import CubicSpline
 
 from thinslice.errors import ModelError
 from thinslice.fit.config import FitConfig
-from thinslice.fit.loop import Budget, ScanFit
+from thinslice.fit.loop import Budget, ScanFit, _shares
 from thinslice.fit.scan import fit_scan
 from thinslice.fit.selfcheck import SelfCheck, check, choose_held_out
 from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import VIEWS, Model
 from thinslice.phantom import make_phantom, thicken
+from thinslice.slice_profile import plan_grid
 
 SMALL = FitConfig(
     inplane=InplaneConfig(channels=16, blocks=1),
@@ -158,3 +161,67 @@ def test_of_two_models_the_one_is_kept_that_restores_the_plane_better_unless_it_
     assert dataclasses.replace(good, psnr_db=34.5, psnr_plane_db=40.2).beats(good)
     assert not dataclasses.replace(good, psnr_db=33.9, psnr_plane_db=40.2).beats(good)
     assert not dataclasses.replace(good, psnr_db=35.5, psnr_plane_db=39.9).beats(good)
+
+
+def test_slices_set_aside_teach_nothing(scan):
+    thick, grid = scan
+    config = dataclasses.replace(SMALL, plane_share=1.0, context_share=0.0, learners=())
+    held_out = np.array([3, 7])
+    spoilt = thick.hu.copy()
+    spoilt[held_out] = 3000
+    fits = [
+        ScanFit(hu, grid, pixel_mm=(2.0, 2.0), held_out=held_out, config=config, seed=0, device=torch.device("cpu"))
+        for hu in (thick.hu, spoilt)
+    ]
+    one, other = (fit.run(Budget(None, 3)).digest for fit in fits)
+    assert one == other
+
+
+def test_figures_of_the_self_check_are_those_of_the_slice_itself_and_repeat():
+    hu = np.random.default_rng(0).normal(0, 100, (12, 32, 32)).astype(np.float32)
+    grid, model = plan_grid(12, 4.0, 1.0, thickness_mm=1.0), Model.new(SMALL.inplane, SMALL.axial)
+    first, again = (
+        check(model, hu, grid, held_out=np.array([5]), pixel_mm=(1.0, 1.0), device=torch.device("cpu"))
+        for _ in range(2)
+    )
+
+    def db(guess: np.ndarray) -> float:
+        return float(20 * np.log10(4095 / np.sqrt(np.square(guess - hu[5]).mean())))
+
+    given_ = [0, 2, 4, 6, 8, 10]
+    assert first.psnr_cubic_db == pytest.approx(db(CubicSpline(given_, hu[given_])(5)), abs=0.01)
+    assert first.psnr_db == pytest.approx(db((hu[4] + hu[6]) / 2), abs=0.01)  # untaught: linear
+    assert first == again
+
+
+def test_going_back_is_a_share_of_the_way():
+    model, start = (Model.new(SMALL.inplane, SMALL.axial, seed=seed) for seed in (0, 1))
+    own, old = ({name: value.clone() for name, value in m.state().items()} for m in (model, start))
+    model.go_back(start, share=0.25)
+    for name, value in model.state().items():
+        torch.testing.assert_close(value, 0.75 * own[name] + 0.25 * old[name])
+
+
+def test_fits_hand_over_the_averaged_weights_and_adaptations_go_back(scan, monkeypatch):
+    thick, grid = scan
+    called = []
+    monkeypatch.setattr(Model, "go_back", lambda self, start, *, share: called.append(share))
+    fit_scan(
+        thick.hu, grid, pixel_mm=(2.0, 2.0), budget=Budget(None, 1), config=SMALL,
+        start=Model.new(SMALL.inplane, SMALL.axial),
+    )  # fmt: skip
+    assert called == [SMALL.go_back]
+    monkeypatch.setattr("thinslice.fit.average.Average.update", lambda self: None)  # the mean stays where it began
+    state, untaught = _fit(scan, steps=3).model.state(), Model.new(SMALL.inplane, SMALL.axial, seed=0).state()
+    assert all(torch.equal(value, untaught[name]) for name, value in state.items())
+
+
+@pytest.mark.parametrize(("begin", "end", "made"), [(0.0, 1.0, 100), (0.0, 0.5, 50), (0.5, 1.0, 50)])
+def test_a_phase_lasts_for_its_share_of_the_seconds(begin, end, made, monkeypatch):
+    clock = itertools.count(round(begin * 100) - 1)
+    monkeypatch.setattr("thinslice.fit.loop.time.monotonic", lambda: float(next(clock)))
+    budget = Budget(seconds=100.0)
+    shares = list(_shares(budget, start=0.0, begin=begin, end=end, on_progress=lambda *_: None))
+    assert abs(len(shares) - made) <= 1
+    assert shares[0] == pytest.approx(0, abs=0.02)
+    assert 0.97 < shares[-1] < 1

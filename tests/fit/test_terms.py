@@ -17,7 +17,11 @@ from thinslice.slice_profile import acquired_operator, plan_grid
 from thinslice.synthesis.noise import noise_hu
 from thinslice.tissues import TISSUES
 
-SMALL = FitConfig(inplane=InplaneConfig(channels=16, blocks=1, neighbours=2), axial=AxialConfig(channels=16, blocks=1))
+SMALL = FitConfig(
+    inplane=InplaneConfig(channels=16, blocks=1, neighbours=2),
+    axial=AxialConfig(channels=16, blocks=1),
+    row_noise=False,  # thick rows are what labels say and no more
+)
 CPU = torch.device("cpu")
 
 
@@ -76,6 +80,21 @@ def test_between_thick_slices_planes_are_thin_and_none_is_nearest_to_a_slice_set
         np.testing.assert_allclose(plane, thin[near], atol=0.01)
     nearest = np.abs(own.output_mm[found][:, None] - own.acquired_mm).argmin(axis=1)
     assert set(nearest) == {0, 1, 2, 4, 5, 6}
+
+
+def test_patches_along_an_axis_have_neighbours_from_the_view_that_never_mixed_it(monkeypatch):
+    """A patch thickened along x: coronal images are (z, x), and would leak its labels."""
+    grid, shades = plan_grid(7, 4.0, 1.0, thickness_mm=1.0), {"sagittal": 1.0, "coronal": 2.0}
+
+    def synthesised(block, _, *, view, **__):
+        return np.full((25, 32, 32), shades[view], np.float32), grid
+
+    monkeypatch.setattr("thinslice.fit.context.synthesise", synthesised)
+    blocks = choose_blocks(np.zeros((7, 32, 32), np.float32), np.ones(7, bool))
+    model = Model.new(SMALL.inplane, SMALL.axial)
+    found = list(contexts(blocks, grid, model=model, pixel_mm=(1.0, 1.0), device=CPU))
+    assert {float(plane) for context in found for plane in context.along_x[:, 0].ravel()} == {shades["sagittal"]}
+    assert {float(plane) for context in found for plane in context.along_y[:, 0].ravel()} == {shades["coronal"]}
 
 
 def test_neighbours_are_as_noisy_as_acquired_slices_on_request():

@@ -10,9 +10,11 @@ from torch import nn
 
 from thinslice.errors import UsageError
 from thinslice.fit.teacher import patch_task
-from thinslice.networks.axial import AxialConfig, AxialNetwork
+from thinslice.networks.axial import AxialConfig, AxialNetwork, around
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
+from thinslice.networks.task import condition, known_share
+from thinslice.slice_profile import plan_grid
 
 
 @pytest.fixture
@@ -81,3 +83,14 @@ class Echo(nn.Module):
 
     def forward(self, x, condition):
         return x
+
+
+def test_an_interval_is_seen_with_two_slices_on_either_side_and_ends_repeated():
+    assert [around(interval, 4) for interval in (0, 2, 4)] == [[0, 0, 0, 1], [0, 1, 2, 3], [2, 3, 3, 3]]
+
+
+@pytest.mark.parametrize(("overlap", "told", "share"), [(1.0, 1.0, 1.0), (2.0, 2.0, 1.0), (2.25, 2.0, 0.5), (3, 2, 0)])
+def test_networks_are_told_no_more_overlap_than_they_learned(overlap, told, share):
+    grid = plan_grid(8, 4.0, 1.0, thickness_mm=4 * overlap)
+    assert condition(grid).tolist() == [told, 0.25]
+    assert known_share(grid) == pytest.approx(share)

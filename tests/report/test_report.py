@@ -1,18 +1,21 @@
 """Pictures and pages: what is shown is what was measured, turned as a reader expects."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 import thinslice
 from thinslice.errors import OutputError
 from thinslice.evaluate.methods import CLASSICAL
 from thinslice.evaluate.protocols import make_case
-from thinslice.report import Pages, save_picture
+from thinslice.evaluate.table import Row, Table
+from thinslice.report import Pages, preview, save_picture
 from thinslice.report.figures import draw
+from thinslice.report.page import _summary, render
 from thinslice.report.planes import case_planes, columns_shown
 from thinslice.volume import Volume
 
@@ -132,7 +135,9 @@ class _Page(HTMLParser):
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report") / "out"
     pages = Pages(folder)
-    table = thinslice.evaluate([thin()], methods=("linear", "cubic"), factors=(2,), on_result=pages.add)
+    scan = thin()
+    scan = replace(scan, hu=scan.hu + np.random.default_rng(0).normal(0, 30, scan.shape))
+    table = thinslice.evaluate([scan], methods=("linear", "cubic"), factors=(2,), on_result=pages.add)
     pages.write(table)
     return folder, table
 
@@ -177,8 +182,6 @@ def test_an_earlier_run_is_replaced_only_where_asked_and_before_any_work(written
 
 def test_names_of_scans_are_escaped(case):
     from thinslice.evaluate.metrics import Scores
-    from thinslice.evaluate.table import Row, Table
-    from thinslice.report.page import render
 
     scores = {field.name: 1.0 for field in fields(Scores)}
     row = Row(
@@ -188,3 +191,39 @@ def test_names_of_scans_are_escaped(case):
     page = _Page(render(Table([row]), [(row.title, "a.png")]))
     assert {"i", "b"} & page.tags == set()
     assert row.title in page.text
+
+
+def test_gains_are_over_cubic_and_the_best_row_is_marked(written):
+    html, table = (written[0] / "index.html").read_text(), written[1]
+    psnr = {method: [row.psnr_new for row in table if row.method == method] for method in ("linear", "cubic")}
+    gain = np.mean(np.subtract(psnr["linear"], psnr["cubic"]))
+    assert f"<tr><td>linear</td><td>{np.mean(psnr['linear']):.2f}</td><td>{gain:.2f}</td>" in html
+    best = max((row for row in table if row.title == table[0].title), key=lambda row: row.psnr_new)
+    assert html.split('class="best"><td>')[1].startswith(best.method)
+
+
+def test_biases_of_either_sign_do_not_cancel_in_the_means(written):
+    rows = [replace(row, bias_lung=bias) for row, bias in zip(written[1][::2], (3.0, -3.0), strict=True)]
+    assert [line[3] for line in _summary(Table(rows))] == ["3.0"]
+
+
+def test_red_is_above_the_truth(case):
+    above = {"thick": case.thick.hu, "cubic": case.truth + 50, "truth": case.truth}
+    figure = draw({name: case_planes(case, hu) for name, hu in above.items()}, title="a")
+    assert figure.axes[3].images[0].get_array().mean() > 0
+
+
+def test_a_preview_has_every_column_in_one_place(tmp_path, monkeypatch):
+    def ramp(slices, step, first):
+        """HU of a place are 50 per 5 mm along z, whatever the grid; `first` and `step` in slices of 5 mm."""
+        z, y, x = np.indices((slices, 20, 24))
+        grid = np.diag([1, 1, step, 1.0])
+        grid[2, 3] = first
+        return Volume(50 * (z * step + first) + 5 * y + x, np.diag([-0.5, -0.5, 5, 1]) @ grid)
+
+    drawn = {}
+    monkeypatch.setattr(preview, "_draw", lambda columns: drawn.update(columns) or Figure())
+    preview.save_preview(ramp(8, 1, 0), ramp(40, 0.2, -0.4), tmp_path / "a.png")
+    for acquired, cubic, ours in zip(drawn["acquired"], drawn["cubic"], drawn["thinslice"], strict=True):
+        np.testing.assert_allclose(cubic.hu[3:-3], ours.hu[3:-3], atol=0.01)
+        assert np.abs(acquired.hu - ours.hu).max() <= 25.1  # half a slice

@@ -153,3 +153,10 @@ def test_noise_of_a_real_scan_is_matched(shared_ct, name):
     assert noise_hu(case.truth, np.flatnonzero(case.new)) == pytest.approx(
         result.record["noise"]["synthesised_hu"], rel=0.15
     )
+
+
+def test_another_seed_is_another_noise_in_the_whole_run(chest):
+    thick, _ = thicken(chest, 4.0, thickness_mm=1.0)
+    looks = [thinslice.enhance(thick, factor=4, fit="none", texture="match", seed=seed).volume.hu for seed in (0, 0, 1)]
+    assert np.array_equal(looks[0], looks[1])
+    assert not np.array_equal(looks[0], looks[2])

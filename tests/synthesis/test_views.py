@@ -8,9 +8,10 @@ from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import VIEWS, Model
 from thinslice.slice_profile import plan_grid
+from thinslice.synthesis import consistency, fuse
 from thinslice.synthesis import views as views_module
 from thinslice.synthesis.fuse import synthesise, view_weights
-from thinslice.synthesis.views import add_view
+from thinslice.synthesis.views import add_view, plane_steps
 
 CPU = torch.device("cpu")
 
@@ -30,9 +31,9 @@ def scan():
     return np.random.default_rng(0).normal(0, 200, (6, 37, 53)).astype(np.float32)
 
 
-def _view(model, scan, view, grid):
+def _view(model, scan, view, grid, pixel_mm=(0.8, 0.8)):
     out = np.zeros((len(grid.output_mm), *scan.shape[1:]), np.float32)
-    add_view(out, scan, grid=grid, model=model, view=view, weight=1.0, pixel_mm=(0.8, 0.8), device=CPU)
+    add_view(out, scan, grid=grid, model=model, view=view, weight=1.0, pixel_mm=pixel_mm, device=CPU)
     return out
 
 
@@ -44,6 +45,44 @@ def test_batches_leave_no_seams(model, scan, view, thickness, monkeypatch):
     monkeypatch.setattr(views_module, "_PIXELS", 1)
     assert np.abs(_view(model, scan, view, grid) - whole).max() < 1e-2
     assert np.abs(whole).max() > 1
+
+
+@pytest.mark.parametrize("values", [1, 24 * 16 * 5])
+def test_slabs_of_rows_leave_no_seams(model, values, monkeypatch):
+    grid = plan_grid(6, 4.0, 1.0, thickness_mm=4.0)
+    scan = np.random.default_rng(0).normal(0, 100, (6, 17, 16)).astype(np.float32)
+    common = {"model": model, "weights": {}, "pixel_mm": (1.0, 1.0), "device": CPU}
+    whole, _ = synthesise(scan, grid, **common)
+    for module in (fuse, consistency):
+        monkeypatch.setattr(module, "_VALUES", values)
+    parts, _ = synthesise(scan, grid, **common)
+    for found in (whole, parts):
+        assert np.allclose(found.reshape(6, 4, 17, 16).mean(axis=1), scan, atol=0.01)
+    assert np.allclose(parts, whole, atol=1e-3)
+
+
+def test_neighbouring_planes_lie_along_their_own_axis(model, monkeypatch):
+    """Coronal images are stacked along y, sagittal ones along x: fine pixels there make wide steps."""
+    grid = plan_grid(6, 4.0, 1.0, thickness_mm=4.0)
+    scan = np.random.default_rng(0).normal(0, 200, (6, 24, 24)).astype(np.float32)
+    for view, along, across in (("coronal", (1.0, 0.3), (0.3, 1.0)), ("sagittal", (0.3, 1.0), (1.0, 0.3))):
+        plain = _view(model, scan, view, grid, (1.0, 1.0))
+        fine = _view(model, scan, view, grid, along)
+        assert np.array_equal(_view(model, scan, view, grid, across), plain)
+        assert np.abs(fine - plain).max() > 1
+        with monkeypatch.context() as one_by_one:
+            one_by_one.setattr(views_module, "_PIXELS", 1)
+            assert np.abs(_view(model, scan, view, grid, along) - fine).max() < 1e-2
+    assert plane_steps(grid, (0.25, 0.5)) == {"coronal": 2, "sagittal": 4}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_networks_see_no_value_beyond_the_range_of_ct(model, scan, view):
+    grid = plan_grid(len(scan), 4.0, 1.0, thickness_mm=1.0)
+    metal, clipped = scan.copy(), scan.copy()
+    metal[2, 5, 5], clipped[2, 5, 5] = 30_000, 3071
+    new = np.setdiff1d(np.arange(len(grid.output_mm)), np.arange(0, len(grid.output_mm), 4))
+    assert np.allclose(_view(model, metal, view, grid)[new], _view(model, clipped, view, grid)[new], atol=1e-2)
 
 
 def test_coronal_and_sagittal_are_one_network_seen_twice(model, scan):

@@ -88,7 +88,7 @@ class Judge:
         self._in_plane = (1.5 / y, 1.5 / x)
         self._truth_lung = np.concatenate([self._smooth_lung(case.truth[k], k) for k in self._new])
         self._edges = find_edges(case.truth, step_mm=d, acquired_mm=case.grid.spacing_mm)
-        self._noise_acquired = noise_hu(case.thick.hu) or float("nan")
+        self._noise_acquired = _known(noise_hu(case.thick.hu))
 
     def _smooth_lung(self, plane: np.ndarray, k: int | np.integer) -> np.ndarray:
         """Lung of slice k after an in-plane Gaussian of 1.5 mm, HU of its voxels: noise alone is no emphysema."""
@@ -128,7 +128,7 @@ class Judge:
                 sums.add(f"{name}_both", np.stack([ours_over, truth_over]).mean(0))
         clipped = np.clip(result, *HU_RANGE)
         laa950, perc15 = _lung_indices(np.concatenate(lung), self._truth_lung)
-        noise_new = noise_hu(clipped, self._new) or float("nan")
+        noise_new = _known(noise_hu(clipped, self._new))
         return Scores(
             psnr_new=psnr(sums.mean("new"), peak=PEAK_HU),
             psnr_all=psnr(sums.mean("all"), peak=PEAK_HU),
@@ -146,7 +146,7 @@ class Judge:
             edge_mm=edge_width_mm(clipped, self._edges),
             noise_acquired=self._noise_acquired,
             noise_new=noise_new,
-            noise_ratio=noise_new / self._noise_acquired,
+            noise_ratio=noise_new / self._noise_acquired if self._noise_acquired else float("nan"),
         )
 
 
@@ -208,3 +208,7 @@ def ssim(image: np.ndarray, truth: np.ndarray, *, peak: float) -> float:
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
     similar = (2 * mean_i * mean_t + c1) * (2 * covariance + c2)
     return float((similar / ((mean_i**2 + mean_t**2 + c1) * (variance + c2))).mean())
+
+
+def _known(figure: float | None) -> float:
+    return float("nan") if figure is None else figure

@@ -80,7 +80,8 @@ def content(path: Path) -> dict[str, bytes] | bytes | None:
 
 def kills(zygote: Zygote, source: Path, output: Path, *, number: int, overwrite: bool) -> int:
     """Kill so many runs at random moments and look at what each leaves; returns how many left a temporary name."""
-    arguments = ["enhance", "-q", "-i", source, "-o", output, "--iterations", "2", "--threads", "1", "--factor", "2"]
+    arguments = ["enhance", "-q", "-i", source, "-o", output, "--factor", "2", "--threads", "1"]
+    arguments += ["--fit", "scan", "--iterations", "2"]  # the smallest networks: runs, not results, are tested
     begun = time.monotonic()
     zygote.start(*arguments)
     assert zygote.status() == 0
@@ -256,7 +257,8 @@ from thinslice.cli.app import run
 scan.check_room = lambda *_, **__: None  # there was room before the work: somebody else has filled the disk since
 source, dicom, folder = sys.argv[1:]
 for given, name in ((source, "a.nii.gz"), (source, "b.nii"), (source, "c.nrrd"), (source, "d.mha"), (dicom, "e")):
-    code = run(["enhance", "-q", "-i", given, "-o", f"{folder}/{name}", "--iterations", "1", "--threads", "1"])
+    effort = ["--fit", "scan", "--iterations", "1", "--factor", "2", "--threads", "1"]
+    code = run(["enhance", "-q", "-i", given, "-o", f"{folder}/{name}", *effort])
     print(name, code, flush=True)
     print("end of", name, file=sys.stderr, flush=True)
 """

@@ -56,7 +56,3 @@ def test_noise_that_neighbouring_slices_share_does_not_lack(water):
     whole = float(water[:, 40:88, 40:88].var())
     assert added[2] == pytest.approx(added[1] - whole / 2, rel=0.25)
     assert added[4] < 0.1 * added[1]
-
-
-def test_slices_without_tissue_share_nothing():
-    assert shared_noise(np.full((8, 64, 64), -1000, np.float32)) == 0.0

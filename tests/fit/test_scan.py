@@ -225,3 +225,9 @@ def test_a_phase_lasts_for_its_share_of_the_seconds(begin, end, made, monkeypatc
     assert abs(len(shares) - made) <= 1
     assert shares[0] == pytest.approx(0, abs=0.02)
     assert 0.97 < shares[-1] < 1
+
+
+def test_rows_with_noise_are_a_choice_that_arrives(scan):
+    planes = dataclasses.replace(SMALL, plane_share=1.0, context_share=0.0, learners=())
+    with_, without = (_fit(scan, steps=2, config=dataclasses.replace(planes, row_noise=on)) for on in (True, False))
+    assert with_.model.digest != without.model.digest

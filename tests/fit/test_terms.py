@@ -17,11 +17,7 @@ from thinslice.slice_profile import acquired_operator, plan_grid
 from thinslice.synthesis.noise import noise_hu
 from thinslice.tissues import TISSUES
 
-SMALL = FitConfig(
-    inplane=InplaneConfig(channels=16, blocks=1, neighbours=2),
-    axial=AxialConfig(channels=16, blocks=1),
-    row_noise=False,  # thick rows are what labels say and no more
-)
+SMALL = FitConfig(inplane=InplaneConfig(channels=16, blocks=1, neighbours=2), axial=AxialConfig(channels=16, blocks=1))
 CPU = torch.device("cpu")
 
 

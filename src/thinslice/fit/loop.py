@@ -24,6 +24,7 @@ from thinslice.fit.config import FitConfig
 from thinslice.fit.context import choose_blocks, contexts
 from thinslice.fit.loss import label_losses, over_base
 from thinslice.fit.optimiser import Optimiser
+from thinslice.fit.row_noise import RowNoise
 from thinslice.fit.teacher import InplaneTeacher, patch_task
 from thinslice.networks.model import Model
 from thinslice.networks.task import Task
@@ -80,7 +81,8 @@ class ScanFit:
         usable[held_out] = False
         slices = acquired[usable]
         np.clip(slices, *HU_RANGE, out=slices)
-        self._teacher = InplaneTeacher(slices, pixel_mm, grid=grid, config=config, random=self._random)
+        noise = RowNoise.of(slices, seed=0, random=self._random) if config.row_noise and grid.copies else None
+        self._teacher = InplaneTeacher(slices, pixel_mm, grid=grid, config=config, random=self._random, noise=noise)
         self._blocks = choose_blocks(acquired[even], usable[even])
         self.curve: list[tuple[str, int, float]] = []
         self.steps = 0

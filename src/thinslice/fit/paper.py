@@ -36,9 +36,7 @@ Progress = Callable[[str, float, float], None]
 
 _OFFSET_HU, _RANGE_HU = 1024.0, 4096.0  # intensities: (HU + 1024) / 4096
 _PIXELS = 2**18  # pixels in a batch of the synthesis
-_LARGEST_GRADIENT = (
-    10.0  # norm, in a step; usual ones are 0.5 to 8, and without an end one fit of a dozen went astray late
-)
+_LARGEST_GRADIENT = 10.0  # norm of a step; usual ones are 0.5 to 8. Without an end one fit of a dozen went astray
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def _plane_db(
     model: Model, slices: np.ndarray, grid: SliceGrid, *, pixel_mm: tuple[float, float], device: torch.device
 ) -> float:
     """PSNR of patches of slices, thickened along x or y and restored; the same patches for every model."""
-    config = FitConfig(inplane=model.inplane.config, batch=16, row_noise=False)
+    config = FitConfig(inplane=model.inplane.config, batch=16)
     slices = np.clip(slices, *HU_RANGE)
     teacher = InplaneTeacher(slices, pixel_mm, grid=grid, config=config, random=np.random.default_rng(0))
     errors = []

@@ -73,6 +73,7 @@ class InplaneTeacher:
         grid: the scan's own grid; the pairs repeat its s/d, T/s and profile.
         config: patch sizes.
         random: source of the draws.
+        noise: what thick rows are given on top; nothing where None.
     """
 
     def __init__(
@@ -83,10 +84,11 @@ class InplaneTeacher:
         grid: SliceGrid,
         config: FitConfig,
         random: np.random.Generator,
+        noise: RowNoise | None = None,
     ) -> None:
         self._slices, self._pixel_mm, self._grid, self._config, self._random = slices, pixel_mm, grid, config, random
         self.context: list[Context] = []
-        self._noise = RowNoise.of(slices, seed=0, random=random) if config.row_noise and grid.copies else None
+        self._noise = noise
 
     def draw(self) -> Patches:
         """One batch; direction, label spacing and offset are shared by its patches."""

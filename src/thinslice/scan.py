@@ -77,28 +77,50 @@ def read_parts(
 
         if rescale is not None:
             raise UsageError("USE-RESCALE", f"rescale goes with a path; a {type(source).__name__} must hold HU")
+        _refuse_dicom_options(f"a {type(source).__name__}", series=series, phase=phase, limits=limits)
         return [from_object(source, affine=affine, thickness=thickness, axis=axis)]
     path = Path(source)
     files.check_there(path)
     if is_dicom(path):
         from thinslice import dicom
 
-        if axis is not None:
-            raise UsageError("USE-AXIS", "axis goes with files such as NIfTI; DICOM says itself how its slices lie")
+        refuse_options(path, dicom=True, axis=axis)
         volumes = dicom.read_parts(
             path, series=series, phase=phase, rescale=rescale, on_gap=on_gap, allow_derived=allow_derived,
             strict=strict, limits=limits,
         )  # fmt: skip
     else:
-        if series is not None or phase is not None:
-            raise UsageError("USE-SERIES", f"series and phase go with DICOM; {named(path)} holds one volume")
-        if limits:
-            raise UsageError("USE-LIMIT", f"limits go with DICOM; {named(path)} is read by a library that knows none")
+        refuse_options(path, dicom=False, series=series, phase=phase, limits=limits)
         volumes = [files.read(path, axis=axis, rescale=rescale)]
         if strict and volumes[0].source.warnings:
             notice = volumes[0].source.warnings[0]
             raise GeometryError(notice.code, notice.message)  # all that files warn of is geometry
     return volumes if thickness is None else [replace(volume, thickness=thickness) for volume in volumes]
+
+
+def refuse_options(path: Path, *, dicom: bool, axis: Any = None, **of_dicom: Any) -> None:
+    """Refuse options of reading that would have no effect.
+
+    Args:
+        path: what is to be read.
+        dicom: whether it is read as DICOM.
+        axis: slice axis, which DICOM says itself.
+        **of_dicom: series, phase and limits, which go with DICOM.
+
+    Raises:
+        UsageError: USE-AXIS, USE-SERIES, USE-LIMIT.
+    """
+    if not dicom:
+        _refuse_dicom_options(named(path), **of_dicom)
+    elif axis is not None:
+        raise UsageError("USE-AXIS", "axis goes with files such as NIfTI; DICOM says itself how its slices lie")
+
+
+def _refuse_dicom_options(name: str, *, series: Any = None, phase: Any = None, limits: Any = None) -> None:
+    if series is not None or phase is not None:
+        raise UsageError("USE-SERIES", f"series and phase go with DICOM; {name} holds one volume")
+    if limits:
+        raise UsageError("USE-LIMIT", f"limits go with DICOM; {name} is read by a library that knows none")
 
 
 def write(

@@ -196,6 +196,11 @@ GEOMETRY = [
         "orientation skewed", "DCM-IOP", lambda: setting(ImageOrientationPatient=["1", "0.01", "0", "0", "1.02", "0"])
     ),
     refuse("orientation zero", "DCM-IOP", lambda: setting(ImageOrientationPatient=["0"] * 6), unreadable=True),
+    refuse(
+        "rows that cancel",
+        "DCM-IOP",
+        lambda: from_slice(SLICES // 2, ImageOrientationPatient=["-1", "0", "0", "0", "1", "0"]),
+    ),
     refuse("no orientation", "DCM-IOP", lambda: setting(ImageOrientationPatient=None)),
     read("oblique", lambda: series(orientation=OBLIQUE)),
     read("prone", lambda: series(orientation=(-1.0, 0.0, 0.0, 0.0, -1.0, 0.0))),
@@ -259,6 +264,7 @@ GROUPS = [
     read("one scan, two acquisitions", split_by_acquisition),
     read("two copies", lambda: copies(range(3, 5)), "DCM-DUP"),
     read("all twice", lambda: copies(range(SLICES)), "DCM-DUP"),
+    read("files copied as they are", lambda: copies(range(3, 5), own_uids=False), "DCM-DUP"),
     refuse("two images at one place", "DCM-DUP-DIFF", lambda: copies(range(3, 5), different=True)),
     refuse("same bytes, other rescale, at one place", "DCM-DUP-DIFF", _same_bytes_other_rescale),
     read("localizer", localizer, "DCM-LOCALIZER"),

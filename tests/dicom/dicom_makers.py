@@ -128,11 +128,12 @@ def two_times_in_frames() -> Series:
     return [ds]
 
 
-def copies(numbers: range, *, different: bool = False) -> Series:
+def copies(numbers: range, *, different: bool = False, own_uids: bool = True) -> Series:
     datasets = series()
     again = series()
     for number in numbers:
-        again[number].SOPInstanceUID = f"{ROOT}.6.{number}"
+        if own_uids:
+            again[number].SOPInstanceUID = f"{ROOT}.6.{number}"
         if different:
             paint(again[number], true_hu(again[number]) + 50)
         datasets.append(again[number])

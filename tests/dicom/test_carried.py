@@ -189,6 +189,15 @@ class TestMultiFrame:
         assert (result.RotationDirection, result.FilterType, result.ConvolutionKernel) == ("CW", "BODY", "SOFT")
         assert (result.KVP, result.DataCollectionDiameter, result.ReconstructionDiameter) == (120, 500, 350)
 
+    @pytest.mark.parametrize("differ", [False, True])
+    def test_what_only_some_frames_say_is_not_said_of_all(self, differ, tmp_path):
+        source = enhanced(setting(BodyPartExamined=None))
+        for number, group in enumerate(source.PerFrameFunctionalGroupsSequence):
+            region = code("45048000", "Neck") if differ and number > 5 else code("51185008", "Chest")
+            group.FrameAnatomySequence = Sequence([item(AnatomicRegionSequence=Sequence([region]))])
+        result = first_written([source], tmp_path)
+        assert ("AnatomicRegionSequence" in result) == (not differ)
+
 
 @pytest.mark.parametrize("text", ["abc", "70000", "1\\2", "1.5", "-1", ""])
 def test_words_that_fit_no_word_are_not_copied(text, tmp_path):

@@ -12,6 +12,8 @@ from dicom_makers import in_parts
 from dicom_phantom import ROOT, enhanced, file_bytes, save, series
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from thinslice import files
+from thinslice.cli.app import run
 from thinslice.dicom import list_series, looks_like_dicom, read_series
 from thinslice.errors import InputError, ThinsliceError, UsageError
 from thinslice.temporary import temporary_name
@@ -116,6 +118,48 @@ def test_empty_file_is_never_a_gap(name, tmp_path):
         read_series(tmp_path)
     assert caught.value.code == "DCM-UNREADABLE"
     assert name in caught.value.message_with_names
+
+
+def test_files_are_counted_in_the_order_of_their_names_below_the_folder(tmp_path):
+    save(series(), tmp_path / "b")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.dcm").touch()
+    with pytest.raises(InputError, match=r"^file 1 \(in the order of names\)"):
+        read_series(tmp_path)
+
+
+def test_long_headers_of_many_frames_are_read_in_archives_as_well(tmp_path):
+    """What pydicom would put off reading in a file, it cannot find again in memory."""
+    many = enhanced(series(slices=256))
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
+        archive.writestr("many.dcm", file_bytes(many))
+    assert read_series(tmp_path / "many.zip", limits={"header_bytes": 1 << 14}).shape[0] == 256
+
+
+def test_the_table_counts_slices_of_the_volume(tmp_path):
+    save(series(), tmp_path / "twice")
+    save(series(), tmp_path / "twice" / "again")
+    (twice,) = list_series(tmp_path / "twice")
+    assert twice.images == len(series())
+    save(in_parts(TemporalPositionIdentifier=2), tmp_path / "phases")
+    (refused,) = list_series(tmp_path / "phases")
+    (chosen,) = list_series(tmp_path / "phases", phase=1)
+    assert (refused.images, chosen.images) == (2 * len(series()), len(series()))
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "code"),
+    [
+        ("in", ["--axis", "x"], "USE-AXIS"),
+        ("a.nii", ["--phase", "2"], "USE-SERIES"),
+        ("a.nii", ["--limit", "rows=9"], "USE-LIMIT"),
+    ],
+)
+def test_inspect_refuses_options_that_say_nothing_of_the_input(source, options, code, tmp_path, capfd):
+    save(series(), tmp_path / "in")
+    files.write(read_series(tmp_path / "in"), tmp_path / "a.nii")
+    assert run(["inspect", str(tmp_path / source), *options]) == 2
+    assert f"error[{code}]" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("left", [0.2, 0.6, 0.99])

@@ -8,9 +8,12 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_folders import JPEG, pydicom_compressed, transcoded
+from dicom_makers import eight_bit
 from dicom_phantom import each, file_bytes, save, true_hu
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -73,6 +76,36 @@ def test_big_endian(plain, tmp_path):
         return ds
 
     save([swap(ds) for ds in exact_series()], tmp_path, syntax=ExplicitVRBigEndian)
+    np.testing.assert_array_equal(read_series(tmp_path).hu, plain)
+
+
+@pytest.mark.parametrize("vr", ["OB", "OW"])
+def test_big_endian_bytes_are_swapped_in_words_only(vr, tmp_path):
+    def swap(ds: Dataset) -> Dataset:
+        if vr == "OW":
+            ds.PixelData = np.frombuffer(ds.PixelData, "<u2").byteswap().tobytes()
+        ds["PixelData"].VR = vr
+        return ds
+
+    save([eight_bit(ds) for ds in exact_series()], tmp_path / "little")
+    save([swap(eight_bit(ds)) for ds in exact_series()], tmp_path / "big", syntax=ExplicitVRBigEndian)
+    np.testing.assert_array_equal(read_series(tmp_path / "big").hu, read_series(tmp_path / "little").hu)
+
+
+@pytest.mark.parametrize(
+    ("written", "stated"),
+    [(ImplicitVRLittleEndian, ExplicitVRLittleEndian), (ExplicitVRLittleEndian, ImplicitVRLittleEndian)],
+)
+def test_a_syntax_that_the_data_contradict_is_read_by_the_data(written, stated, plain, tmp_path):
+    for number, ds in enumerate(exact_series()):
+        whole = file_bytes(ds, syntax=written)
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
+        meta.TransferSyntaxUID = stated
+        head = DicomBytesIO()
+        write_file_meta_info(head, meta)
+        body = whole[whole.index(b"\x08\x00", whole.index(written.encode() + b"\0" * (len(written) % 2))) :]
+        (tmp_path / f"{number}.dcm").write_bytes(b"\0" * 128 + b"DICM" + head.getvalue() + body)
     np.testing.assert_array_equal(read_series(tmp_path).hu, plain)
 
 

@@ -94,3 +94,20 @@ def test_what_itk_cannot_write_is_an_output_error(tmp_path, monkeypatch, ending)
         files.write(Volume(HU, AFFINE), tmp_path / f"out.{ending}")
     assert refused.value.code == "OUT-WRITE"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ending", ["nrrd", "mha"])
+def test_a_file_that_gives_no_orientation_is_remarked(ending, tmp_path):
+    image = sitk.GetImageFromArray(np.full((6, 16, 16), -500, np.int16))
+    image.SetSpacing((1.0, 1.0, 5.0))
+    sitk.WriteImage(image, str(tmp_path / f"told.{ending}"))
+    told = (tmp_path / f"told.{ending}").read_bytes()
+    dropped = (b"space", b"TransformMatrix", b"kinds")
+    lines = [line for line in told.split(b"\n") if not line.startswith(dropped)]
+    if ending == "nrrd":
+        lines.insert(5, b"spacings: 1 1 5")
+    (tmp_path / f"untold.{ending}").write_bytes(b"\n".join(lines))
+    assert files.read(tmp_path / f"told.{ending}").source.warnings == ()
+    untold = files.read(tmp_path / f"untold.{ending}")
+    assert [notice.code for notice in untold.source.warnings] == ["FILE-NOORIENT"]
+    assert untold.slice_spacing_mm == 5.0

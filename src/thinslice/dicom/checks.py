@@ -18,7 +18,7 @@ from thinslice.dicom.charset import text_of
 from thinslice.dicom.codec import PLUGINS
 from thinslice.dicom.codes import Findings
 from thinslice.dicom.limits import Limits
-from thinslice.dicom.slices import Slice
+from thinslice.dicom.slices import DicomFile, Slice
 from thinslice.dicom.terms import IMAGE_TYPES, PHOTOMETRIC, RESCALE_TYPES, shown, shown_uid
 
 LOSSY_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in ("50", "51", "53", "55", "81", "91", "203"))
@@ -40,8 +40,10 @@ def check_values(
     slices: Sequence[Slice], limits: Limits, findings: Findings, *, rescale: tuple[float, float] | None
 ) -> None:
     """Note what forbids reading the pixels as Hounsfield units; raise nothing but DCM-LIMIT."""
+    files = set[DicomFile]()
     for image in slices:
-        _check_pixels(image, limits, findings)
+        _check_pixels(image, limits, findings, first=image.file not in files)
+        files.add(image.file)
         if rescale is None:
             _check_rescale(image, findings)
     limits.check("slices", len(slices), "slices of the series")
@@ -72,7 +74,7 @@ def is_synthetic(image: Slice) -> bool:
 
 
 def check_origin(slices: Sequence[Slice], findings: Findings, *, allow_derived: bool) -> None:
-    """Note synthetic, derived and lossy sources, missing UIDs and missing file headers."""
+    """Note synthetic, derived and lossy sources and missing file headers."""
     if any(map(is_synthetic, slices)):
         message = "the source is itself synthesised"
         if allow_derived:
@@ -84,13 +86,17 @@ def check_origin(slices: Sequence[Slice], findings: Findings, *, allow_derived: 
         findings.warn("DCM-DERIVED", f"the source is already derived ({kinds}): its slice profile is not the scanner's")
     if any(map(is_lossy, slices)):
         findings.warn("DCM-LOSSY", "the source went through lossy compression; the output carries the flag")
+    if any(image.file.headerless for image in slices):
+        findings.warn("DCM-NOMETA", "files without DICOM header; implicit little endian assumed")
+
+
+def check_uids(slices: Sequence[Slice], findings: Findings) -> None:
+    """Note UIDs of images that are missing, or repeated among slices of which none is a copy."""
     uids = [(image.attributes.text("SOPInstanceUID"), image.frame) for image in slices]
     if len(set(uids)) < len(uids) or not all(uid for uid, _ in uids):
         findings.warn(
             "DCM-UID", "SOPInstanceUIDs are missing or repeated: references to source images cannot be trusted"
         )
-    if any(image.file.headerless for image in slices):
-        findings.warn("DCM-NOMETA", "files without DICOM header; implicit little endian assumed")
 
 
 def check_series(slices: Sequence[Slice], findings: Findings) -> None:
@@ -135,7 +141,7 @@ def check_concatenation(slices: Sequence[Slice], findings: Findings) -> None:
     totals: dict[str, int] = {}
     for image in slices:
         uid = image.attributes.text("ConcatenationUID")
-        if uid and image.frame == 0:
+        if uid:
             parts.setdefault(uid, set()).add(image.attributes.integer("InConcatenationNumber") or 0)
             totals[uid] = max(
                 totals.get(uid, 0), image.attributes.integer("InConcatenationTotalNumber") or 0, *parts[uid]
@@ -150,7 +156,8 @@ def check_concatenation(slices: Sequence[Slice], findings: Findings) -> None:
             )
 
 
-def _check_pixels(image: Slice, limits: Limits, findings: Findings) -> None:
+def _check_pixels(image: Slice, limits: Limits, findings: Findings, *, first: bool) -> None:
+    """Note what is wrong with an image's pixels; with those of its file where it is the first of it."""
     attributes, name = image.attributes, image.file.name
     rows, columns = image.shape
     if rows <= 0 or columns <= 0:
@@ -181,21 +188,17 @@ def _check_pixels(image: Slice, limits: Limits, findings: Findings) -> None:
             "DCM-CODEC",
             f"transfer syntax {shown_uid(image.file.syntax)} cannot be decoded here; export the series uncompressed",
         )
-    elif image.file.pixel_length is not None:
+    elif image.file.pixel_length is not None and first:
         assert allocated is not None
         _check_native_length(image, rows * columns * allocated // 8, findings)
 
 
 def _check_native_length(image: Slice, frame_bytes: int, findings: Findings) -> None:
     """Uncompressed pixels must be there in full, before anything is allocated for them."""
-    if image.frame:
-        return
     file = image.file
     expected = frame_bytes * (image.attributes.integer("NumberOfFrames") or 1)
     stated = file.pixel_length or 0
-    present = stated
-    if file.syntax != "1.2.840.10008.1.2.1.99":  # inflated data were measured when inflated
-        present = min(stated, file.entry.size - (file.pixel_offset or 0))
+    present = min(stated, file.size - (file.pixel_offset or 0))
     if present < expected or stated > expected + 1 + expected % 2:
         findings.refuse(
             "DCM-UNREADABLE",

@@ -53,11 +53,11 @@ class Findings:
             self.errors.append(refusal(code, message))
 
     def warn(self, code: str, message: str) -> None:
-        """Note a warning, or an error under `strict`; a code is noted once."""
+        """Note a warning, or an error under `strict`; the same one is noted once, also of several parts."""
         if self.strict:
             self.refuse(code, f"{message} (an error under --strict)")
-        elif all(notice.code != code for notice in self.notices):
-            self.notices.append(Notice(code, message))
+        elif (notice := Notice(code, message)) not in self.notices:
+            self.notices.append(notice)
 
     def settle(self) -> None:
         """Raise the first error of the smallest exit code; the line names the codes of the others."""

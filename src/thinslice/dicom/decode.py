@@ -6,7 +6,6 @@ are masked away, then the sign is extended, whether the writer extended it or no
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from thinslice.dicom.codes import refusal
 from thinslice.dicom.codestream import check_codestream
 from thinslice.dicom.slices import DicomFile, Slice
 from thinslice.errors import ThinsliceError
+from thinslice.processors import processors
 
 _MOST_WORKERS = 8
 _IMAGES_PER_WORKER = 16  # starting one takes as long as decoding some dozen images
@@ -40,7 +40,7 @@ class PixelReader:
         if all(image.file.pixel_length is not None for image in images):
             yield from map(self.stored_values, images)
             return
-        workers = max(1, min(_processors(), _MOST_WORKERS, len(images) // _IMAGES_PER_WORKER))
+        workers = max(1, min(processors(), _MOST_WORKERS, len(images) // _IMAGES_PER_WORKER))
         pending: deque[Future[np.ndarray]] = deque()
         with ThreadPoolExecutor(workers) as threads:
             try:
@@ -99,10 +99,6 @@ def extend_sign(raw: np.ndarray, *, bits: int, signed: bool) -> np.ndarray:
     return values
 
 
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _read_pixels(file: DicomFile) -> bytes:
     with file.open() as stream:
         stream.seek(file.pixel_offset or 0)
@@ -113,10 +109,8 @@ def _native(image: Slice, data: bytes, allocated: int) -> np.ndarray:
     rows, columns = image.shape
     count = rows * columns * allocated // 8
     order = ">" if image.file.syntax == ExplicitVRBigEndian else "<"
-    if allocated == 8 and order == ">":
-        data = (
-            np.frombuffer(data[: len(data) // 2 * 2], ">u2").astype("<u2").tobytes()
-        )  # in 16-bit words, PS3.5 annex A
+    if allocated == 8 and order == ">" and image.file.pixel_vr == "OW":  # in 16-bit words, PS3.5 annex A
+        data = np.frombuffer(data[: len(data) // 2 * 2], ">u2").astype("<u2").tobytes()
     frame = data[image.frame * count : (image.frame + 1) * count]
     if len(frame) < count:
         raise refusal("DCM-UNREADABLE", f"the pixels of {image.file.name} are cut short; copy the series anew")

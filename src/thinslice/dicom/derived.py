@@ -41,6 +41,7 @@ _EMPTY_IF_ABSENT = frozenset(
 )
 SERIES_NUMBER_OFFSET = 9000
 _MOST = (1 << 31) - 1
+_IN_PLANE_MM = 0.02  # positions are rounded: so near, a slice lies in the plane of another
 _LATEST = 253_402_300_800 - 86_400  # seconds: the last day but one of the year 9999, the last that a date can hold
 
 
@@ -163,8 +164,8 @@ def slice_references(source: SourceSeries, corners: np.ndarray) -> list[Referenc
     """
     places = np.array([reference.along_mm for reference in source.references])
     along = corners @ source.normal
-    below = int(np.searchsorted(places, along.min() + 1e-3)) - 1
-    above = int(np.searchsorted(places, along.max() - 1e-3))
+    below = int(np.searchsorted(places, along.min() + _IN_PLANE_MM)) - 1
+    above = int(np.searchsorted(places, along.max() - _IN_PLANE_MM))
     last = len(places) - 1
     return list(source.references[min(max(below, 0), last) : min(above, last) + 1])
 

@@ -11,7 +11,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -91,7 +91,8 @@ def find(path: Path, limits: Limits) -> list[Entry]:
         InputError: DCM-NONE where there is no such input, DCM-UNREADABLE, DCM-LIMIT, DCM-ZIP.
     """
     if path.is_dir():
-        entries = list(_walk(path, limits))
+        entries = sorted(_walk(path, limits), key=lambda entry: entry.name)
+        entries = [replace(entry, number=number) for number, entry in enumerate(entries, 1)]
     elif path.is_file():
         entries = list(_members(path, limits)) if is_zip(path) else [Entry(path.name, path.stat().st_size, path)]
     else:
@@ -128,10 +129,10 @@ def _walk(top: Path, limits: Limits) -> Iterator[Entry]:
 
     count = 0
     for folder, folders, names in os.walk(top, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith(PREFIX))  # results in the making
+        folders[:] = [name for name in folders if not name.startswith(PREFIX)]  # results in the making
         depth = len(Path(folder).relative_to(top).parts)
         limits.check("depth", depth, f"folder depth under {named(top, 'the input')}")
-        for name in sorted(names):
+        for name in names:
             file = Path(folder, name)
             try:
                 status = file.stat()
@@ -142,7 +143,7 @@ def _walk(top: Path, limits: Limits) -> Iterator[Entry]:
             if stat.S_ISREG(status.st_mode):
                 count += 1
                 limits.check("files", count, f"files under {named(top, 'the input')}")
-                yield Entry(str(file.relative_to(top)), status.st_size, file, number=count)
+                yield Entry(str(file.relative_to(top)), status.st_size, file)
 
 
 def _members(path: Path, limits: Limits) -> Iterator[Entry]:

@@ -104,10 +104,11 @@ def mean_orientation(orientations: np.ndarray, findings: Findings) -> tuple[np.n
         )
         return None
     row, column = rows.mean(axis=0), columns.mean(axis=0)
-    row = row / np.linalg.norm(row)
-    column = column - row * (row @ column)
-    column = column / np.linalg.norm(column)
-    angle = max(_angles(rows, row).max(), _angles(columns, column).max())
+    with np.errstate(invalid="ignore"):  # directions that cancel have no mean
+        row = row / np.linalg.norm(row)
+        column = column - row * (row @ column)
+        column = column / np.linalg.norm(column)
+    angle = np.nan_to_num(max(_angles(rows, row).max(), _angles(columns, column).max()), nan=np.pi)
     if angle > ANGLE_LIMIT:
         findings.refuse("DCM-IOP", f"ImageOrientationPatient varies by {angle:.2g} rad between slices; give one series")
         return None

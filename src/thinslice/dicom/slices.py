@@ -7,6 +7,7 @@ a gap in the scan.
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from dataclasses import dataclass, field
@@ -81,6 +82,8 @@ class DicomFile:
         syntax: UID of the transfer syntax.
         pixel_offset: where the value of PixelData begins, in the stream that `open` gives; None without PixelData.
         pixel_length: its length in bytes, or None where it is encapsulated.
+        pixel_vr: VR of PixelData; "" where it is implicit.
+        size: bytes of that stream.
         headerless: whether the file meta information is missing.
     """
 
@@ -89,6 +92,8 @@ class DicomFile:
     syntax: str
     pixel_offset: int | None
     pixel_length: int | None
+    pixel_vr: str
+    size: int
     headerless: bool = False
     limits: Limits = field(default_factory=Limits)
 
@@ -218,13 +223,14 @@ def _read_file(entry: Entry, limits: Limits, *, headerless: bool) -> DicomFile |
             syntax = _syntax(stream, entry)
             if syntax == DeflatedExplicitVRLittleEndian:
                 source = _inflated(stream, entry, limits)
-        header = dcmread(
-            source, stop_before_pixels=True, force=True, specific_tags=list(WANTED), defer_size=limits.header_bytes
-        )
+        # What is deferred is read from the file's name later on: a stream in memory has none.
+        later = limits.header_bytes if source is stream and entry.path is not None else None
+        header = dcmread(source, stop_before_pixels=True, force=True, specific_tags=list(WANTED), defer_size=later)
         if header.file_meta.get("MediaStorageSOPClassUID") == _DICOMDIR:
             return None
-        offset, length = _locate_pixels(source, syntax)
+        offset, length, vr = _locate_pixels(source, big_endian=syntax == ExplicitVRBigEndian)
         header_bytes = source.tell()
+        size = source.seek(0, os.SEEK_END)
     attributes = Attributes(header)
     if offset is None and not (attributes.has("Rows") and attributes.has("Columns")):
         _refuse_remains_of_an_image(entry, attributes, header.file_meta.get("MediaStorageSOPClassUID"))
@@ -232,7 +238,7 @@ def _read_file(entry: Entry, limits: Limits, *, headerless: bool) -> DicomFile |
     per_frame = max(1, (attributes.integer("NumberOfFrames") or 1) / 64)
     limits.check("header_bytes", int(header_bytes / per_frame), f"header of {entry.shown}")
     _check_sizes(header, entry.shown, limits)
-    return DicomFile(entry, header, str(syntax), offset, length, headerless, limits)
+    return DicomFile(entry, header, str(syntax), offset, length, vr, size, headerless, limits)
 
 
 def _check_sizes(header: Dataset, name: str, limits: Limits) -> None:
@@ -283,17 +289,20 @@ def _syntax(stream: BinaryIO, entry: Entry) -> str:
     return str(syntax)
 
 
-def _locate_pixels(stream: BinaryIO, syntax: str) -> tuple[int | None, int | None]:
-    """Offset and length of PixelData's value; the stream stands where pydicom stopped reading."""
-    order = ">" if syntax == ExplicitVRBigEndian else "<"
+def _locate_pixels(stream: BinaryIO, *, big_endian: bool) -> tuple[int | None, int | None, str]:
+    """Offset, length and VR of PixelData's value; the stream stands where pydicom stopped reading.
+
+    Whether the VR is written is seen as pydicom sees it, whatever the syntax says: its letters begin with one
+    of an odd code, and lengths are even.
+    """
+    order = ">" if big_endian else "<"
     start = stream.read(8)
     if len(start) < 8 or struct.unpack(f"{order}HH", start[:4]) != (0x7FE0, 0x0010):
-        return None, None
-    if syntax == ImplicitVRLittleEndian:
-        (length,) = struct.unpack(f"{order}I", start[4:])
-    else:
-        (length,) = struct.unpack(f"{order}I", stream.read(4))
-    return stream.tell(), None if length == _UNDEFINED_LENGTH else length
+        return None, None, ""
+    vr = start[4:6].decode("latin-1")
+    explicit = vr in ("OB", "OW", "UN")
+    (length,) = struct.unpack(f"{order}I", stream.read(4) if explicit else start[4:])
+    return stream.tell(), None if length == _UNDEFINED_LENGTH else length, vr if explicit else ""
 
 
 def _inflated(stream: BinaryIO, entry: Entry, limits: Limits) -> BinaryIO:
@@ -308,7 +317,7 @@ def _inflated(stream: BinaryIO, entry: Entry, limits: Limits) -> BinaryIO:
                 body += engine.decompress(piece, 1 << 20)
                 piece = engine.unconsumed_tail
             if len(body) > most:
-                limits.check("inflate_ratio", len(body) // max(entry.size, 1024), f"inflating {entry.shown}")
+                limits.check("inflate_ratio", -(-len(body) // max(entry.size, 1024)), f"inflating {entry.shown}")
                 limits.check("inflate_bytes", len(body), f"inflating {entry.shown}")
     except zlib.error as error:
         raise _unreadable(entry, "its deflated data are damaged") from error

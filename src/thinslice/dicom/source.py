@@ -224,10 +224,14 @@ def _is_value(keyword: str, vr: str, text: str) -> bool:
 
 def _same_sequence(slices: Sequence[Slice], keyword: str) -> ItemSequence | None:
     first: ItemSequence | None = None
-    for image in slices[:1] if slices[0].file is slices[-1].file else slices:
+    last: Dataset | None = None
+    for image in slices:
         holder = next((dataset for dataset in image.attributes.datasets if keyword in dataset), None)
         if holder is None:
             return None
+        if holder is last:  # what frames share is looked at once
+            continue
+        last = holder
         try:
             value = _allowed_items(holder[keyword].value, _DEEPEST)
         except Exception:  # a damaged sequence is not carried on

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from thinslice.dicom.checks import check_concatenation, check_origin, check_series, check_values, rescale_of
+from thinslice.dicom.checks import (
+    check_concatenation,
+    check_origin,
+    check_series,
+    check_uids,
+    check_values,
+    rescale_of,
+)
 from thinslice.dicom.codes import Findings
 from thinslice.dicom.decode import PixelReader
 from thinslice.dicom.gaps import between, lower_median, regular_runs, wide_gaps
 from thinslice.dicom.geometry import Grid, fit, mean_orientation
 from thinslice.dicom.group import choose_phase, without_copies, without_crossing
 from thinslice.dicom.limits import Limits
-from thinslice.dicom.slices import Slice
+from thinslice.dicom.slices import DicomFile, Slice
 
 LEAST_SLICES = 3
 LEAST_OF_PART = 4  # slices of a part that is enhanced by itself
@@ -68,7 +76,8 @@ def arrange(
     assert directions is not None
     normal = np.cross(*directions)
     slices = choose_phase(slices, normal, phase, findings)
-    slices = without_copies(slices, normal, _same_image, findings)
+    slices = without_copies(slices, normal, _ImageComparison(), findings)
+    check_uids(slices, findings)
     if len(slices) < LEAST_SLICES:
         findings.refuse(
             "DCM-FEW",
@@ -123,12 +132,18 @@ def _is_irregular(positions: np.ndarray, directions: tuple[np.ndarray, np.ndarra
     return any(error.code in ("DCM-GAP", "DCM-UNEVEN") for error in trial.errors)
 
 
-def _same_image(one: Slice, other: Slice) -> bool:
-    for keyword in ("RescaleSlope", "RescaleIntercept"):
-        if one.attributes.numbers(keyword) != other.attributes.numbers(keyword):
-            return False
-    reader = PixelReader()
-    return np.array_equal(reader.stored_values(one), reader.stored_values(other))
+class _ImageComparison:
+    """Whether two images hold the same pixels and rescale; a multi-frame file is read once for all its frames."""
+
+    def __init__(self) -> None:
+        self._readers: defaultdict[DicomFile, PixelReader] = defaultdict(PixelReader)
+
+    def __call__(self, one: Slice, other: Slice) -> bool:
+        for keyword in ("RescaleSlope", "RescaleIntercept"):
+            if one.attributes.numbers(keyword) != other.attributes.numbers(keyword):
+                return False
+        mine, its = (self._readers[image.file].stored_values(image) for image in (one, other))
+        return np.array_equal(mine, its)
 
 
 def _thickness(slices: Sequence[Slice], grid: Grid, findings: Findings) -> float | None:

@@ -27,7 +27,7 @@ class SeriesSummary:
     Attributes:
         uid: SeriesInstanceUID; identity, shown only so that a series can be chosen.
         number: SeriesNumber, or None.
-        images: images in the series, localizers left out.
+        images: slices of its stack; where it is refused, images in the series, localizers left out.
         rows: rows of the matrix.
         columns: columns of the matrix.
         pixel_spacing_mm: between rows, between columns; None where missing.
@@ -113,7 +113,7 @@ def _summary(
     return SeriesSummary(
         uid=uid,
         number=attributes.integer("SeriesNumber"),
-        images=len(images),
+        images=len(stack.slices) if stack else len(images),
         rows=rows,
         columns=columns,
         pixel_spacing_mm=(float(pixel_spacing[0]), float(pixel_spacing[1]))

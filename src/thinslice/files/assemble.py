@@ -16,6 +16,9 @@ from thinslice.volume import Source, Volume
 SLAB_BYTES = 32 << 20  # what is converted at a time: large enough to be fast, small beside a scan
 
 
+NO_ORIENTATION = Notice("FILE-NOORIENT", "the file gives no orientation; left and right of the result are not known")
+
+
 def assemble(
     slabs: Iterable[np.ndarray],
     shape: tuple[int, ...],

@@ -7,7 +7,6 @@ same data give the same bytes, with any number of threads.
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from collections import deque
@@ -17,8 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from thinslice.processors import processors
+
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"  # deflate, no name, time 0, fastest, unknown system
 _BLOCK_BYTES = 4 << 20
+_MOST_THREADS = 16  # twice as many blocks wait: 128 MiB
 _LEVEL = 1  # CT noise hardly compresses further: level 6 takes 4 times as long for 5 % less
 
 
@@ -60,9 +62,9 @@ def gzip_blocks(path: Path, *, threads: int | None = None) -> Iterator[GzipBlock
 
     Args:
         path: the file to be made.
-        threads: how many compress at once; the number of processors by default.
+        threads: how many compress at once; by default one for each processor, `_MOST_THREADS` at most.
     """
-    count = max(1, threads or os.cpu_count() or 1)
+    count = threads or min(processors(), _MOST_THREADS)
     with path.open("wb") as file, ThreadPoolExecutor(count) as pool:
         stream = GzipBlocks(file, pool, ahead=2 * count)
         yield stream

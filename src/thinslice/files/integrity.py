@@ -26,16 +26,20 @@ _LENGTHS = {  # how many numbers a field holds, as a power of NDims
 }  # fmt: skip
 
 
-def check_metaimage(path: Path) -> None:
+def check_metaimage(path: Path) -> bool:
     """Check that the voxels of an .mha or .mhd are all there and undamaged.
+
+    Returns:
+        Whether the file says how its axes lie.
 
     Raises:
         InputError: FILE-FORMAT, FILE-BROKEN.
     """
     fields, header_bytes = _metaimage_header(path)
+    oriented = bool(fields.keys() & {"TransformMatrix", "Rotation", "Orientation"})
     where = fields["ElementDataFile"]
     if where.split()[0] == "LIST" or "%" in where:
-        return  # one file a slice: ITK opens each and says which is missing
+        return oriented  # one file a slice: ITK opens each and says which is missing
     data = path if where.upper() == "LOCAL" else path.parent / where
     if not data.is_file():
         raise InputError("FILE-BROKEN", f"{named(path)} names a data file that is not there; put it beside the header")
@@ -49,15 +53,19 @@ def check_metaimage(path: Path) -> None:
         raise InputError(
             "FILE-BROKEN", f"{named(path)} is cut short or damaged: {found} of {needed} bytes; copy it again"
         )
+    return oriented
 
 
-def check_nrrd(path: Path) -> None:
+def check_nrrd(path: Path) -> bool:
     """Check that the compressed voxels of an .nrrd are undamaged; ITK checks the uncompressed ones.
+
+    Returns:
+        Whether the file says how its axes lie.
 
     Raises:
         InputError: FILE-FORMAT, FILE-BROKEN.
     """
-    packed = detached = False
+    packed = detached = oriented = False
     with path.open("rb") as file:
         if file.read(4) != b"NRRD":
             raise InputError("FILE-FORMAT", f"{named(path)} is not NRRD, though its name says so; rename it")
@@ -65,9 +73,11 @@ def check_nrrd(path: Path) -> None:
             text = line.decode("latin-1").lower().replace(" ", "").strip()
             packed = packed or text in ("encoding:gzip", "encoding:gz")
             detached = detached or text.startswith(("datafile:", "byteskip:", "lineskip:"))
+            oriented = oriented or text.startswith("spacedirections:")
         start = file.tell()
     if packed and not detached and not _inflated_bytes(path, start):
         raise InputError("FILE-BROKEN", f"{named(path)} is cut short or damaged; copy it again")
+    return oriented
 
 
 def _metaimage_header(path: Path) -> tuple[dict[str, str], int]:

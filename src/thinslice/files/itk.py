@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from thinslice.errors import GeometryError, InputError, named
-from thinslice.files.assemble import assemble, check_dtype, check_rescale, check_shape, slabs_of
+from thinslice.errors import GeometryError, InputError, Notice, named
+from thinslice.files.assemble import NO_ORIENTATION, assemble, check_dtype, check_rescale, check_shape, slabs_of
 from thinslice.files.axes import in_file_order
 from thinslice.files.integrity import check_metaimage, check_nrrd
 from thinslice.output import whole_file
@@ -43,7 +43,7 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
     kind = "nrrd" if path.suffix.lower() == ".nrrd" else "metaimage"
     scale = check_rescale(rescale) if rescale else (1.0, 0.0)
     try:
-        check_nrrd(path) if kind == "nrrd" else check_metaimage(path)
+        oriented = check_nrrd(path) if kind == "nrrd" else check_metaimage(path)
         with _without_itk_warnings():
             image = sitk.ReadImage(str(path))
     except OSError as error:
@@ -52,7 +52,8 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
         ) from error
     except (RuntimeError, ValueError) as error:
         raise _in_our_words(str(error), named(path)) from error
-    return from_image(image, name=named(path), kind=kind, axis=axis, scale=scale)
+    warnings = () if oriented else (NO_ORIENTATION,)
+    return from_image(image, name=named(path), kind=kind, axis=axis, scale=scale, warnings=warnings)
 
 
 def write(volume: Volume, path: Path, *, dtype: np.dtype, overwrite: bool = False) -> None:
@@ -88,6 +89,7 @@ def from_image(
     axis: str | int | None = None,
     scale: tuple[float, float] = (1.0, 0.0),
     thickness: float | None = None,
+    warnings: tuple[Notice, ...] = (),
 ) -> Volume:
     """A SimpleITK image as a Volume; arguments as in `assemble`."""
     values = sitk.GetArrayViewFromImage(image)
@@ -110,6 +112,7 @@ def from_image(
         name=name,
         kind=kind,
         facts={"format": {"nrrd": "NRRD", "metaimage": "MetaImage"}.get(kind, kind), "stored": str(values.dtype)},
+        warnings=warnings,
         thickness=thickness,
     )
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from thinslice.errors import GeometryError, InputError, Notice, named
 from thinslice.files.assemble import (
+    NO_ORIENTATION,
     SLAB_BYTES,
     assemble,
     check_dtype,
@@ -161,8 +162,7 @@ def _affine(header: nib.Nifti1Header, name: str) -> tuple[np.ndarray, str, tuple
             raise GeometryError("GEO-AFFINE", f"{name} has a qform that is no rotation ({error}); repair it") from error
     else:
         affine, origin = header.get_base_affine(), "pixdim"
-        notice = Notice("FILE-NOORIENT", "the file gives no orientation; left and right of the result are not known")
-        return spatial_mm(header, affine), origin, (notice,)
+        return spatial_mm(header, affine), origin, (NO_ORIENTATION,)
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if np.isfinite(lengths).all() and not np.allclose(lengths, spacing, rtol=0.01):
         told = " x ".join(f"{v:.4g}" for v in spacing), " x ".join(f"{v:.4g}" for v in lengths)

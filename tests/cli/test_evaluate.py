@@ -59,6 +59,33 @@ def test_scans_may_follow_one_option_and_a_page_is_written(
     assert run([*arguments, "--protocols", "gap", "-q", "-o", str(page), "--overwrite"]) == 0
 
 
+@pytest.mark.parametrize(
+    "outputs",
+    [["-o", "page", "--write-inputs", "page/inputs"], ["-o", "page", "--json", "page/table.json"]],
+    ids=" ".join,
+)
+def test_outputs_that_would_meet_at_the_end_are_refused_at_once(
+    outputs: list[str], thin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("thinslice.evaluate.evaluate", lambda *_, **__: pytest.fail("measured first"))
+    assert run(["evaluate", "-i", str(thin), "--methods", "linear", *outputs]) == 6
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_fails_at_its_page_leaves_no_thick_volumes(
+    thin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("thinslice.report.Pages.write", interrupted)
+    line = "--axis z --protocols gap --factors 2 --methods linear"
+    arguments = [*line.split(), "-o", str(tmp_path / "page"), "--write-inputs", str(tmp_path)]
+    assert run(["evaluate", "-i", str(thin), *arguments]) == 130
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_every_option_reaches_the_table(thin: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     line = "--axis z --protocols gap --factors 2 --methods linear --slices 13 --region 20 --tell-thickness 0.75"
     more = ["--tell-profile", "gauss", "--seeds", "5", "--write-inputs", str(tmp_path), "--json", "-"]

@@ -12,7 +12,7 @@ from rich.console import Console
 
 import thinslice
 from thinslice import files
-from thinslice.errors import GeometryError, InputError, OutputError, UsageError
+from thinslice.errors import GeometryError, InputError, OutputError, ThinsliceError, UsageError
 from thinslice.evaluate.methods import CLASSICAL, METHODS
 from thinslice.evaluate.protocols import make_case
 from thinslice.evaluate.run import scan_names
@@ -154,7 +154,28 @@ def test_a_result_that_is_missing_is_found_before_anything_is_fitted(tmp_path, m
             [thin()], methods=("thinslice-scan",), factors=(2,), score={"other": tmp_path}, write_inputs=inputs
         )
     assert caught.value.code == "IN-RESULT"
-    assert list(inputs.iterdir()) == []  # what fails leaves nothing, thick volumes included
+    assert not inputs.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"factors": (2, 9)}, "USE-FACTOR"),
+        ({"factors": (2, 8), "protocols": ("box",)}, "GEO-FEW"),
+        ({"protocols": ("gap", "square")}, "USE-PROTOCOL"),
+        ({"more": "missing.nii.gz"}, "FILE-MISSING"),
+        ({"more": "short.nii.gz"}, "GEO-FEW"),
+    ],
+)
+def test_what_is_wrong_with_a_later_case_is_found_before_anything_is_fitted(options, code, tmp_path, monkeypatch):
+    monkeypatch.setattr("thinslice.evaluate.learned.learned_rows", lambda *_, **__: pytest.fail("fitted first"))
+    scan = thin()
+    files.write(replace(scan, hu=scan.hu[:6]), tmp_path / "short.nii.gz")
+    options = {"factors": (2,), "protocols": ("gap",)} | options
+    scans = [scan, *([tmp_path / options.pop("more")] if "more" in options else [])]
+    with pytest.raises(ThinsliceError) as caught:
+        thinslice.evaluate(scans, methods=("thinslice-scan",), axis="z", **options)
+    assert caught.value.code == code
 
 
 def test_results_of_isotropic_voxels_are_read_along_the_axis_of_the_scan(tmp_path):

@@ -47,6 +47,7 @@ def demo(
 ) -> None:
     """Show it on a digital phantom: thicken it, enhance it, compare with the known truth."""
     terminal.refuse_existing(output, ours=_of_a_demo)
+    terminal.refuse_clashes([], output, *(output / name for name in _FILES))
     with whole_folder(output, overwrite=terminal.overwrite, ours=_of_a_demo) as folder:
         import thinslice
         from thinslice import __version__, files

@@ -11,6 +11,7 @@ from thinslice.cli import options
 from thinslice.cli.options import with_common_options
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import UsageError
+from thinslice.output import none_left
 
 _CASES, _METHODS, _EXCHANGE = "Cases", "Methods", "Other tools"
 
@@ -111,34 +112,40 @@ def evaluate(
 
     import thinslice
     from thinslice.evaluate import evaluate as measure
+    from thinslice.evaluate.exchange import input_paths
+    from thinslice.evaluate.run import scan_names
     from thinslice.report import Pages
 
     pages = Pages(output, overwrite=terminal.overwrite) if output is not None else None
-    with terminal.progress() as on_progress:
-        table = measure(
-            scans,
-            protocols=protocols,
-            factors=factors,
-            methods=() if methods == ("none",) else methods,
-            slices=slices,
-            region=region,
-            axis=axis,
-            budget=budget,
-            iterations=iterations,
-            seeds=seeds,
-            weights=None if weights is None else thinslice.Model.load(weights),
-            thickness_scale=tell_thickness,
-            told_profile=tell_profile,
-            write_inputs=write_inputs,
-            overwrite=terminal.overwrite,
-            device=terminal.device,
-            score=dict(score) if score else None,
-            names=None if terminal.show_identity else [f"scan{number}" for number in range(1, len(scans) + 1)],
-            on_progress=on_progress,
-            on_result=pages.add if pages else None,
-        )
     if pages:
-        pages.write(table)
-    terminal.write_record({"version": thinslice.__version__, "command": "evaluate", "rows": table.as_records()})
+        terminal.refuse_clashes([write_inputs], output, *pages.tables)
+    names = scan_names(scans) if terminal.show_identity else [f"scan{number}" for number in range(1, len(scans) + 1)]
+    with none_left(input_paths(write_inputs, names, protocols, factors) if write_inputs else []):
+        with terminal.progress() as on_progress:
+            table = measure(
+                scans,
+                protocols=protocols,
+                factors=factors,
+                methods=() if methods == ("none",) else methods,
+                slices=slices,
+                region=region,
+                axis=axis,
+                budget=budget,
+                iterations=iterations,
+                seeds=seeds,
+                weights=None if weights is None else thinslice.Model.load(weights),
+                thickness_scale=tell_thickness,
+                told_profile=tell_profile,
+                write_inputs=write_inputs,
+                overwrite=terminal.overwrite,
+                device=terminal.device,
+                score=dict(score) if score else None,
+                names=names,
+                on_progress=on_progress,
+                on_result=pages.add if pages else None,
+            )
+        if pages:
+            pages.write(table)
+        terminal.write_record({"version": thinslice.__version__, "command": "evaluate", "rows": table.as_records()})
     if table:
         terminal.say(table.rich())

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from thinslice import files
 from thinslice.errors import GeometryError, InputError, named
-from thinslice.evaluate.protocols import Case
+from thinslice.evaluate.protocols import Case, Protocol, case_slug
 from thinslice.volume import corner_shift_mm
 
 
 def input_path(folder: Path, slug: str) -> Path:
     """Where the thick volume of a case goes."""
     return folder / f"{slug}.nii.gz"
+
+
+def input_paths(
+    folder: Path, names: Sequence[str], protocols: Sequence[Protocol], factors: Sequence[int]
+) -> list[Path]:
+    """Where the thick volumes of all cases go."""
+    return [input_path(folder, case_slug(*case)) for case in product(names, protocols, factors)]
 
 
 def write_input(case: Case, folder: Path, *, overwrite: bool = False) -> Path:
@@ -29,6 +38,18 @@ def result_paths(folder: Path, slug: str) -> list[Path]:
     return [folder / f"{slug}{ending}" for ending in files.ENDINGS]
 
 
+def find_result(folder: Path, slug: str, name: str) -> Path:
+    """The file of a tool's result of a case.
+
+    Raises:
+        InputError: IN-RESULT where there is none.
+    """
+    found = [path for path in result_paths(folder, slug) if path.is_file()]
+    if not found:
+        raise InputError("IN-RESULT", f"no result {slug}.nii.gz of {name} in folder {named(folder, '')}")
+    return found[0]
+
+
 def read_result(case: Case, folder: Path, name: str) -> np.ndarray:
     """The result of another tool, (n, y, x) HU on the truth's grid.
 
@@ -41,16 +62,14 @@ def read_result(case: Case, folder: Path, name: str) -> np.ndarray:
         InputError: IN-RESULT where there is no such file.
         GeometryError: GEO-SHAPE or GEO-GRID where it lies on another grid than the truth.
     """
-    found = [path for path in result_paths(folder, case.slug) if path.is_file()]
-    if not found:
-        raise InputError("IN-RESULT", f"no result {case.slug}.nii.gz of {name} in folder {named(folder, '')}")
+    path = find_result(folder, case.slug, name)
     # The slice axis is that of the input that the tool was given: isotropic results do not show it.
-    volume = files.read(found[0], axis=getattr(case.thick.source.header, "slice_axis", "z"))
+    volume = files.read(path, axis=getattr(case.thick.source.header, "slice_axis", "z"))
     truth = case.truth_volume
     if volume.shape != truth.shape:
         raise GeometryError(
             "GEO-SHAPE",
-            f"the result {named(found[0], '')} of {name} has {volume.shape} voxels (z, y, x), the truth {truth.shape}; "
+            f"the result {named(path, '')} of {name} has {volume.shape} voxels (z, y, x), the truth {truth.shape}; "
             f"write it on slices {case.grid.output_spacing_mm:g} mm apart from {case.grid.output_mm[0]:+g} mm of the "
             "first thick slice",
         )
@@ -58,7 +77,7 @@ def read_result(case: Case, folder: Path, name: str) -> np.ndarray:
     if apart > 0.1 * min(truth.voxel_mm):
         raise GeometryError(
             "GEO-GRID",
-            f"the result {named(found[0], '')} of {name} lies up to {apart:.3g} mm off the truth's grid; "
+            f"the result {named(path, '')} of {name} lies up to {apart:.3g} mm off the truth's grid; "
             "its slices must be the truth's",
         )
     return volume.hu

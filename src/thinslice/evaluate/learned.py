@@ -12,7 +12,7 @@ from thinslice import plan
 from thinslice.evaluate.names import OURS, PAPER, PARTS
 from thinslice.fit.loop import Budget
 from thinslice.fit.paper import paper_rows
-from thinslice.fit.scan import fit_scan
+from thinslice.fit.scan import fit_scan, known_weights
 from thinslice.networks.device import choose_device
 from thinslice.networks.model import VIEWS, Model
 from thinslice.slice_profile import SliceGrid
@@ -62,12 +62,12 @@ def learned_rows(
     wanted = [name for name in OURS if name in names] or (["thinslice-scan"] if parts else [])
     for number, ours in enumerate(wanted):
         start = time.monotonic()
-        model = _model(ours, acquired, grid, pixel_mm=pixel_mm, effort=effort, seed=seed, on_progress=tell)
+        model, weights = _model(ours, acquired, grid, pixel_mm=pixel_mm, effort=effort, seed=seed, on_progress=tell)
         fitted_s = time.monotonic() - start
         for name in ([ours] if ours in names else []) + (parts if number == 0 else []):
             start = time.monotonic()
             result, _ = synthesise(
-                acquired, grid, model=model, weights=_weights(name, model), pixel_mm=pixel_mm,
+                acquired, grid, model=model, weights=_weights(name) or weights, pixel_mm=pixel_mm,
                 device=choose_device(effort.device), on_progress=tell,
             )  # fmt: skip
             yield name, result, fitted_s + time.monotonic() - start
@@ -82,18 +82,21 @@ def _model(
     effort: Effort,
     seed: int,
     on_progress: Progress,
-) -> Model:
+) -> tuple[Model, Mapping[str, float]]:
+    """The model of a row and the weights of its views, as `enhance` would have them."""
     start, device = None if name == "thinslice-scan" else effort.weights or shipped(), choose_device(effort.device)
     if start is not None and name == "thinslice":
-        return start.to(device)
+        return start.to(device), known_weights(start, VIEWS, grid)
     budget = Budget(None if effort.iterations else effort.budget_s, effort.iterations)
-    return fit_scan(
+    fitted = fit_scan(
         acquired, grid, pixel_mm=pixel_mm, budget=budget, seed=seed, device=device, start=start,
         on_progress=on_progress,
-    ).model  # fmt: skip
+    )  # fmt: skip
+    return fitted.model, fitted.weights
 
 
-def _weights(name: str, model: Model) -> Mapping[str, float]:
+def _weights(name: str) -> Mapping[str, float] | None:
+    """Of the views in a row that shows parts of a fit; None where they are the fit's own."""
     if name in OURS:
-        return model.fusion
+        return None
     return dict.fromkeys(VIEWS, 1 / 3) if name == "mean3" else {name: 1.0}

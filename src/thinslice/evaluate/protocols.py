@@ -124,16 +124,9 @@ def make_case(
 
     Raises:
         UsageError: USE-PROTOCOL, USE-FACTOR.
-        GeometryError: GEO-FEW where fewer than 4 thick slices would remain.
+        GeometryError: GEO-FEW where too few thick slices would remain.
     """
-    if protocol not in PROTOCOLS:
-        raise UsageError("USE-PROTOCOL", f"unknown protocol {protocol!r}; choose from {', '.join(PROTOCOLS)}")
-    if factor != int(factor) or not 2 <= factor <= 8:
-        raise UsageError("USE-FACTOR", f"evaluation factors are whole numbers from 2 to 8, found {factor:g}")
-    f, d, slices = int(factor), volume.slice_spacing_mm, volume.shape[0]
-    m = (slices - 1) // f + 1 if protocol == "gap" else slices // f
-    if m < 4:
-        raise GeometryError("GEO-FEW", f"{slices} slices of {name} leave {m} at factor {f}; at least 4 are needed")
+    f, d, m = int(factor), volume.slice_spacing_mm, thick_slices(volume.shape[0], name, protocol, factor)
     n = (m - 1) * f + 1 if protocol == "gap" else m * f
     # Clipped first: -3024 outside the field of view would else leak into thick slices as a fiction.
     truth = np.clip(volume.hu[:n], *HU_RANGE)
@@ -152,6 +145,25 @@ def make_case(
     thick = volume.with_slices(hu, first=first, step=f, thickness=told, padding=_thick_padding(volume, n, f, protocol))
     grid = replace(grid, thickness_mm=told, profile=told_profile or profile)
     return Case(name, protocol, f, thick, grid, truth, new, thickness_scale)
+
+
+def thick_slices(slices: int, name: str, protocol: Protocol, factor: int) -> int:
+    """How many slices are left of a scan by a protocol; arguments and errors are those of `make_case`."""
+    check_protocol(protocol, factor)
+    left = (slices - 1) // int(factor) + 1 if protocol == "gap" else slices // int(factor)
+    if left < 4:
+        raise GeometryError(
+            "GEO-FEW", f"{slices} slices of {name} leave {left} at factor {factor}; at least 4 are needed"
+        )
+    return left
+
+
+def check_protocol(protocol: Protocol, factor: int) -> None:
+    """Raise UsageError (USE-PROTOCOL, USE-FACTOR) where there is no such way to thicken a scan."""
+    if protocol not in PROTOCOLS:
+        raise UsageError("USE-PROTOCOL", f"unknown protocol {protocol!r}; choose from {', '.join(PROTOCOLS)}")
+    if factor != int(factor) or not 2 <= factor <= 8:
+        raise UsageError("USE-FACTOR", f"evaluation factors are whole numbers from 2 to 8, found {factor:g}")
 
 
 def _check_grid(grid: SliceGrid, slices: int, first_mm: float) -> None:

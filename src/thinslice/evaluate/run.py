@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count, product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +15,10 @@ import numpy as np
 
 from thinslice import files, scan
 from thinslice.errors import UsageError
-from thinslice.evaluate.exchange import input_path, read_result, result_paths, write_input
+from thinslice.evaluate.exchange import find_result, input_path, read_result, result_paths, write_input
 from thinslice.evaluate.methods import CLASSICAL, METHODS, Effort, Progress, check_methods, run_methods
 from thinslice.evaluate.metrics import Judge
-from thinslice.evaluate.protocols import Case, Protocol, case_slug, cut, make_case
+from thinslice.evaluate.protocols import Case, Protocol, case_slug, check_protocol, cut, make_case, thick_slices
 from thinslice.evaluate.table import Row, Table
 from thinslice.output import none_left, refuse_clashes, refuse_existing
 from thinslice.seeds import MOST_SEED
@@ -92,7 +94,8 @@ def evaluate(
     """Measure methods against known truth.
 
     Every scan is cut, thickened by every protocol and factor, given to every method, and its results
-    are scored against the thin slices that the scan had. See docs for protocols and scores.
+    are scored against the thin slices that the scan had. See docs for protocols and scores. Of several scans
+    all are read once before anything is fitted: what is wrong with the last must not cost the fits of the others.
 
     Args:
         paths: thin scans: paths or volumes.
@@ -139,18 +142,17 @@ def evaluate(
     plan = _Plan(methods, seeds, effort, exchange, on_progress, on_result)
     table = Table()
     names = names or scan_names(paths)
-    targets: list[Path] = []
-    if exchange.write_inputs is not None:
-        slugs = [case_slug(*case) for case in product(names, protocols, factors)]
-        targets = [input_path(exchange.write_inputs, slug) for slug in slugs]
-        scored = [file for slug in slugs for folder in exchange.score.values() for file in result_paths(folder, slug)]
-        refuse_clashes([*scored, *(Path(path) for path in paths if not isinstance(path, Volume))], targets)
-        for target in targets:
-            refuse_existing(target, overwrite=overwrite)
     cases = list(product(protocols, factors))
+    for protocol, factor in cases:
+        check_protocol(protocol, factor)
+    slugs = [case_slug(*its) for its in product(names, protocols, factors)]
+    targets = _check_files([Path(path) for path in paths if not isinstance(path, Volume)], slugs, exchange)
+    thin = partial(_thin, cases=cases, axis=axis, slices=slices, region=region)
+    for path, name in zip(paths[1:], names[1:], strict=True):
+        thin(path, name)
     with none_left(targets):
         for number, (path, name) in enumerate(zip(paths, names, strict=True)):
-            volume = cut(path if isinstance(path, Volume) else scan.read(path, axis=axis), slices=slices, region=region)
+            volume = thin(path, name)
             for done, (protocol, factor) in enumerate(cases, number * len(cases)):
                 case = make_case(
                     volume, name, protocol=protocol, factor=factor, thickness_scale=thickness_scale,
@@ -162,6 +164,36 @@ def evaluate(
         if on_progress:
             on_progress("cases", len(names) * len(cases), len(names) * len(cases))
     return table
+
+
+def _check_files(scans: Sequence[Path], slugs: Sequence[str], exchange: Exchange) -> list[Path]:
+    """Where thick volumes go; refuses those that are in the way of other files, and results that are not there."""
+    targets: list[Path] = []
+    if exchange.write_inputs is not None:
+        targets = [input_path(exchange.write_inputs, slug) for slug in slugs]
+        scored = [file for slug in slugs for folder in exchange.score.values() for file in result_paths(folder, slug)]
+        refuse_clashes([*scored, *scans], targets)
+        for target in targets:
+            refuse_existing(target, overwrite=exchange.overwrite)
+    for (name, folder), slug in product(exchange.score.items(), slugs):
+        find_result(folder, slug, name)
+    return targets
+
+
+def _thin(
+    path: str | Path | Volume,
+    name: str,
+    *,
+    cases: Sequence[tuple[Protocol, int]],
+    axis: str | None,
+    slices: int | None,
+    region: int | None,
+) -> Volume:
+    """A scan as it is measured, long enough for every case."""
+    volume = cut(path if isinstance(path, Volume) else scan.read(path, axis=axis), slices=slices, region=region)
+    for case in cases:
+        thick_slices(volume.shape[0], name, *case)
+    return volume
 
 
 def _check_rows(seeds: Sequence[int], score: Mapping[str, str | Path], thickness_scale: float) -> None:
@@ -185,9 +217,9 @@ def scan_names(paths: Sequence[str | Path | Volume]) -> list[str]:
 
 
 def _stem(path: Path) -> str:
-    """A file's or folder's name without the ending of a scan."""
+    """A file's or folder's name without the ending of a scan, whatever bytes it is made of."""
     ending = files.ending_of(path) or (".zip" if path.suffix.lower() == ".zip" else "")
-    return path.name[: len(path.name) - len(ending)]
+    return os.fsencode(path.name[: len(path.name) - len(ending)]).decode("utf-8", "replace")
 
 
 def _run_case(case: Case, plan: _Plan) -> list[Row]:

@@ -102,7 +102,10 @@ class Table(list[Row]):
     def to_csv(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write one line a row, with a line of names first."""
         names = [*_row_names()]
-        with whole_file(Path(path), overwrite=overwrite) as file, file.open("w", newline="") as handle:
+        with (
+            whole_file(Path(path), overwrite=overwrite) as file,
+            file.open("w", newline="", encoding="utf-8") as handle,
+        ):
             writer = csv.DictWriter(handle, names)
             writer.writeheader()
             writer.writerows(row.as_dict() for row in self)
@@ -114,7 +117,7 @@ class Table(list[Row]):
     def to_json(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a list of objects, as `as_records` has them."""
         with whole_file(Path(path), overwrite=overwrite) as file:
-            file.write_text(json.dumps(self.as_records(), indent=1) + "\n")
+            file.write_text(json.dumps(self.as_records(), indent=1) + "\n", encoding="utf-8")
 
     def cases(self) -> dict[str, list[tuple[str, dict[str, float], float]]]:
         """Rows by case title: method, mean scores over seeds, and the spread of psnr_new over them."""

@@ -18,7 +18,8 @@ from thinslice.output import refuse_existing, whole_folder
 from thinslice.report.figures import Planes, draw, write_png
 from thinslice.report.planes import case_planes
 
-_FILES = re.compile(rf"index\.html|table\.(csv|json)|.+_({'|'.join(PROTOCOLS)})_x\d+\.png")
+_TABLES = ("index.html", "table.csv", "table.json")
+_FILES = re.compile(rf"{'|'.join(map(re.escape, _TABLES))}|.+_({'|'.join(PROTOCOLS)})_x\d+\.png")
 
 _DECIMALS = {"ssim_new": 4, "dice_bone": 4, "dice_vessel": 4}
 
@@ -42,6 +43,11 @@ class Pages:
         self._planes: dict[str, dict[str, Planes]] = {}
         self._titles: dict[str, str] = {}
         refuse_existing(self.folder, overwrite=overwrite, ours=of_a_page)
+
+    @property
+    def tables(self) -> list[Path]:
+        """The files that every evaluation writes."""
+        return [self.folder / name for name in _TABLES]
 
     def add(self, case: Case, name: str, result: np.ndarray) -> None:
         """Keep the planes of a result; an `on_result` of `evaluate`."""

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 import thinslice
 from thinslice import memory
-from thinslice.errors import GeometryError, ResourceError, ThinsliceError, UsageError
+from thinslice.errors import GeometryError, InputError, ResourceError, ThinsliceError, UsageError
 from thinslice.fit.config import FitConfig
 from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
+from thinslice.networks.model import Model
 from thinslice.phantom import make_phantom, thicken
 from thinslice.plan import plan_job
 from thinslice.synthesis.noise import noise_hu
@@ -146,6 +147,8 @@ def test_the_default_spacing_is_near_the_pixels():
         ((9, 8, 20), {}, GeometryError, "GEO-PLANE"),
         ((9, 20, 20), {"spacing": 6.0}, GeometryError, "GEO-NOTTHICK"),
         ((9, 20, 20), {"factor": 9.0}, UsageError, "USE-FACTOR"),
+        ((9, 20, 20), {"factor": 1.0}, UsageError, "USE-FACTOR"),
+        ((9, 20, 20), {"factor": 0.5}, UsageError, "USE-FACTOR"),
         ((9, 20, 20), {"factor": 2.0, "spacing": 1.0}, UsageError, "USE-TARGET"),
         ((9, 20, 20), {"spacing": float("nan")}, UsageError, "USE-TARGET"),
         ((9, 20, 20), {"thickness": -1.0}, UsageError, "USE-THICKNESS"),
@@ -202,6 +205,29 @@ def test_what_says_nothing_to_a_volume_is_an_error_and_not_passed_over(options):
             command(_scan((6, 16, 16)), **options)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_volume_whose_values_are_no_numbers_is_refused(value):
+    scan = _scan((9, 20, 20))
+    hu = scan.hu.copy()
+    hu[3, 4, 5:7] = value
+    with pytest.raises(InputError, match="2 voxels that are NaN or infinite"):
+        thinslice.enhance(dataclasses.replace(scan, hu=hu), **CHEAP)
+
+
+def test_the_record_has_the_threads_that_were_used():
+    record = thinslice.enhance(_scan((9, 20, 20)), threads=1, **CHEAP).record
+    assert record["device"]["threads"] == 1
+
+
+def test_the_axial_view_alone_is_not_said_to_be_adapted():
+    """Nothing would learn: no time is spent, and the self-check judges what is synthesised."""
+    model = Model.new(CHEAP["config"].inplane, CHEAP["config"].axial)
+    record = thinslice.enhance(_scan((9, 20, 20)), views=("axial",), fit="auto", iterations=3, model=model).record
+    assert record["fit"] is None
+    assert (record["method"]["views"], record["model"]["source"]) == (["axial"], "file")
+    assert "FIT-AXIAL" in [warning["code"] for warning in record["warnings"]]
+
+
 def test_slices_that_overlap_a_void_come_back_where_they_see_none_of_it():
     hu = np.random.default_rng(0).normal(40, 20, (9, 32, 32)).astype(np.float32)
     padding = np.zeros(hu.shape, bool)
@@ -236,9 +262,12 @@ def test_an_upright_result_does_not_claim_what_held_before_it_was_resampled(tmp_
     hu = np.random.default_rng(0).normal(40, 20, (9, 48, 48)).astype(np.float32)
     sheared = thinslice.enhance(Volume(hu, affine, 1.0), factor=5, fit="none")
     upright = sheared.upright()
-    upright_s = upright.record["times_s"]["total"]
+    sheared_s, upright_s = (result.record["times_s"]["total"] for result in (sheared, upright))
+    assert upright_s == pytest.approx(sheared_s + upright.record["times_s"]["upright"])
+    assert upright.record["peak_memory_bytes"] >= sheared.record["peak_memory_bytes"]
     sheared.save(tmp_path / "sheared.nii.gz")
-    assert upright.record["times_s"]["total"] == upright_s < sheared.record["times_s"]["total"]
+    assert upright.record["times_s"]["total"] == upright_s
+    assert sheared.record["times_s"]["total"] > sheared_s
     assert sheared.record["consistency"] is not None
     assert upright.record["consistency"] is None
     assert upright.record["noise"]["synthesised_hu"] == pytest.approx(noise_hu(upright.volume.hu))

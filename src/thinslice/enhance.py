@@ -21,12 +21,11 @@ from thinslice.label_map import read_label_map
 from thinslice.memory import output_array
 from thinslice.networks.device import arithmetic_name, choose_device
 from thinslice.networks.model import VIEWS, Model
-from thinslice.networks.task import known_share
 from thinslice.plan import Job, check_effort, plan_job
 from thinslice.result import Result
 from thinslice.slice_profile import Profile, regime
 from thinslice.synthesis.consistency import residual
-from thinslice.synthesis.fuse import synthesise, view_weights
+from thinslice.synthesis.fuse import synthesise
 from thinslice.synthesis.labels import carry_labels
 from thinslice.synthesis.noise import noise_of
 from thinslice.synthesis.padding import carry_padding, fill_padding
@@ -116,28 +115,32 @@ def enhance(
         raise UsageError("USE-LABELS", "labels do not go with detilt: make the label map upright elsewhere")
     label_map = None if labels is None else read_label_map(labels, scan=volume)
     chosen = choose_device(device)
-    with _threads(threads):
+    adapts = bool(config or {"coronal", "sagittal"} & set(views))  # by default the axial network is not adapted
+    with _threads(threads) as count:
         acquired = fill_padding(volume)
         shape = (len(job.grid.output_mm), *volume.shape[1:])
         step = job.grid.output_spacing_mm / volume.slice_spacing_mm
         copies = upright_shapes(volume, slices=shape[0], step=step) if detilt else []
-        out = output_array(volume.shape, shape, labels=label_map is not None, copies=copies)
-        if fit == "none" and start is not None:
-            fitted = take_as_it_is(start, acquired, job.grid, pixel_mm=job.pixel_mm, device=chosen)
+        out = output_array(
+            volume.shape, shape, padding=volume.padding is not None, labels=label_map is not None, copies=copies
+        )
+        if start is not None and (fit == "none" or not adapts):
+            fitted = take_as_it_is(start, acquired, job.grid, pixel_mm=job.pixel_mm, device=chosen, views=views)
         else:
             fitted = fit_scan(
                 acquired, job.grid, pixel_mm=job.pixel_mm, budget=Budget(budget, iterations), config=config, seed=seed,
-                device=chosen, start=start, on_progress=on_progress,
+                device=chosen, start=start, views=views, on_progress=on_progress,
             )  # fmt: skip
         model, origin = fitted.model, "scan" if fitted.kept == "scan" else origin
         clock.lap("fit")
-        weights = view_weights(model, views, share=known_share(job.grid) if fitted.kept == "start" else 1.0)
         out, damping = synthesise(
-            acquired, job.grid, model=model, weights=weights, pixel_mm=job.pixel_mm, device=chosen,
+            acquired, job.grid, model=model, weights=fitted.weights, pixel_mm=job.pixel_mm, device=chosen,
             damping=consistency, out=out, on_progress=on_progress,
         )  # fmt: skip
         clock.lap("synthesis")
     warnings = [*volume.source.warnings, *job.warnings, *_fit_warnings(fitted)]
+    if fit == "auto" and not adapts:
+        warnings.append(Notice("FIT-AXIAL", "the axial network is not adapted to a scan: its weights are used as is"))
     if texture == "match":
         found = add_texture(out, acquired, grid=job.grid, padding=volume.padding, seed=seed)
         if found != "added":
@@ -155,11 +158,11 @@ def enhance(
         clock.lap("labels")
     record = _record(
         volume, result, job, fitted=fitted, model=model, origin=origin, acquired=acquired, damping=damping,
-        consistency=consistency, warnings=warnings, seed=seed, device=chosen, clock=clock,
+        consistency=consistency, warnings=warnings, seed=seed, device=chosen, threads=count, clock=clock,
         method={
             "fit": fit,
             "profile": profile,
-            "views": [view for view in views if weights[view]],
+            "views": [view for view in views if fitted.weights[view]],
             "texture": texture,
             "budget_s": budget if fit != "none" and iterations is None else None,
             "iterations": iterations if fit != "none" else None,
@@ -242,6 +245,7 @@ def _volume(source: Any, affine: Any, reading: dict[str, Any]) -> Volume:
     told = [*reading, *(["affine"] if affine is not None else [])]
     if told:
         raise TypeError(f"a Volume is taken as it is: {', '.join(told)} would say nothing")
+    source.refuse_nan()
     return source
 
 
@@ -263,7 +267,7 @@ def _fit_warnings(fitted: FittedScan) -> list[Notice]:
 def _record(
     volume: Volume, result: Volume, job: Job, *, fitted: FittedScan, model: Model, origin: str,
     acquired: np.ndarray, damping: float | None, consistency: float | str | None, warnings: list[Notice], seed: int,
-    device: torch.device, clock: _Clock, method: dict[str, Any],
+    device: torch.device, threads: int, clock: _Clock, method: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """The record; it reads the result once more, for noise and residuals."""
     grid = job.grid
@@ -315,7 +319,7 @@ def _record(
         "times_s": clock.times(),
         "peak_memory_bytes": records.peak_memory_bytes(),
         "libraries": records.libraries(),
-        "device": {"kind": device.type, "threads": torch.get_num_threads(), "precision": arithmetic_name(device)},
+        "device": {"kind": device.type, "threads": threads, "precision": arithmetic_name(device)},
     }
 
 
@@ -336,13 +340,13 @@ class _Clock:
 
 
 @contextlib.contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Use so many CPU threads within the block."""
+def _threads(count: int | None) -> Iterator[int]:
+    """Use so many CPU threads within the block, by default as many as before; gives the number."""
     before = torch.get_num_threads()
     if count is not None and count < 1:
         raise UsageError("USE-THREADS", f"threads must be at least 1, found {count}")
     torch.set_num_threads(count or before)
     try:
-        yield
+        yield torch.get_num_threads()
     finally:
         torch.set_num_threads(before)

@@ -23,6 +23,7 @@ def estimate_bytes(
     acquired: tuple[int, int, int],
     output: tuple[int, int, int],
     *,
+    padding: bool = False,
     labels: bool = False,
     copies: Sequence[tuple[int, int, int]] = (),
 ) -> int:
@@ -31,12 +32,14 @@ def estimate_bytes(
     Args:
         acquired: (m, y, x).
         output: (n, y, x).
+        padding: input and output have a padding mask.
         labels: a label map is carried along: 16 bits a voxel, and the output's once more as float32 to be written.
         copies: shapes of upright copies of the output, each with its padding mask.
     """
     voxels_in, voxels_out = (int(np.prod(shape, dtype=np.int64)) for shape in (acquired, output))
     image = max(acquired[0] * max(acquired[1:]), acquired[1] * acquired[2])
-    stored = 8 * voxels_in + 4 * voxels_out + (2 * voxels_in + 6 * voxels_out if labels else 0)
+    stored = 8 * voxels_in + 4 * voxels_out + (voxels_in + voxels_out if padding else 0)
+    stored += 2 * voxels_in + 6 * voxels_out if labels else 0
     stored += sum(5 * math.prod(shape) for shape in copies)
     return WORKING_BYTES + stored + _PIXEL_BYTES * image
 
@@ -73,6 +76,7 @@ def output_array(
     acquired: tuple[int, int, int],
     output: tuple[int, int, int],
     *,
+    padding: bool = False,
     labels: bool = False,
     copies: Sequence[tuple[int, int, int]] = (),
 ) -> np.ndarray:
@@ -84,7 +88,7 @@ def output_array(
         ResourceError: RES-MEMORY, RES-DISK with the figures.
     """
     size = 4 * int(np.prod(output, dtype=np.int64))
-    free, need = free_bytes(), estimate_bytes(acquired, output, labels=labels, copies=copies)
+    free, need = free_bytes(), estimate_bytes(acquired, output, padding=padding, labels=labels, copies=copies)
     file_backed = size > free / 2
     if need - (size if file_backed else 0) > free:
         raise ResourceError(

@@ -98,6 +98,8 @@ def _output_spacing(volume: Volume, *, spacing: float | None, factor: float | No
         if value is not None and not (math.isfinite(value) and value > 0):
             raise UsageError("USE-TARGET", f"{name} must be over 0, found {value}")
     if factor is not None:
+        if factor <= 1:
+            raise UsageError("USE-FACTOR", f"factor {factor:g} makes nothing finer; 1.2 to 8 times is possible")
         return s / factor
     if spacing is not None:
         return _on_acquired(spacing, s)

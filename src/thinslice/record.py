@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,10 +29,11 @@ def grid_entry(volume: Volume) -> dict[str, Any]:
 
 
 def add_time(record: dict[str, Any], stage: str, seconds: float) -> None:
-    """Add wall time of a stage that lay before or behind `enhance`."""
+    """Add wall time of a stage that lay before or behind `enhance`, and what memory has reached by now."""
     times = record["times_s"]
     times[stage] = times.get(stage, 0.0) + seconds
     times["total"] += seconds
+    record["peak_memory_bytes"] = peak_memory_bytes()
 
 
 def axis_codes(affine: np.ndarray) -> str:
@@ -55,7 +58,12 @@ def libraries() -> dict[str, str]:
 
 
 def peak_memory_bytes() -> int:
-    """Largest resident size of this process so far."""
+    """Largest resident size of this program so far."""
+    with contextlib.suppress(
+        OSError, KeyError
+    ):  # Linux: what getrusage tells began with the process that started this one
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        return int(status["VmHWM"].split()[0]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

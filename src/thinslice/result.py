@@ -84,7 +84,7 @@ class Result:
         Raises:
             UsageError: USE-LABELS where a label map was carried along.
         """
-        volume = upright(self.volume)
+        began, volume = time.perf_counter(), upright(self.volume)
         if volume is self.volume:
             return self
         if self.labels is not None:
@@ -103,6 +103,7 @@ class Result:
             "noise": noise,
             "warnings": [*self.record["warnings"], asdict(Notice("GEO-UPRIGHT", message))],
         }
+        records.add_time(record, "upright", time.perf_counter() - began)
         map_ = self.uncertainty
         return replace(
             self,
@@ -136,9 +137,11 @@ def _provenance(result: Result, settings: str) -> Any:
 
     record = result.record
     views = ", ".join(record["method"]["views"]) or "none, interpolation alone"
-    trained = {"scan": "fitted to this scan alone", "auto": "adapted to this scan", "none": "trained on other scans"}
-    how = record["method"]["fit"] if record["model"]["source"] == "scan" else "none"
-    method = f"views fused: {views}; networks {trained[how]}"
+    if record["model"]["source"] == "scan":
+        origin = "fitted to this scan alone" if record["method"]["fit"] == "scan" else "adapted to this scan"
+    else:
+        origin = "fitted to one scan before" if "fitted_to" in result.model.facts else "trained on other scans"
+    method = f"views fused: {views}; networks {origin}"
     part, parts = (int(result.source.source.facts.get(word, 1)) for word in ("part", "parts"))
     if parts > 1:
         method += f", part {part} of {parts} of a series with gaps"

@@ -163,7 +163,9 @@ def plan_grid(
     if slices < 2:
         raise GeometryError("GEO-FEW", f"{slices} slices found; at least 2 make a grid")
     if d >= s * (1 - 1e-6):
-        raise GeometryError("GEO-NOTTHICK", f"slice spacing {s:g} mm is already at or below the requested {d:g} mm")
+        raise GeometryError(
+            "GEO-NOTTHICK", f"slice spacing {s:g} mm is already at or below the requested {d:g} mm; ask for less"
+        )
     if not 1.2 - 1e-6 <= s / d <= 8 + 1e-6:
         raise UsageError(
             "USE-FACTOR",

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from thinslice.errors import GeometryError, Notice
+from thinslice.errors import GeometryError, InputError, Notice
 
 _FEWEST_SLICES, _LEAST_PIXELS = 4, 16
 
@@ -134,6 +134,14 @@ class Volume:
         if self.slice_positions_mm is not None:
             raise GeometryError(
                 "GEO-UNEVEN", "slices are missing or unevenly spaced; only enhance takes such a volume, to fill it"
+            )
+
+    def refuse_nan(self) -> None:
+        """Raise InputError FILE-NAN where HU are not numbers: no reader gives such a volume, but a caller may."""
+        bad = sum(image.size - int(np.count_nonzero(np.isfinite(image))) for image in self.hu)
+        if bad:
+            raise InputError(
+                "FILE-NAN", f"the volume holds {bad} voxels that are NaN or infinite; replace them by a value in HU"
             )
 
 

@@ -38,6 +38,7 @@ ONE_LINE = re.compile(r"error\[[A-Z0-9-]+\]: [^\n]+\n")
         ["evaluate", "-i", "a.nii.gz", "--score", "cubic=results"],
         ["inspect", "a.nii.gz", "--threads", "0"],
         ["train", "-i", "a.nii.gz", "-o", "w.safetensors", "--device", "mps"],
+        ["train", "-i", "a.nii.gz", "-o", "w.safetensors", "--memory", "inf"],
         ["train", "-o", "w.safetensors"],
         ["train", "-i", "a.nii.gz"],
         ["train", "-i", "a.nii.gz", "-o", "w.safetensors", "--weights", "old.safetensors", "--channels", "64"],

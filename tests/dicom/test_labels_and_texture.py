@@ -5,8 +5,11 @@ import numpy as np
 import pydicom
 from dicom_phantom import save, series
 
+from thinslice import Model, enhance
 from thinslice.cli.app import run
 from thinslice.dicom import read_series
+from thinslice.networks.axial import AxialConfig
+from thinslice.networks.inplane import InplaneConfig
 
 
 def test_a_map_of_the_converted_scan_goes_with_the_series(tmp_path):
@@ -24,6 +27,19 @@ def test_a_map_of_the_converted_scan_goes_with_the_series(tmp_path):
     written = read_series(tmp_path / "out", allow_derived=True)
     np.testing.assert_allclose(labels.affine, written.affine, atol=1e-4)
     assert np.array_equal(np.asarray(labels.dataobj).T[::5], drawn)
+
+
+def test_a_series_says_what_its_networks_learned_from(tmp_path):
+    save(series(), tmp_path / "in")
+    model = Model.new(InplaneConfig(16, 1), AxialConfig(16, 1))
+    for facts, said in (
+        ({"trained_on": "9 scans"}, "trained on other scans"),
+        ({"fitted_to": "one scan"}, "to one scan before"),
+    ):
+        model.facts = facts
+        enhance(tmp_path / "in", factor=5, model=model).save(tmp_path / "out", overwrite=True)
+        first = pydicom.dcmread(sorted((tmp_path / "out").iterdir())[0])
+        assert said in first.DerivationDescription
 
 
 def test_a_viewing_copy_is_called_one_in_every_slice(tmp_path):

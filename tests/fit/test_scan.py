@@ -13,7 +13,7 @@ from scipy.interpolate import CubicSpline
 from thinslice.errors import ModelError
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loop import Budget, ScanFit, _shares
-from thinslice.fit.scan import fit_scan
+from thinslice.fit.scan import fit_scan, take_as_it_is
 from thinslice.fit.selfcheck import SelfCheck, check, choose_held_out
 from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
@@ -129,7 +129,31 @@ def test_adapting_has_choices_of_its_own_and_those_that_are_given_count(scan):
 def _check_of(model, scan):
     thick, grid = scan
     held_out = choose_held_out(len(thick.hu))
-    return check(model, thick.hu, grid, held_out=held_out, pixel_mm=(2.0, 2.0), device=torch.device("cpu")).psnr_db
+    return check(
+        model, thick.hu, grid, weights=model.fusion, held_out=held_out, pixel_mm=(2.0, 2.0), device=torch.device("cpu")
+    ).psnr_db
+
+
+def test_the_self_check_judges_the_views_that_run_and_as_much_of_them_as_runs(scan):
+    """The axial network adds nothing yet: alone, or where nothing of the views is added, what is left is the base."""
+    thick, grid = scan
+    model, untaught = (Model.new(SMALL.inplane, SMALL.axial) for _ in range(2))
+    with torch.no_grad():
+        for weights in model.inplane.parameters():
+            weights += 0.1 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(0))
+    settings = {"pixel_mm": (2.0, 2.0), "device": torch.device("cpu")}
+    base = take_as_it_is(untaught, thick.hu, grid, **settings).check.psnr_db
+    fused, axial = (
+        take_as_it_is(model, thick.hu, grid, views=views, **settings).check.psnr_db for views in (VIEWS, ("axial",))
+    )
+    assert axial == pytest.approx(base, abs=1e-4)
+    assert abs(fused - base) > 0.1
+    thicker = plan_grid(len(thick.hu), 4.0, 1.0, thickness_mm=12.0)
+    nothing = take_as_it_is(model, thick.hu, thicker, **settings)
+    assert set(nothing.weights.values()) == {0.0}
+    assert nothing.check.psnr_db == pytest.approx(
+        take_as_it_is(untaught, thick.hu, thicker, **settings).check.psnr_db, abs=1e-4
+    )
 
 
 def test_an_adaptation_that_spoils_the_model_is_thrown_away(scan):
@@ -181,9 +205,12 @@ def test_figures_of_the_self_check_are_those_of_the_slice_itself_and_repeat():
     hu = np.random.default_rng(0).normal(0, 100, (12, 32, 32)).astype(np.float32)
     grid, model = plan_grid(12, 4.0, 1.0, thickness_mm=1.0), Model.new(SMALL.inplane, SMALL.axial)
     first, again = (
-        check(model, hu, grid, held_out=np.array([5]), pixel_mm=(1.0, 1.0), device=torch.device("cpu"))
+        check(
+            model, hu, grid, weights=model.fusion, held_out=np.array([5]), pixel_mm=(1.0, 1.0),
+            device=torch.device("cpu"),
+        )
         for _ in range(2)
-    )
+    )  # fmt: skip
 
     def db(guess: np.ndarray) -> float:
         return float(20 * np.log10(4095 / np.sqrt(np.square(guess - hu[5]).mean())))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from thinslice.slice_profile import plan_grid
-from thinslice.synthesis.noise import noise_hu, noise_of, shared_noise
+from thinslice.synthesis.noise import noise_entry, noise_hu, noise_of, shared_noise
 
 
 def test_noise_of_flat_tissue_is_found():
@@ -21,6 +21,14 @@ def test_noise_between_acquired_slices_leaves_their_copies_out():
     found = noise_of(out, out[::4], grid=grid)
     assert found["acquired_hu"] == pytest.approx(20, rel=0.05)
     assert found["synthesised_hu"] == pytest.approx(10, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "ratio"),
+    [(10.0, 5.0, 0.5), (10.0, 0.0, 0.0), (0.0, 5.0, None), (None, 5.0, None), (10.0, None, None)],
+)
+def test_a_ratio_is_said_wherever_there_is_noise_to_divide_by(before, after, ratio):
+    assert noise_entry(before, after)["ratio"] == ratio
 
 
 def test_slices_without_tissue_share_nothing():

@@ -90,6 +90,8 @@ def test_a_checkpoint_of_other_settings_is_refused(scans, tmp_path):
     train(_pool(scans), config=config, checkpoint=checkpoint)
     with pytest.raises(InputError, match="other settings"):
         train(_pool(scans), config=config, seed=1, checkpoint=checkpoint)
+    with pytest.raises(InputError, match="other settings"):
+        train(_pool(scans[::-1]), config=config, checkpoint=checkpoint)
     checkpoint.write_bytes(b"no checkpoint")
     with pytest.raises(InputError, match="no checkpoint"):
         train(_pool(scans), config=config, checkpoint=checkpoint)

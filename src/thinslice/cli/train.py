@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -63,6 +64,8 @@ def train(
         raise UsageError("USE-SIZE", "--channels does not go with --weights, whose sizes count")
     if terminal.device not in ("auto", "cpu"):
         raise UsageError("USE-DEVICE", f"train runs on the CPU, not on {terminal.device}")
+    if not (math.isfinite(memory) and memory > 0):
+        raise UsageError("USE-MEMORY", f"memory must be over 0 GB, found {memory}")
     terminal.refuse_existing(output)
     checkpoint = output.with_name(output.name + ".checkpoint")
     terminal.refuse_clashes([*paths, *(validate or []), weights], output, checkpoint)

@@ -23,7 +23,8 @@ class FitConfig:
         plane_share, context_share: shares of the budget for the in-plane network without and with
             neighbouring planes; what is left is for the axial network and mutual distillation.
         context_noise: whether synthesised planes beside acquired ones carry noise as those do.
-        row_noise: whether rows of the in-plane teacher carry the noise that thickening takes away (gap regime).
+        row_noise: whether rows of the in-plane teacher carry the noise that thickening takes away, where slices
+            are no thicker than output slices (`SliceGrid.copies`).
         teacher: weight of the in-plane teacher beside the increments, where coronal and sagittal learn from them.
         increment_minus1: weight of the increment -1: acquired slices predicted from every second one.
         increment_0: weight of the increment 0: acquired slices predicted from synthesised ones.

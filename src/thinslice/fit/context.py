@@ -39,7 +39,7 @@ class Block:
 
 
 def choose_blocks(acquired: np.ndarray, labels: np.ndarray) -> list[Block]:
-    """At most `_BLOCKS` blocks, side by side along z, each centred on the body in x and y."""
+    """At most `_BLOCKS` blocks that reach from end to end, or nearly so, each centred on the body in x and y."""
     count = min(_BLOCKS, -(-len(acquired) // _SLICES))
     starts = np.linspace(0, max(0, len(acquired) - _SLICES), count).astype(int)
     blocks = []
@@ -88,9 +88,10 @@ def contexts(
 ) -> Iterator[Context]:
     """Planes of each block with their neighbours on either side, from what either view synthesises.
 
-    In the gap regime the planes are the labelled slices as acquired; with `noise` their neighbours are as noisy,
-    and blocks that have too little tissue to know it from are left out. A slice thicker than an output slice is no
-    plane among thin neighbours: there the planes are synthesised as well, where labelled slices are the nearest.
+    Where slices are no thicker than output slices (`SliceGrid.copies`) the planes are the labelled slices as
+    acquired; with `noise` their neighbours are as noisy, and blocks that have too little tissue to know it from
+    are left out. A slice thicker than an output slice is no plane among thin neighbours: there the planes are
+    synthesised as well, where labelled slices are the nearest.
 
     Args:
         blocks: parts of the scan, (k, y, x) HU each.
@@ -123,7 +124,9 @@ def contexts(
 
 
 def _thin_places(grid: SliceGrid, labels: np.ndarray) -> np.ndarray:
-    """Where output slices lie that are nearest to slices with labels, two for each of those."""
+    """Where output slices lie that see no slice set aside on either side, two for each acquired one."""
     every = grid.output_mm[:: max(1, round(grid.factor / 2))]
-    nearest = np.abs(every[:, None] - grid.acquired_mm).argmin(axis=1)
-    return every[labels[nearest]]
+    last = len(labels) - 1
+    above = np.clip(np.searchsorted(grid.acquired_mm, every - 1e-6), 0, last)
+    below = np.clip(np.searchsorted(grid.acquired_mm, every + 1e-6) - 1, 0, last)
+    return every[labels[above] & labels[below]]

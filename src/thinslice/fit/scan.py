@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -13,8 +14,10 @@ import torch
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loop import Budget, ScanFit
 from thinslice.fit.selfcheck import SelfCheck, check, choose_held_out
-from thinslice.networks.model import Model
+from thinslice.networks.model import VIEWS, Model
+from thinslice.networks.task import known_share
 from thinslice.slice_profile import SliceGrid
+from thinslice.synthesis.fuse import view_weights
 
 _CHECK_SHARE = 0.05  # of a budget in seconds, left for the self-check of a fit from nothing
 
@@ -25,7 +28,8 @@ class FittedScan:
 
     Attributes:
         model: on the device it was fitted on.
-        check: the self-check of that model; None where the scan is too short for one.
+        weights: of its views in the synthesis.
+        check: the self-check of both; None where the scan is too short for one.
         kept: "scan" where the fit is kept, "start" where the model that it started from did better in the self-check.
         config: every choice of the fit, JSON-ready; empty where nothing was fitted.
         curve: (phase, step, mean loss).
@@ -34,6 +38,7 @@ class FittedScan:
     """
 
     model: Model
+    weights: Mapping[str, float]
     check: SelfCheck | None
     kept: Literal["scan", "start"]
     config: dict[str, Any]
@@ -51,12 +56,25 @@ class FittedScan:
 
 
 def take_as_it_is(
-    model: Model, acquired: np.ndarray, grid: SliceGrid, *, pixel_mm: tuple[float, float], device: torch.device
+    model: Model,
+    acquired: np.ndarray,
+    grid: SliceGrid,
+    *,
+    pixel_mm: tuple[float, float],
+    device: torch.device,
+    views: Sequence[str] = VIEWS,
 ) -> FittedScan:
     """A trained model, not fitted but checked on slices of the scan as a fitted one is; arguments as for `fit_scan`."""
-    began = time.monotonic()
-    checked = check(model.to(device), acquired, grid, held_out=_set_aside(grid), pixel_mm=pixel_mm, device=device)
-    return FittedScan(model, checked, "start", {}, (), 0, time.monotonic() - began)
+    began, weights = time.monotonic(), known_weights(model, views, grid)
+    checked = check(
+        model.to(device), acquired, grid, weights=weights, held_out=_set_aside(grid), pixel_mm=pixel_mm, device=device
+    )
+    return FittedScan(model, weights, checked, "start", {}, (), 0, time.monotonic() - began)
+
+
+def known_weights(model: Model, views: Sequence[str], grid: SliceGrid) -> Mapping[str, float]:
+    """Of the views of a model that learned from other scans: they add what such a model knows (`known_share`)."""
+    return view_weights(model, views, share=known_share(grid))
 
 
 def fit_scan(
@@ -69,6 +87,7 @@ def fit_scan(
     seed: int = 0,
     device: torch.device | None = None,
     start: Model | None = None,
+    views: Sequence[str] = VIEWS,
     on_progress: Callable[[str, float, float], None] = lambda stage, done, total: None,
 ) -> FittedScan:
     """Fit a model to a scan, from nothing or from a trained one.
@@ -83,6 +102,7 @@ def fit_scan(
         seed: of weights and draws.
         device: where to compute; the CPU by default.
         start: a trained model to adapt; kept as it is where the self-check prefers it.
+        views: that the synthesis will fuse, and the self-check judges; all of them learn in any case.
         on_progress: called with ("fit", done, total).
     """
     device, began = device or torch.device("cpu"), time.monotonic()
@@ -90,8 +110,11 @@ def fit_scan(
     if start is not None:
         config = config.going_on(start.inplane.config, start.axial.config, rate=config.adapt_rate)
     held_out, before, seconds = _set_aside(grid), None, budget.seconds
+    known: Mapping[str, float] = {}
+    judge = partial(check, acquired=acquired, grid=grid, held_out=held_out, pixel_mm=pixel_mm, device=device)
     if start is not None:
-        before = check(start.to(device), acquired, grid, held_out=held_out, pixel_mm=pixel_mm, device=device)
+        known = known_weights(start, views, grid)
+        before = judge(start.to(device), weights=known)
         seconds = seconds and max(0.0, seconds - 2 * (time.monotonic() - began))  # the check afterwards takes as long
     elif seconds:
         seconds *= 1 - _CHECK_SHARE
@@ -105,9 +128,10 @@ def fit_scan(
     else:
         rest = (1 - config.axial_weight) / 2
         model.fusion = {"axial": config.axial_weight, "coronal": rest, "sagittal": rest}
-    checked = check(model, acquired, grid, held_out=held_out, pixel_mm=pixel_mm, device=device)
+    weights = view_weights(model, views)
+    checked = judge(model, weights=weights)
     if start is not None and before is not None and checked is not None and not checked.beats(before):
-        model, checked, kept = start, before, "start"
+        model, weights, checked, kept = start, known, before, "start"
     if kept == "scan":
         model.facts = {
             "fitted_to": "one scan",
@@ -120,7 +144,7 @@ def fit_scan(
             "config": asdict(config),
         }
     elapsed = time.monotonic() - began
-    return FittedScan(model, checked, kept, asdict(config), tuple(fit.curve), fit.steps, elapsed)
+    return FittedScan(model, weights, checked, kept, asdict(config), tuple(fit.curve), fit.steps, elapsed)
 
 
 def _set_aside(grid: SliceGrid) -> np.ndarray:

@@ -12,6 +12,7 @@ check at 2 s only guards against one that was spoilt.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +80,7 @@ def choose_held_out(slices: int) -> np.ndarray:
     """
     if slices < 8:
         return np.empty(0, int)
-    wanted = min(int(np.clip(round(slices / 12), 4, 24)), (slices - 2) // 3)
+    wanted = min(int(np.clip(round(slices / 12), 4, 24)), (slices - 2) // 3, (slices - 5) // 2)
     return np.unique(np.rint(np.linspace(1, slices - 2, wanted + 2)[1:-1]).astype(int))
 
 
@@ -88,15 +89,19 @@ def check(
     acquired: np.ndarray,
     grid: SliceGrid,
     *,
+    weights: Mapping[str, float],
     held_out: np.ndarray,
     pixel_mm: tuple[float, float],
     device: torch.device,
 ) -> SelfCheck | None:
-    """Predict the held-out slices by the fused views and by cubic, and compare. None where there are none."""
+    """Predict the held-out slices by the fused views and by cubic, and compare. None where there are none.
+
+    `weights` are those of the synthesis (`synthesis.fuse.view_weights`): views that do not run are not judged.
+    """
     if not len(held_out):
         return None
     window = tuple(_central(length) for length in acquired.shape[1:])
-    weights = {view: weight for view, weight in model.fusion.items() if weight}
+    heard = [view for view, weight in weights.items() if weight]
     even = grid.even_run()
     truths, fusions, cubics = [], [], []
     for k in held_out:
@@ -108,8 +113,9 @@ def check(
         seen = increment.seen[row : row + 1]
         with torch.inference_mode():
             thick, steps = torch.from_numpy(stack).to(device), plane_steps(grid, pixel_mm)
-            views = increments.predict(model, thick, increment.task, plane_steps=steps, views=list(weights))
-            fused = torch.stack([weights[view] * hu for view, hu in views.items()]).sum(0)
+            views = increments.predict(model, thick, increment.task, plane_steps=steps, views=heard)
+            base = increments.interpolate(thick, increment.task)
+            fused = base + sum(weights[view] * (hu - base) for view, hu in views.items())
             fusions.append(increments.see(seen, fused)[0].cpu().numpy())
         cubic = seen.numpy() @ interpolation.cubic(increment.task.grid)
         cubics.append(np.tensordot(cubic, stack, 1)[0])
@@ -119,21 +125,32 @@ def check(
         tuple(int(k) for k in held_out),
         _psnr(np.stack(fusions) - truth),
         _psnr(np.stack(cubics) - truth),
-        _plane_db(model, acquired[held_out], grid, pixel_mm=pixel_mm, device=device),
+        _plane_db(model, acquired[held_out], grid, share=sum(weights.values()), pixel_mm=pixel_mm, device=device),
     )
 
 
 def _plane_db(
-    model: Model, slices: np.ndarray, grid: SliceGrid, *, pixel_mm: tuple[float, float], device: torch.device
+    model: Model,
+    slices: np.ndarray,
+    grid: SliceGrid,
+    *,
+    share: float,
+    pixel_mm: tuple[float, float],
+    device: torch.device,
 ) -> float:
-    """PSNR of patches of slices, thickened along x or y and restored; the same patches for every model."""
+    """PSNR of patches of slices, thickened along x or y and restored with so much of what the network adds.
+
+    The patches are the same for every model.
+    """
     config = FitConfig(inplane=model.inplane.config, batch=16)
     slices = np.clip(slices, *HU_RANGE)
     teacher = InplaneTeacher(slices, pixel_mm, grid=grid, config=config, random=np.random.default_rng(0))
     errors = []
     with torch.no_grad():  # not inference mode: tasks made here are kept, and a fit may meet them again
         for patches in (teacher.draw().to(device) for _ in range(_PLANE_DRAWS)):
-            errors.append((model.inplane.restore(patches.thick, patches.task) - patches.truth).square().mean())
+            base = patches.task.base @ patches.thick[:, config.inplane.neighbours]
+            restored = base + share * (model.inplane.restore(patches.thick, patches.task) - base)
+            errors.append((restored - patches.truth).square().mean())
     return _psnr(np.sqrt(float(torch.stack(errors).mean())))
 
 

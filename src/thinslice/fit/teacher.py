@@ -7,8 +7,9 @@ SMORE, Zhao et al., IEEE TMI 2021).
 
 Neighbouring planes are what an acquired slice lacks: the next one is a whole spacing away. With a
 `Context` they come from a first synthesis of the scan itself. Patches whose z is x take them from
-the sagittal view and those whose z is y from the coronal view: either has never mixed pixels along
-the direction in which the patch is about to be thickened, so that the label does not leak.
+the sagittal view and those whose z is y from the coronal view: its images do not run along the direction in
+which the patch is about to be thickened, so that little of the label leaks (neighbouring planes that a trained
+network hears; a new one ignores them).
 """
 
 from __future__ import annotations
@@ -102,8 +103,9 @@ class InplaneTeacher:
         length, across = min(s.shape[3] for s in sources), min(s.shape[2] for s in sources)
         step = self._label_step(length, pixel_mm=self._pixel_mm[0 if along_x else 1])
         task = self._task(length / step)
-        n, offset = len(task.grid.output_mm), self._random.uniform(0, 1) if step > 1 else 0.0
-        aperture = step * min(1.0, self._grid.thickness_mm / self._grid.output_spacing_mm)
+        n, aperture = len(task.grid.output_mm), step * min(1.0, self._grid.thickness_mm / self._grid.output_spacing_mm)
+        offset = max(0.0, (aperture - 1) / 2)  # the first window lies within the image
+        offset += self._random.uniform(0, 1) if step > 1 else 0.0
         pixels = min(length, int(np.ceil(offset + (n - 1) * step + aperture / 2 + 1)))
         cut = self._cut(sources, pixels, min(self._config.patch_width, across))
         labels = label_operator(pixels, n, step=step, aperture=aperture, offset=offset)

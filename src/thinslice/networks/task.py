@@ -48,10 +48,11 @@ class Task:
 def base_matrix(grid: SliceGrid) -> np.ndarray:
     """The interpolation under the networks: linear between thin slices, integrals for thick ones.
 
-    Linear where slices are thinner than 0.8 s: it cannot overshoot, and what it lacks is easily
-    learned. (n, m) float64.
+    Linear where slices are thinner than 0.8 s, or no thicker than output slices, which the spline would tie to
+    acquired ones between them: it cannot overshoot, and what it lacks is easily learned. (n, m) float64.
     """
-    return interpolation.linear(grid) if grid.thickness_mm < 0.8 * grid.spacing_mm else interpolation.bspline(grid)
+    thin = grid.copies or grid.thickness_mm < 0.8 * grid.spacing_mm
+    return interpolation.linear(grid) if thin else interpolation.bspline(grid)
 
 
 def condition(grid: SliceGrid) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from thinslice.slice_profile import Profile, SliceGrid, acquired_operator, plan_grid
+from thinslice.slice_profile import Profile, SliceGrid, acquired_operator, plan_grid, regime
 from thinslice.volume import Volume
 
 
@@ -26,7 +26,7 @@ def thicken(
     d = volume.slice_spacing_mm
     thickness = spacing_mm if thickness_mm is None else thickness_mm
     slices = int(np.floor(volume.shape[0] * d / spacing_mm + 1e-6))
-    if thickness < spacing_mm * (1 - 1e-3):
+    if regime(thickness, spacing_mm) == "gap":
         slices = int(np.floor((volume.shape[0] - 1) * d / spacing_mm + 1e-6)) + 1
     grid = plan_grid(slices, spacing_mm, d, thickness_mm=thickness, profile=profile)
     thin = volume.hu[: len(grid.output_mm)]

@@ -20,7 +20,8 @@ def noise_of(out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid) -> dict[
 
 def noise_entry(before: float | None, after: float | None) -> dict[str, Any]:
     """Both and their ratio, for the record."""
-    return {"acquired_hu": before, "synthesised_hu": after, "ratio": after / before if before and after else None}
+    ratio = after / before if before and after is not None else None
+    return {"acquired_hu": before, "synthesised_hu": after, "ratio": ratio}
 
 
 def noise_hu(slices: np.ndarray, among: np.ndarray | None = None) -> float | None:

@@ -1,7 +1,7 @@
 """A viewing copy whose synthesised slices are as noisy as the acquired ones.
 
-Synthesis averages, so that synthesised slices are smoother than acquired ones, and in the gap regime
-every f-th slice flickers in coronal view. `add_texture` adds noise to the slices between: Gaussian,
+Synthesis averages, so that synthesised slices are smoother than acquired ones, and where acquired
+slices are copied every f-th slice flickers in coronal view. `add_texture` adds noise to the slices between: Gaussian,
 of the spectrum that flat soft tissue of the acquired slices has in the plane, independent from slice
 to slice, and as strong as the synthesised slices fall short, place by place:
 

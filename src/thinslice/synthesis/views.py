@@ -144,12 +144,13 @@ def _add_axial(
 ) -> None:
     m = acquired.shape[0]
     where, told, rows = unfolding(grid), condition(grid).to(device), _new_rows(grid)
-    for interval, mine in _by_interval(where, rows):
+    parts = list(_by_interval(where, rows))
+    for done, (interval, mine) in enumerate(parts, 1):
         slices = torch.from_numpy(np.clip(acquired[around(interval, m)], *HU_RANGE))[None]
         series = where.series[torch.from_numpy(mine)].to(device)
         here = Unfolding(torch.zeros(len(mine), dtype=torch.int64, device=device), series)
         out[mine] += network(slices.to(device), here, told).mul_(weight).cpu().numpy()
-        on_progress(interval, m)
+        on_progress(done, len(parts))
 
 
 def _by_interval(where: Unfolding, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

@@ -130,7 +130,7 @@ def train(
         The averaged weights, with the validation curve among their facts.
 
     Raises:
-        InputError: TRAIN-CHECKPOINT where the checkpoint is not of this configuration.
+        InputError: TRAIN-CHECKPOINT where the checkpoint is not of this configuration and these scans.
         UsageError: USE-GROUPS where the groups of a step cannot be shared evenly among processes.
     """
     config = config or TrainConfig()
@@ -140,7 +140,7 @@ def train(
     if start is not None:
         fit = config.fit.going_on(start.inplane.config, start.axial.config, rate=config.go_on_rate)
         config = replace(config, fit=fit)
-    about = repr((config, seed, start and start.digest))
+    about = repr((config, seed, start and start.digest, pool.digest))
     run = _Training(config, seed, start)
     if checkpoint is not None and checkpoint.exists():
         run.load(_read(checkpoint, about))

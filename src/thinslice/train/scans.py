@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,11 @@ class ScanPool:
 
     def __len__(self) -> int:
         return len(self._paths)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the scans' names, in order: what is drawn depends on which they are; they may be moved."""
+        return hashlib.sha256("\0".join(path.name for path in self._paths).encode(errors="surrogateescape")).hexdigest()
 
     def __getitem__(self, number: int) -> TrainingScan:
         if number in self._held:

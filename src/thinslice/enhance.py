@@ -40,6 +40,7 @@ Progress = Callable[[str, float, float], None]
 _NO_TEXTURE = {
     "enough": "synthesised slices are as noisy as acquired ones",
     "unknown": "too little flat soft tissue to take noise from",
+    "padded": "every column of voxels holds padding",
 }
 
 

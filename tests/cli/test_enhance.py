@@ -4,10 +4,12 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import nibabel
+import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -62,6 +64,33 @@ def test_saved_weights_give_the_same_voxels(thick_phantom: Path, tmp_path: Path)
     assert run([*common, "-o", str(first), "--iterations", "2", "--save-weights", str(weights)]) == 0
     assert run([*common, "-o", str(again), "--fit", "none", "--weights", str(weights)]) == 0
     assert first.read_bytes() == again.read_bytes()
+
+
+def test_the_summary_speaks_of_what_was_written(
+    thick_phantom: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    scan_ = scan.read(thick_phantom)
+    thinslice.write(replace(scan_, hu=scan_.hu + np.float32(0.25), thickness=1.0), tmp_path / "in.nii", dtype="float32")
+    for dtype, rounded in (("int16", True), ("float32", False)):
+        arguments = ["-i", str(tmp_path / "in.nii"), "-o", str(tmp_path / f"{dtype}.nii"), "--thickness", "1"]
+        assert run(["enhance", *arguments, "--factor", "2", "--fit", "none", "--dtype", dtype]) == 0
+        assert ("int16 rounds them" in capfd.readouterr().out) == rounded
+
+
+@pytest.mark.parametrize("target", [".", "/"])
+def test_a_place_without_a_name_is_no_output_for_labels(
+    target: str, thick_phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["enhance", "-i", str(thick_phantom), "-o", target, "--labels", str(thick_phantom)]) == 6
+    assert "error[OUT-" in capfd.readouterr().err
+
+
+def test_voxels_of_labels_are_not_replaced_unasked(thick_phantom: Path, tmp_path: Path) -> None:
+    (tmp_path / "thin_labels.raw").write_text("precious")
+    arguments = ["-o", str(tmp_path / "thin.mhd"), "--labels", str(tmp_path / "absent.nii")]
+    assert run(["enhance", "-i", str(thick_phantom), *arguments]) == 6
+    assert (tmp_path / "thin_labels.raw").read_text() == "precious"
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

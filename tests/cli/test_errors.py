@@ -36,6 +36,7 @@ ONE_LINE = re.compile(r"error\[[A-Z0-9-]+\]: [^\n]+\n")
         ["evaluate", "-i", "a.nii.gz", "--budget", "0"],
         ["evaluate", "-i", "a.nii.gz", "--seeds=-1"],
         ["evaluate", "-i", "a.nii.gz", "--score", "cubic=results"],
+        ["evaluate", "-i", "a.nii.gz", "--score", "a=one", "--score", "a=two"],
         ["inspect", "a.nii.gz", "--threads", "0"],
         ["train", "-i", "a.nii.gz", "-o", "w.safetensors", "--device", "mps"],
         ["train", "-i", "a.nii.gz", "-o", "w.safetensors", "--memory", "inf"],

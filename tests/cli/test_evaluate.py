@@ -73,13 +73,14 @@ def test_outputs_that_would_meet_at_the_end_are_refused_at_once(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_fails_at_its_page_leaves_no_thick_volumes(
-    thin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("failing", ["report.Pages.write", "cli.terminal.Terminal.write_record"])
+def test_a_run_that_fails_at_its_end_leaves_nothing(
+    failing: str, thin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("thinslice.report.Pages.write", interrupted)
+    monkeypatch.setattr(f"thinslice.{failing}", interrupted)
     line = "--axis z --protocols gap --factors 2 --methods linear"
     arguments = [*line.split(), "-o", str(tmp_path / "page"), "--write-inputs", str(tmp_path)]
     assert run(["evaluate", "-i", str(thin), *arguments]) == 130

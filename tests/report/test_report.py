@@ -62,6 +62,15 @@ def test_planes_look_the_same_however_the_voxels_are_stored(flip):
             assert (np.diff(plane.hu, axis=0) < 0).all()  # and z upwards
 
 
+def test_planes_stand_upright_whichever_axis_comes_first(case):
+    stored = Volume(thin().hu.transpose(0, 2, 1), AFFINE[:, [1, 0, 2, 3]])
+    turned = case_planes(make_case(stored, "a", protocol="gap", factor=4), stored.hu[:13])
+    straight = case_planes(case, case.truth)
+    assert {plane.name for plane in turned} == {plane.name for plane in straight}
+    np.testing.assert_array_equal(turned[0].hu, straight[0].hu)
+    assert turned[0].size_mm == straight[0].size_mm
+
+
 def test_the_plane_of_slices_is_a_new_one(case):
     axial, *_ = case_planes(case, case.truth)
     shown = int(np.flatnonzero([np.array_equal(axial.hu, plane) for plane in case.truth])[0])
@@ -180,6 +189,15 @@ def test_an_earlier_run_is_replaced_only_where_asked_and_before_any_work(written
     assert sorted(path.name for path in folder.iterdir()) == ["index.html", "table.csv", "table.json"]
 
 
+def test_a_name_is_no_formula(case, results, tmp_path):
+    pages = Pages(tmp_path / "page")
+    named = replace(case, name="scan_$1_$2")
+    for name, hu in {"truth": case.truth, "$x_$": results["cubic"]}.items():
+        pages.add(named, name, hu)
+    pages.write(Table([]))
+    assert (tmp_path / "page" / "scan_$1_$2_gap_x4.png").exists()
+
+
 def test_names_of_scans_are_escaped(case):
     from thinslice.evaluate.metrics import Scores
 
@@ -188,7 +206,8 @@ def test_names_of_scans_are_escaped(case):
         scan=case.name, protocol="gap", factor=4, method="<i>", seed=0, told_thickness=1.0, told_profile="box",
         seconds=1.0, **scores,
     )  # fmt: skip
-    page = _Page(render(Table([row]), [(row.title, "a.png")]))
+    page = _Page(render(Table([row]), [(row.title, "a#b 50%.png")]))
+    assert "a%23b%2050%25.png" in render(Table([row]), [(row.title, "a#b 50%.png")])
     assert {"i", "b"} & page.tags == set()
     assert row.title in page.text
 

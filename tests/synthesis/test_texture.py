@@ -38,6 +38,14 @@ def test_slices_between_become_as_noisy_as_acquired_ones(chest, spacing, thickne
     assert noise_of(out, acquired, grid=grid)["ratio"] == pytest.approx(1, abs=0.1)
 
 
+def test_where_every_column_holds_padding_nothing_is_said_to_be_added(chest):
+    out, acquired, grid = smooth_result(chest, 4.0, 1.0)
+    kept, padding = out.copy(), np.zeros(acquired.shape, bool)
+    padding[2] = True
+    assert add_texture(out, acquired, grid=grid, padding=padding) == "padded"
+    assert np.array_equal(out, kept)
+
+
 @pytest.mark.parametrize(("spacing", "thickness"), [*GAPS, (4.0, 4.0), (4.0, 8.0), (2.5, 3.0)])
 def test_what_was_measured_still_comes_back(chest, spacing, thickness):
     """A x = y holds as before, and slices that are copies keep every bit."""

@@ -91,10 +91,10 @@ def demo(
             writer.writerows(row.as_dict() for row in structures)
         (folder / "record.json").write_text(json.dumps(result.record, indent=2) + "\n", encoding="utf-8")
         save_picture(case, results, folder / "demo.png")
-    terminal.write_record(
-        {"version": __version__, "command": "demo", "rows": table.as_records(),
-         "structures": [row.as_dict() for row in structures], "enhance": result.record}
-    )  # fmt: skip
+        terminal.write_record(
+            {"version": __version__, "command": "demo", "rows": table.as_records(),
+             "structures": [row.as_dict() for row in structures], "enhance": result.record}
+        )  # fmt: skip
     terminal.warn(result.record["warnings"])
     if result.record["self_check"]:
         terminal.say(self_check_line(result.record["self_check"]))

@@ -199,6 +199,7 @@ def enhance(
         "overwrite": terminal.overwrite,
     }
     for volume, own in zip(volumes, outputs, strict=True):
+        terminal.refuse_clashes((source, labels, weights), own.result, own.weights, own.picture)
         terminal.refuse_existing(own.weights, own.picture)
         scan.check_target(own.result, source=volume, upright=detilt, series_number=own.series_number, **form)
         job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views)
@@ -240,11 +241,10 @@ def _refuse_outputs(
     from thinslice import files, scan
     from thinslice.label_map import labels_path
 
-    label_map = labels_path(output) if labels else None
-    written = [part for path in (output, label_map) if path for part in files.parts(path)]
-    terminal.refuse_clashes(inputs, *written, *asides)
     terminal.refuse_existing(output, ours=None if files.has_known_ending(output) else scan.of_a_series)
-    terminal.refuse_existing(label_map)
+    label_map = files.parts(labels_path(output)) if labels else ()
+    terminal.refuse_clashes(inputs, *files.parts(output), *label_map, *asides)
+    terminal.refuse_existing(*label_map)
 
 
 @dataclass(frozen=True)
@@ -297,7 +297,7 @@ def _save(
             _save_asides(result, own.weights, own.picture, overwrite=terminal.overwrite)
         targets = [own.result for own in outputs]
         _write_records(terminal, [result.record for result in results], source=source, targets=targets)
-    _tell(terminal, [result.record for result in results], targets=targets, labels=labels)
+    _tell(terminal, [result.record for result in results], targets=targets, labels=labels, dtype=form["dtype"])
 
 
 def _save_asides(result: Result, weights: Path | None, picture: Path | None, *, overwrite: bool) -> None:
@@ -325,11 +325,14 @@ def _told(path: Path) -> str:
     return os.fsencode(path.resolve()).decode("utf-8", "replace")
 
 
-def _tell(terminal: Terminal, records: list[dict[str, Any]], *, targets: list[Path], labels: Path | None) -> None:
+def _tell(
+    terminal: Terminal, records: list[dict[str, Any]], *, targets: list[Path], labels: Path | None, dtype: str
+) -> None:
     """Warnings and a summary of each result."""
     from thinslice.label_map import labels_path
 
     for record, target in zip(records, targets, strict=True):
         terminal.warn(record["warnings"])
         written = target.name if labels is None else f"{target.name}, {labels_path(target).name}"
-        terminal.say(*summary(record, written if terminal.show_identity else "as -o says"))
+        whole = dtype == "int16" and all(warning["code"] != "FILE-FLOAT" for warning in record["warnings"])
+        terminal.say(*summary(record, written if terminal.show_identity else "as -o says", whole=whole))

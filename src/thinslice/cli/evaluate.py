@@ -107,6 +107,8 @@ def evaluate(
     scans = [*(source or []), *(more or [])]
     if not scans:
         raise UsageError("USE-INPUT", "no scan is given; name thin scans with -i")
+    if len(dict(score or [])) < len(score or []):
+        raise UsageError("USE-SCORE", "two folders of results have the same name; name each row otherwise")
     terminal.refuse_clashes([*scans, weights, *(folder for _, folder in score or [])], output)
     terminal.refuse_clashes([], output, write_inputs)
 
@@ -120,7 +122,8 @@ def evaluate(
     if pages:
         terminal.refuse_clashes([write_inputs], output, *pages.tables)
     names = scan_names(scans) if terminal.show_identity else [f"scan{number}" for number in range(1, len(scans) + 1)]
-    with none_left(input_paths(write_inputs, names, protocols, factors) if write_inputs else []):
+    inputs = input_paths(write_inputs, names, protocols, factors) if write_inputs else []
+    with none_left([*inputs, *(path for path in (output, terminal.record_path) if path)]):
         with terminal.progress() as on_progress:
             table = measure(
                 scans,

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-def summary(record: Mapping[str, Any], output_name: str) -> Iterator[str]:
-    """What was done, line by line, none over 80 columns wide for ordinary names."""
+def summary(record: Mapping[str, Any], output_name: str, *, whole: bool) -> Iterator[str]:
+    """What was done, line by line, none over 80 columns wide for ordinary names; `whole` HU were written or not."""
     scan, result = record["input"], record["output"]
     source = {"option": "as given", "file": "from the file", "spacing": "taken as the spacing"}[scan["thickness_from"]]
     yield f"scan:       {grid_line(scan['grid'])}"
@@ -16,7 +16,7 @@ def summary(record: Mapping[str, Any], output_name: str) -> Iterator[str]:
     yield f"weights:    {weights_line(record)}"
     if record["self_check"]:
         yield self_check_line(record["self_check"])
-    yield f"acquired:   {consistency_line(record)}"
+    yield f"acquired:   {consistency_line(record, whole=whole)}"
     noise = record["noise"]
     if noise["ratio"] is not None:
         yield f"noise:      {noise['acquired_hu']:.1f} HU acquired, {noise['synthesised_hu']:.1f} HU between them"
@@ -49,15 +49,16 @@ def self_check_line(check: Mapping[str, Any]) -> str:
     )
 
 
-def consistency_line(record: Mapping[str, Any]) -> str:
+def consistency_line(record: Mapping[str, Any], *, whole: bool) -> str:
     """How closely the result, averaged again, gives the acquired slices back."""
     consistency, copied = record["consistency"], record["output"]["copied_slices"]
     if consistency is None:
         upright = any(warning["code"] == "GEO-UPRIGHT" for warning in record["warnings"])
         return "resampled to stand upright" if upright else "not enforced (--consistency off)"
-    residual = consistency["residual_hu_after"]
+    residual = consistency["residual_hu_after" if whole else "residual_hu_before"]
     if copied:
-        return f"{copied} slices copied bit for bit" + ("; int16 rounds them to whole HU" if residual["max"] else "")
+        rounds = whole and residual["max"]
+        return f"{copied} slices copied bit for bit" + ("; int16 rounds them to whole HU" if rounds else "")
     return (
         f"slices come back within {residual['max']:.2f} HU "
         f"(rms {residual['rms']:.2f}, damping {consistency['damping']:.3g})"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import count, product
+from itertools import chain, count, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,8 +93,9 @@ def evaluate(
     """Measure methods against known truth.
 
     Every scan is cut, thickened by every protocol and factor, given to every method, and its results
-    are scored against the thin slices that the scan had. See docs for protocols and scores. Of several scans
-    all are read once before anything is fitted: what is wrong with the last must not cost the fits of the others.
+    are scored against the thin slices that the scan had. See docs for protocols and scores. Several scans, and
+    results of other tools, are read once before anything is fitted: what is wrong with the last must not cost the
+    fits of the others.
 
     Args:
         paths: thin scans: paths or volumes.
@@ -147,20 +147,26 @@ def evaluate(
         check_protocol(protocol, factor)
     slugs = [case_slug(*its) for its in product(names, protocols, factors)]
     targets = _check_files([Path(path) for path in paths if not isinstance(path, Volume)], slugs, exchange)
-    thin = partial(_thin, cases=cases, axis=axis, slices=slices, region=region)
-    for path, name in zip(paths[1:], names[1:], strict=True):
-        thin(path, name)
+
+    def cases_of(path: str | Path | Volume, name: str) -> Iterator[Case]:
+        volume = cut(path if isinstance(path, Volume) else scan.read(path, axis=axis), slices=slices, region=region)
+        for protocol, factor in cases:
+            thick_slices(volume.shape[0], name, protocol, factor)
+        for protocol, factor in cases:
+            yield make_case(
+                volume, name, protocol=protocol, factor=factor, thickness_scale=thickness_scale,
+                told_profile=told_profile,
+            )  # fmt: skip
+
+    for number, scan_and_name in enumerate(zip(paths, names, strict=True)):
+        if exchange.score or number:
+            _look_ahead(cases_of(*scan_and_name), exchange)
     with none_left(targets):
-        for number, (path, name) in enumerate(zip(paths, names, strict=True)):
-            volume = thin(path, name)
-            for done, (protocol, factor) in enumerate(cases, number * len(cases)):
-                case = make_case(
-                    volume, name, protocol=protocol, factor=factor, thickness_scale=thickness_scale,
-                    told_profile=told_profile,
-                )  # fmt: skip
-                if on_progress:
-                    on_progress("cases", done, len(names) * len(cases))
-                table += _run_case(case, plan)
+        every = chain.from_iterable(map(cases_of, paths, names))
+        for done, case in enumerate(every):
+            if on_progress:
+                on_progress("cases", done, len(names) * len(cases))
+            table += _run_case(case, plan)
         if on_progress:
             on_progress("cases", len(names) * len(cases), len(names) * len(cases))
     return table
@@ -180,20 +186,13 @@ def _check_files(scans: Sequence[Path], slugs: Sequence[str], exchange: Exchange
     return targets
 
 
-def _thin(
-    path: str | Path | Volume,
-    name: str,
-    *,
-    cases: Sequence[tuple[Protocol, int]],
-    axis: str | None,
-    slices: int | None,
-    region: int | None,
-) -> Volume:
-    """A scan as it is measured, long enough for every case."""
-    volume = cut(path if isinstance(path, Volume) else scan.read(path, axis=axis), slices=slices, region=region)
+def _look_ahead(cases: Iterator[Case], exchange: Exchange) -> None:
+    """Raise what a scan, or other tools' results of its cases, would raise at their turn."""
     for case in cases:
-        thick_slices(volume.shape[0], name, *case)
-    return volume
+        for name, folder in exchange.score.items():
+            read_result(case, folder, name)
+        if not exchange.score:  # the scan was read, and is long enough for all
+            return
 
 
 def _check_rows(seeds: Sequence[int], score: Mapping[str, str | Path], thickness_scale: float) -> None:

@@ -235,7 +235,10 @@ class ScanFit:
 
 
 def _shares(budget: Budget, *, start: float, begin: float, end: float, on_progress: Progress) -> Iterator[float]:
-    """Share of a phase that is over, before each of its steps; the phase lasts from `begin` to `end` of the budget."""
+    """Share of a phase that is over, before each of its steps; the phase lasts from `begin` to `end` of the budget.
+
+    However short a time, there is one step: what says that it was fitted must have been.
+    """
     if budget.steps is not None:
         since, until = round(begin * budget.steps), round(end * budget.steps)
         for step in range(since, until):
@@ -243,7 +246,9 @@ def _shares(budget: Budget, *, start: float, begin: float, end: float, on_progre
             yield (step - since) / (until - since)
         return
     total = float(budget.seconds or 0.0)
-    first = max(begin * total, time.monotonic() - start)
-    while (now := time.monotonic() - start) < end * total:
-        on_progress("fit", now, total)
-        yield (now - first) / max(end * total - first, 1e-9)
+    now = first = max(begin * total, time.monotonic() - start)
+    while True:
+        on_progress("fit", min(now, total), total)
+        yield min(1.0, (now - first) / max(end * total - first, 1e-9))
+        if (now := time.monotonic() - start) >= end * total:
+            return

@@ -93,7 +93,7 @@ def fit_scan(
     """Fit a model to a scan, from nothing or from a trained one.
 
     Args:
-        acquired: (m, y, x) float32 HU, padding filled with air.
+        acquired: (m, y, x) float32 HU, padding filled (`fill_padding`).
         grid: acquired and output slices.
         pixel_mm: (x, y) pixel spacing.
         budget: seconds or steps; with steps, weights repeat for a seed on one machine.

@@ -102,10 +102,10 @@ def draw(planes: Mapping[str, Planes], *, title: str) -> Figure:
                 error = np.clip(hu, low, high) - np.clip(wanted.hu, low, high)
                 axes.imshow(error, cmap="seismic", vmin=-limit, vmax=limit, extent=extent)
             if row == 0:
-                axes.set_title(name, color="white", fontsize=11, pad=4)
+                axes.set_title(name, color="white", fontsize=11, pad=4, parse_math=False)
             if column == 0:
                 name_row(axes, wanted, window)
-    figure.text(0.5, 1 - 0.12 / height, title, color="white", fontsize=12, ha="center", va="top")
+    figure.text(0.5, 1 - 0.12 / height, title, color="white", fontsize=12, ha="center", va="top", parse_math=False)
     limits = ", ".join(f"±{limit:g} HU ({name})" for name, (_, limit) in WINDOWS.items())
     figure.text(0.5, 0.1 / height, f"errors: blue below the truth, red above it, full colour at {limits}",
                 color="0.75", fontsize=9, ha="center", va="bottom")  # fmt: skip

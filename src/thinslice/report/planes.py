@@ -56,7 +56,9 @@ def case_planes(case: Case, hu: np.ndarray) -> tuple[Plane, Plane, Plane]:
 def turned(
     hu: np.ndarray, voxel_mm: tuple[float, float], down: np.ndarray, across: np.ndarray, normal: np.ndarray
 ) -> Plane:
-    """Turn rows and columns so that both run towards left, back or feet (RAS: towards the negative)."""
+    """Turn rows and columns so that both run towards left, back or feet (RAS: towards the negative), feet downwards."""
+    if np.argmax(np.abs(down)) < np.argmax(np.abs(across)):
+        hu, down, across, voxel_mm = hu.T, across, down, voxel_mm[::-1]
     if down[np.argmax(np.abs(down))] > 0:
         hu = hu[::-1]
     if across[np.argmax(np.abs(across))] > 0:

@@ -40,7 +40,7 @@ def synthesise(
     """Synthesise a volume.
 
     Args:
-        acquired: (m, y, x) float32 HU, padding filled with air.
+        acquired: (m, y, x) float32 HU, padding filled (`fill_padding`).
         grid: acquired and output slices.
         model: networks on `device`.
         weights: weight of each view that runs.

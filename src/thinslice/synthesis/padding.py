@@ -1,4 +1,4 @@
-"""Voxels that were never measured: shown to the networks as air, put back on the output."""
+"""Voxels that were never measured: filled for the networks, put back on the output."""
 
 from __future__ import annotations
 
@@ -10,10 +10,28 @@ from thinslice.volume import Volume
 
 
 def fill_padding(volume: Volume) -> np.ndarray:
-    """The volume's HU with air where it is padding: (m, y, x) float32, the volume's own array where it has none."""
+    """The volume's HU, (m, y, x) float32, without padding; the volume's own array where it has none.
+
+    A voxel that is padding gets what was measured nearest to it along z, so that slices between do not lean towards
+    what is not there, and air where its column holds nothing else.
+    """
     if volume.padding is None or not volume.padding.any():
         return volume.hu
-    return np.where(volume.padding, np.float32(HU_RANGE[0]), volume.hu)
+    filled = np.where(volume.padding, np.float32(HU_RANGE[0]), volume.hu)
+    mixed = np.logical_and(np.any(volume.padding, axis=0), np.logical_not(np.all(volume.padding, axis=0)))
+    for y, columns in enumerate(mixed):
+        if columns.any():
+            nearest = _nearest_false(volume.padding[:, y, columns])
+            filled[:, y, columns] = np.take_along_axis(volume.hu[:, y, columns], nearest, axis=0)
+    return filled
+
+
+def _nearest_false(mask: np.ndarray) -> np.ndarray:
+    """For each entry of a mask (m, columns) the row of the nearest one that is False, in columns that have some."""
+    rows = np.arange(len(mask))[:, None]
+    below = np.maximum.accumulate(np.where(mask, -2 * len(mask), rows), axis=0)
+    above = np.minimum.accumulate(np.where(mask, 3 * len(mask), rows)[::-1], axis=0)[::-1]
+    return np.where(rows - below <= above - rows, below, above)
 
 
 def carry_padding(out: np.ndarray, volume: Volume, *, grid: SliceGrid) -> np.ndarray | None:

@@ -37,7 +37,7 @@ _LARGEST_GAIN = 4.0  # where the projection leaves next to nothing, nothing much
 
 def add_texture(
     out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid, padding: np.ndarray | None = None, seed: int = 0
-) -> Literal["added", "enough", "unknown"]:
+) -> Literal["added", "enough", "unknown", "padded"]:
     """Add noise to the synthesised slices of `out`, in place; copies of acquired slices keep every bit.
 
     Slice by slice: no more than a few slices of noise are held at a time.
@@ -50,8 +50,8 @@ def add_texture(
         seed: same seed, same noise.
 
     Returns:
-        "added"; "enough" where synthesised slices are as noisy as acquired ones, or "unknown" where there is too little
-        flat soft tissue to know noise from: nothing is added then.
+        "added"; "enough" where synthesised slices are as noisy as acquired ones, "unknown" where there is too little
+        flat soft tissue to know noise from, "padded" where every column holds padding: nothing is added then.
     """
     free, mixing = _null_space(grid)
     kernel, before, after = noise_kernel(acquired), noise_hu(acquired), noise_hu(out, free)
@@ -66,6 +66,8 @@ def add_texture(
     if not lacking or not unit:
         return "enough"
     clear = np.zeros(out.shape[1:], bool) if padding is None else padding.any(axis=0)
+    if clear.all():
+        return "padded"
     rows = mixing.indptr
     noise: dict[int, np.ndarray] = {}
     for row, index in enumerate(free):

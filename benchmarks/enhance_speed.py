@@ -1,8 +1,7 @@
 """Where the time of `enhance` goes, beside what the machine could do at best.
 
-The floor of a stage is its floating-point operations, counted while it runs, over the rate at which
-this machine convolves 64 channels by 3 x 3 in the same number format. What the self-check after a fit
-computes, a hundredth, is counted with the synthesis.
+The floor is the floating-point operations of all networks (fit, self-check, synthesis), counted while they
+run, over the rate at which this machine convolves 64 channels by 3 x 3 in the same number format.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 import thinslice
-from thinslice.networks.model import VIEWS
 from thinslice.phantom import make_phantom, thicken
 
 
@@ -36,20 +34,6 @@ def convolution_rate(dtype: torch.dtype, *, seconds: float = 2.0) -> float:
     return work * runs / spent
 
 
-class StageFlops:
-    """A progress callback that books the operations counted so far to the stage that did them."""
-
-    def __init__(self, counter: FlopCounterMode) -> None:
-        self._counter, self._before = counter, 0
-        self.flops: dict[str, float] = {}
-
-    def __call__(self, stage: str, done: float, total: float) -> None:
-        stage = "synthesis" if stage in VIEWS else stage
-        now = self._counter.get_total_flops()
-        self.flops[stage] = self.flops.get(stage, 0.0) + now - self._before
-        self._before = now
-
-
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--size", type=int, default=256, help="pixels along x and y")
@@ -64,10 +48,8 @@ def main() -> None:
         source, target = Path(folder, "thick.nii.gz"), Path(folder, "thin.nii.gz")
         thinslice.write(thick, source)
         with FlopCounterMode(display=False) as counter:
-            stages = StageFlops(counter)
             result = thinslice.enhance(
                 source, spacing=1.25, fit=chosen.fit, iterations=chosen.iterations, threads=chosen.threads,
-                on_progress=stages,
             )  # fmt: skip
         began = time.perf_counter()
         result.save(target)
@@ -75,17 +57,14 @@ def main() -> None:
     record = result.record
     precision = record["device"]["precision"]
     rate = convolution_rate(getattr(torch, precision))
+    flops, seconds = counter.get_total_flops(), dict(record["times_s"]) | {"write": writing}
+    networks = seconds.pop("fit") + seconds.pop("synthesis")
     table = Table("stage", "seconds", "GFLOP", "floor, s", "times the floor")
-    for stage, seconds in (record["times_s"] | {"write": writing}).items():
-        flops = stages.flops.get(stage, 0.0)
-        floor = flops / rate
-        table.add_row(
-            stage,
-            f"{seconds:.2f}",
-            f"{flops / 1e9:.0f}" if flops else "-",
-            f"{floor:.2f}" if flops else "-",
-            f"{seconds / floor:.1f}" if flops else "-",
-        )
+    table.add_row(
+        "networks", f"{networks:.2f}", f"{flops / 1e9:.0f}", f"{flops / rate:.2f}", f"{networks * rate / flops:.1f}"
+    )
+    for stage, spent in seconds.items():
+        table.add_row(stage, f"{spent:.2f}", "-", "-", "-")
     console = Console()
     console.print(
         f"{thick.shape} -> {result.volume.shape}, {chosen.threads} threads, {precision}: {rate / 1e9:.0f} GFLOP/s"

@@ -115,6 +115,7 @@ def evaluate(
     import thinslice
     from thinslice.evaluate import evaluate as measure
     from thinslice.evaluate.exchange import input_paths
+    from thinslice.evaluate.protocols import case_slugs
     from thinslice.evaluate.run import scan_names
     from thinslice.report import Pages
 
@@ -122,7 +123,7 @@ def evaluate(
     if pages:
         terminal.refuse_clashes([write_inputs], output, *pages.tables)
     names = scan_names(scans) if terminal.show_identity else [f"scan{number}" for number in range(1, len(scans) + 1)]
-    inputs = input_paths(write_inputs, names, protocols, factors) if write_inputs else []
+    inputs = input_paths(write_inputs, case_slugs(names, protocols, factors)) if write_inputs else []
     with none_left([*inputs, *(path for path in (output, terminal.record_path) if path)]):
         with terminal.progress() as on_progress:
             table = measure(

@@ -71,7 +71,8 @@ def inspect(
 
     terminal.refuse_clashes([source])
     files.check_there(source)
-    scan.refuse_options(source, dicom=(is_dicom := scan.is_dicom(source)), axis=axis, phase=phase, limits=limit)
+    is_dicom = scan.is_dicom(source)
+    scan.refuse_options(source, dicom=is_dicom, axis=axis, phase=phase, limits=limit)
     if is_dicom:
         reading = {"phase": phase, "rescale": rescale, "allow_derived": allow_derived}
         entries = _series(source, uids=terminal.show_identity, limits=dict(limit) if limit else None, **reading)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from thinslice import files
 from thinslice.errors import GeometryError, InputError, named
-from thinslice.evaluate.protocols import Case, Protocol, case_slug
+from thinslice.evaluate.protocols import Case
 from thinslice.volume import corner_shift_mm
 
 
@@ -19,11 +18,9 @@ def input_path(folder: Path, slug: str) -> Path:
     return folder / f"{slug}.nii.gz"
 
 
-def input_paths(
-    folder: Path, names: Sequence[str], protocols: Sequence[Protocol], factors: Sequence[int]
-) -> list[Path]:
-    """Where the thick volumes of all cases go."""
-    return [input_path(folder, case_slug(*case)) for case in product(names, protocols, factors)]
+def input_paths(folder: Path, slugs: Sequence[str]) -> list[Path]:
+    """Where the thick volumes of cases go."""
+    return [input_path(folder, slug) for slug in slugs]
 
 
 def write_input(case: Case, folder: Path, *, overwrite: bool = False) -> Path:

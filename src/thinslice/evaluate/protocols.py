@@ -11,7 +11,9 @@ A scan is cut (`cut`) before anything else: a method sees what the table says th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Literal, get_args
 
 import numpy as np
@@ -72,6 +74,11 @@ class Case:
 def case_slug(name: str, protocol: Protocol, factor: int) -> str:
     """A case in file names."""
     return f"{name}_{protocol}_x{factor}"
+
+
+def case_slugs(names: Sequence[str], protocols: Sequence[Protocol], factors: Sequence[int]) -> list[str]:
+    """All cases in file names, scan by scan."""
+    return [case_slug(*case) for case in product(names, protocols, factors)]
 
 
 def case_title(name: str, protocol: str, factor: int, told_thickness: float, told_profile: str) -> str:

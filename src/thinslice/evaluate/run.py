@@ -14,10 +14,10 @@ import numpy as np
 
 from thinslice import files, scan
 from thinslice.errors import UsageError
-from thinslice.evaluate.exchange import find_result, input_path, read_result, result_paths, write_input
+from thinslice.evaluate.exchange import find_result, input_paths, read_result, result_paths, write_input
 from thinslice.evaluate.methods import CLASSICAL, METHODS, Effort, Progress, check_methods, run_methods
 from thinslice.evaluate.metrics import Judge
-from thinslice.evaluate.protocols import Case, Protocol, case_slug, check_protocol, cut, make_case, thick_slices
+from thinslice.evaluate.protocols import Case, Protocol, case_slugs, check_protocol, cut, make_case, thick_slices
 from thinslice.evaluate.table import Row, Table
 from thinslice.output import none_left, refuse_clashes, refuse_existing
 from thinslice.seeds import MOST_SEED
@@ -145,7 +145,7 @@ def evaluate(
     cases = list(product(protocols, factors))
     for protocol, factor in cases:
         check_protocol(protocol, factor)
-    slugs = [case_slug(*its) for its in product(names, protocols, factors)]
+    slugs = case_slugs(names, protocols, factors)
     targets = _check_files([Path(path) for path in paths if not isinstance(path, Volume)], slugs, exchange)
 
     def cases_of(path: str | Path | Volume, name: str) -> Iterator[Case]:
@@ -176,7 +176,7 @@ def _check_files(scans: Sequence[Path], slugs: Sequence[str], exchange: Exchange
     """Where thick volumes go; refuses those that are in the way of other files, and results that are not there."""
     targets: list[Path] = []
     if exchange.write_inputs is not None:
-        targets = [input_path(exchange.write_inputs, slug) for slug in slugs]
+        targets = input_paths(exchange.write_inputs, slugs)
         scored = [file for slug in slugs for folder in exchange.score.values() for file in result_paths(folder, slug)]
         refuse_clashes([*scored, *scans], targets)
         for target in targets:

@@ -110,11 +110,9 @@ def fit_scan(
     if start is not None:
         config = config.going_on(start.inplane.config, start.axial.config, rate=config.adapt_rate)
     held_out, before, seconds = _set_aside(grid), None, budget.seconds
-    known: Mapping[str, float] = {}
     judge = partial(check, acquired=acquired, grid=grid, held_out=held_out, pixel_mm=pixel_mm, device=device)
     if start is not None:
-        known = known_weights(start, views, grid)
-        before = judge(start.to(device), weights=known)
+        before = judge(start.to(device), weights=known_weights(start, views, grid))
         seconds = seconds and max(0.0, seconds - 2 * (time.monotonic() - began))  # the check afterwards takes as long
     elif seconds:
         seconds *= 1 - _CHECK_SHARE
@@ -131,7 +129,7 @@ def fit_scan(
     weights = view_weights(model, views)
     checked = judge(model, weights=weights)
     if start is not None and before is not None and checked is not None and not checked.beats(before):
-        model, weights, checked, kept = start, known, before, "start"
+        model, weights, checked, kept = start, known_weights(start, views, grid), before, "start"
     if kept == "scan":
         model.facts = {
             "fitted_to": "one scan",

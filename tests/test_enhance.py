@@ -186,18 +186,6 @@ def test_what_cannot_fit_is_refused_with_the_figure(monkeypatch):
     assert caught.value.exit_code == 5
 
 
-def test_a_large_output_lives_in_a_file(monkeypatch):
-    volume = _scan((5, 20, 20))
-    monkeypatch.setattr(memory, "free_bytes", lambda: memory.WORKING_BYTES + 10**7)
-    monkeypatch.setattr(memory, "estimate_bytes", lambda acquired, output, **more: memory.WORKING_BYTES)
-    in_memory = memory.output_array(volume.shape, (25, 20, 20))
-    monkeypatch.setattr(memory, "free_bytes", lambda: 70_000)
-    monkeypatch.setattr(memory, "estimate_bytes", lambda acquired, output, **more: 50_000)
-    in_file = memory.output_array(volume.shape, (25, 20, 20))
-    assert not isinstance(in_memory, np.memmap)
-    assert isinstance(in_file, np.memmap)
-
-
 @pytest.mark.parametrize("options", [{"weights": None}, {"strict": True}, {"affine": np.eye(4)}])
 def test_what_says_nothing_to_a_volume_is_an_error_and_not_passed_over(options):
     for command in (thinslice.enhance, thinslice.fit):

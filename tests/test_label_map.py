@@ -7,8 +7,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from monai.data import MetaTensor
 
 import thinslice
 from thinslice import files
@@ -187,3 +189,10 @@ def test_a_result_that_cannot_be_written_leaves_no_labels(thick_phantom, map_fil
     with pytest.raises(thinslice.OutputError):
         result.save(tmp_path / "thin.nii.gz")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_tensors_are_arrays_and_masks_may_be_of_truth_values(scan, drawn):
+    assert np.array_equal(read_label_map(torch.from_numpy(drawn), scan=scan), drawn)
+    assert np.array_equal(read_label_map(torch.from_numpy(drawn > 3), scan=scan), drawn > 3)
+    mask = MetaTensor(torch.from_numpy(drawn.T.copy() > 3), affine=torch.from_numpy(AFFINE))
+    assert np.array_equal(read_label_map(mask, scan=scan), drawn > 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -122,9 +123,11 @@ def enhance(
         shape = (len(job.grid.output_mm), *volume.shape[1:])
         step = job.grid.output_spacing_mm / volume.slice_spacing_mm
         copies = upright_shapes(volume, slices=shape[0], step=step) if detilt else []
+        noise = 4 * math.prod(shape) if texture == "match" and job.grid.ill_posed else 0  # its rows are dense then
         out = output_array(
-            volume.shape, shape, padding=volume.padding is not None, labels=label_map is not None, copies=copies
-        )
+            volume.shape, shape, padding=volume.padding is not None, labels=label_map is not None, copies=copies,
+            more=noise, held=_held_bytes(volume.hu, volume.padding, label_map, acquired),
+        )  # fmt: skip
         if start is not None and (fit == "none" or not adapts):
             fitted = take_as_it_is(start, acquired, job.grid, pixel_mm=job.pixel_mm, device=chosen, views=views)
         else:
@@ -248,6 +251,11 @@ def _volume(source: Any, affine: Any, reading: dict[str, Any]) -> Volume:
         raise TypeError(f"a Volume is taken as it is: {', '.join(told)} would say nothing")
     source.refuse_nan()
     return source
+
+
+def _held_bytes(*arrays: np.ndarray | None) -> int:
+    """What arrays take together, each once."""
+    return sum({id(array): array.nbytes for array in arrays if array is not None}.values())
 
 
 def _fit_warnings(fitted: FittedScan) -> list[Notice]:

@@ -6,6 +6,8 @@ A matrix serves numpy volumes, torch patches and tests alike.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from scipy import sparse
 from scipy.interpolate import CubicSpline
@@ -32,17 +34,33 @@ def bspline(grid: SliceGrid) -> np.ndarray:
 
     A spline of degree 4 through the running integral of the slices (slabs of width s, contiguous)
     is differentiated; then each output voxel takes its mean. Where slabs overlap or leave gaps
-    (T != s), or the profile is no box, what is left of y - A x is projected away. (n, m) float64.
+    (T != s), or the profile is no box, what is left of y - A x is projected away. Slices that are missing
+    between others are put in on straight lines first: a slab reaches no further than half a spacing. (n, m) float64.
     """
-    m, d = len(grid.acquired_mm), grid.output_spacing_mm
-    centres = grid.acquired_mm
+    d, centres, bridges = grid.output_spacing_mm, *_bridged(grid.acquired_mm, grid.spacing_mm)
+    m = len(centres)
     middle = (centres[1:] + centres[:-1]) / 2
     edges = np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
     running = np.concatenate([np.zeros((1, m)), np.cumsum(np.diag(np.diff(edges)), axis=0)])
     integral = CubicSpline(edges, running)
     weights = (integral(grid.output_mm + d / 2) - integral(grid.output_mm - d / 2)) / d
+    if bridges is not None:
+        weights = weights @ bridges
     operator = acquired_operator(grid)
-    return weights + Projection(operator, grid.usual_damping).correction(np.eye(m) - operator @ weights)
+    residual = np.eye(len(grid.acquired_mm)) - operator @ weights
+    return weights + Projection(operator, grid.usual_damping).correction(residual)
+
+
+def _bridged(places: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray | None]:
+    """Places with those that are missing between them, and their values out of the others', (more, m), if any are."""
+    every = [
+        np.linspace(start, stop, max(1, round((stop - start) / spacing)), endpoint=False)
+        for start, stop in pairwise(places)
+    ]
+    centres = np.concatenate([*every, places[-1:]])
+    if len(centres) == len(places):
+        return places, None
+    return centres, np.stack([np.interp(centres, places, one) for one in np.eye(len(places))], axis=1)
 
 
 def as_sparse(matrix: np.ndarray) -> sparse.csr_matrix:

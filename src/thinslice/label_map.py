@@ -24,7 +24,7 @@ def read_label_map(source: Any, *, scan: Volume) -> np.ndarray:
     do it; its voxels must be the scan's.
 
     Args:
-        source: path (.nii, .nii.gz, .nrrd, .mha, .mhd), a library's image, or an array (z, y, x)
+        source: path (.nii, .nii.gz, .nrrd, .mha, .mhd), a library's image, or an array or tensor (z, y, x)
             on the scan's own grid.
         scan: what the map was drawn on.
 
@@ -33,6 +33,10 @@ def read_label_map(source: Any, *, scan: Volume) -> np.ndarray:
         InputError: LABEL-VALUES where they hold something else than whole numbers from 0 to 32767,
             LABEL-MANY where there are more than `MOST_LABELS` labels; and as in `thinslice.files.read`.
     """
+    if str(getattr(source, "dtype", "")) == "torch.bool":
+        source = source.byte()
+    if type(source).__module__ == "torch":
+        source = source.detach().cpu().numpy()
     if isinstance(source, str | PathLike):
         name, found = named(Path(source), "the label map"), files.read_labels(source)
     elif isinstance(source, np.ndarray):

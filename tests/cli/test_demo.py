@@ -35,6 +35,8 @@ def test_a_demo_shows_three_methods_and_keeps_its_volumes(tmp_path: Path, capfd:
     assert thin.shape[0] == 4 * thick.shape[0]
     assert json.loads((folder / "record.json").read_text())["input"]["regime"] == "contiguous"
     assert run(["demo", "-q", "-o", str(folder), "--iterations", "2"]) == 6
+    assert run(["demo", "-q", "-o", str(tmp_path / "new"), "--json", str(tmp_path / "new" / "run.json")]) == 6
+    assert not (tmp_path / "new").exists()
     assert run(["demo", "-q", "-o", str(folder), "--iterations", "2", "--overwrite"]) == 0
     (folder / "thesis.docx").write_text("precious")
     assert run(["demo", "-q", "-o", str(folder), "--iterations", "2", "--overwrite"]) == 6

@@ -183,6 +183,13 @@ def archive(path: Path, *, name: str = "deep/er/{}.dcm") -> None:
             target.writestr(info, file_bytes(ds))
 
 
+def linked_folder(folder: Path) -> None:
+    """A link that leads to a folder elsewhere."""
+    save(series(), folder)
+    save(series(slices=3), folder.parent / "elsewhere")
+    (folder / "more").symlink_to(folder.parent / "elsewhere")
+
+
 def without_preamble(folder: Path, *, meta: bool) -> None:
     """Files that begin with group 2, or without it with group 8."""
     folder.mkdir(parents=True)

@@ -95,6 +95,14 @@ def test_flipping_the_scan_flips_the_gaps(phantom):
     assert np.allclose(interpolation.bspline(there), interpolation.bspline(back)[::-1, ::-1], atol=1e-9)
 
 
+def test_thick_slices_about_a_gap_lie_on_the_line_that_they_show():
+    """Three slices missing: the slabs beside them end where they end, and a straight line goes on across."""
+    places = np.array([0, 5, 10, 15, 35, 40, 45, 50], float)
+    grid = SliceGrid(places, np.arange(51.0), 5.0)
+    error = interpolation.bspline(grid) @ places - grid.output_mm
+    assert np.abs(error[5:46]).max() < 0.15
+
+
 @pytest.mark.parametrize("make", [lambda: without(5), two_spacings], ids=["missing", "two spacings"])
 def test_a_filled_series_has_its_values_at_their_world_positions(make, tmp_path):
     """The phantom is linear in space, and so is what is interpolated: filled or not, each voxel knows its value."""

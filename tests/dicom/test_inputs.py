@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_makers import in_parts
-from dicom_phantom import ROOT, enhanced, file_bytes, save, series
+from dicom_makers import by_turns, in_parts
+from dicom_phantom import ROOT, enhanced, file_bytes, paint, save, series
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from thinslice import files
@@ -339,3 +339,106 @@ class TestZipRefused:
         data[data.index(b"PK\x01\x02") + 8] |= 1
         archive.write_bytes(data)
         assert self.refused(archive) == "DCM-ZIP"
+
+
+def test_a_bare_data_set_in_explicit_little_endian_is_read(hu, tmp_path):
+    """As a storage server leaves it that saves the data set alone."""
+    for number, ds in enumerate(series()):
+        data = file_bytes(ds)
+        start = data.index(b"\x08\x00\x08\x00CS", 132)
+        (tmp_path / f"{number}").write_bytes(data[start:])
+    volume = read_series(tmp_path)
+    np.testing.assert_array_equal(volume.hu, hu)
+    assert codes(volume) == {"DCM-NOMETA"}
+
+
+def test_limits_are_of_what_is_read(hu, tmp_path):
+    """A large foreign file, and an object of another kind with more frames than a scan may have slices."""
+    save(series(), tmp_path)
+    (tmp_path / "all.tar").write_bytes(bytes(1 << 20))
+    other = enhanced(series())
+    other.SOPClassUID, other.Modality, other.SeriesInstanceUID = "1.2.840.10008.5.1.4.1.1.66.4", "SEG", f"{ROOT}.9"
+    save([other], tmp_path / "labels")
+    ours = max(file.stat().st_size for file in tmp_path.rglob("*.dcm"))
+    volume = read_series(tmp_path, limits={"file_bytes": ours, "slices": 12})
+    np.testing.assert_array_equal(volume.hu, hu)
+    assert volume.source.facts["images_of_other_kinds"] == 1
+    other.NumberOfFrames = 30_000
+    save([other], tmp_path / "labels")
+    np.testing.assert_array_equal(read_series(tmp_path).hu, hu)
+
+
+@pytest.mark.parametrize("many", [1, 12])
+def test_copies_do_not_hide_phases_that_come_by_turns(many, tmp_path):
+    datasets = by_turns(TemporalPositionIdentifier=2)
+    save(datasets, tmp_path / "a")
+    save(datasets[:many], tmp_path / "b")
+    with pytest.raises(InputError) as caught:
+        read_series(tmp_path)
+    assert caught.value.code == "DCM-PHASES"
+    chosen = read_series(tmp_path, phase=1)  # slices that state no phase come last
+    save(datasets[1::2], tmp_path / "only")
+    expected = read_series(tmp_path / "only")
+    np.testing.assert_array_equal(chosen.hu, expected.hu)
+    np.testing.assert_allclose(chosen.affine, expected.affine)
+
+
+def test_copies_do_not_hide_phases_at_the_same_positions(tmp_path):
+    datasets = in_parts(TriggerTime="1000")
+    save(datasets, tmp_path / "a")
+    save(datasets, tmp_path / "b")
+    with pytest.raises(InputError) as caught:
+        read_series(tmp_path)
+    assert caught.value.code == "DCM-PHASES"
+    assert codes(read_series(tmp_path, phase=1)) == {"DCM-DUP"}
+
+
+def test_a_zip_may_hold_a_slice_of_one_value(tmp_path):
+    datasets = series()
+    for ds in datasets:
+        ds.Rows = ds.Columns = 512
+        paint(ds, np.full((512, 512), -1000.0))
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as target:
+        for number, ds in enumerate(datasets):
+            target.writestr(f"{number}.dcm", file_bytes(ds))
+    assert (read_series(tmp_path / "x.zip").hu == -1000).all()
+
+
+def test_padding_beyond_the_bits_stored_is_no_bone(tmp_path):
+    """12 bits unsigned, padded with the 16 bits of -2000, whose lowest 12 are 1072 HU."""
+    datasets = series()
+    for ds in datasets:
+        ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 12, 11, 0
+        hu = np.full((ds.Rows, ds.Columns), 40.0)
+        hu[5, 5] = 1072
+        paint(ds, hu)
+        stored = np.frombuffer(ds.PixelData, "<u2").reshape(ds.Rows, ds.Columns).copy()
+        stored[:3] = 63536
+        ds.add_new("PixelData", "OW", stored.tobytes())
+        ds.add_new("PixelPaddingValue", "US", 63536)
+    save(datasets, tmp_path)
+    volume = read_series(tmp_path)
+    assert volume.padding[:, :3].all()
+    assert not volume.padding[:, 3:].any()
+    assert (volume.hu[:, :3] == -2000 - 1024).all()
+    assert (volume.hu[:, 5, 5] == 1072).all()
+
+
+def test_inspect_describes_the_slices_that_are_read(tmp_path):
+    save(by_turns(ConvolutionKernel="SHARP"), tmp_path)
+    kernels = [list_series(tmp_path, phase=phase)[0].kernel for phase in (1, 2)]
+    assert kernels == ["SHARP", "SOFT"]
+
+
+def test_gas_with_the_value_of_padding_is_measured(tmp_path):
+    """Padding declared as stored 0, which is -1024 HU: outside the field of view, and in the bowel as well."""
+    datasets = series()
+    for ds in datasets:
+        hu = np.full((ds.Rows, ds.Columns), 40.0)
+        hu[:3] = hu[8:12, 8:12] = -1024
+        paint(ds, hu)
+        ds.add_new("PixelPaddingValue", "SS", 0)
+    save(datasets, tmp_path)
+    volume = read_series(tmp_path)
+    assert volume.padding[:, :3].all()
+    assert not volume.padding[:, 3:].any()

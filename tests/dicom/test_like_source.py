@@ -50,6 +50,22 @@ def test_what_the_bits_cannot_hold_is_clipped_and_said(tmp_path):
     assert read_series(tmp_path / "out", allow_derived=True).hu.max() == 3071
 
 
+def test_the_intercept_is_the_one_in_use(tmp_path):
+    """Where the header lost it and --rescale gives it, air must not be clipped to water."""
+    datasets = layout(16, 12, 0)
+    for ds in datasets:
+        ds.RescaleIntercept = "0"
+    save(datasets, tmp_path / "in")
+    source = read_series(tmp_path / "in", rescale=(1.0, -1024.0))
+    thin = linear_thin(source, factor=2)
+    notices = scan.write(thin, tmp_path / "out", source=source, provenance=PROVENANCE, like_source=True)
+    assert notices == ()
+    np.testing.assert_array_equal(read_series(tmp_path / "out", allow_derived=True).hu, np.rint(thin.hu))
+    halves = read_series(tmp_path / "in", rescale=(1.0, -1024.5))
+    with pytest.raises(UsageError, match=r"like-source|layout"):
+        write_series(thin, tmp_path / "more", source=halves, provenance=PROVENANCE, like_source=True)
+
+
 def test_other_pixels_have_other_uids(tmp_path):
     save(layout(16, 12, 1, intercept="0"), tmp_path / "in")
     source = read_series(tmp_path / "in")

@@ -14,9 +14,10 @@ import thinslice
 from thinslice import files
 from thinslice.errors import GeometryError, InputError, OutputError, ThinsliceError, UsageError
 from thinslice.evaluate.methods import CLASSICAL, METHODS
+from thinslice.evaluate.metrics import psnr
 from thinslice.evaluate.protocols import make_case
 from thinslice.evaluate.run import scan_names
-from thinslice.evaluate.table import SHOWN, Table, format_score
+from thinslice.evaluate.table import SHOWN, Table, best_psnr, format_score
 from thinslice.volume import Volume
 
 
@@ -187,7 +188,7 @@ def test_results_of_isotropic_voxels_are_read_along_the_axis_of_the_scan(tmp_pat
     folder = tmp_path / "results"
     folder.mkdir()
     files.write(case.truth_volume, folder / "scan1_gap_x2.nii.gz", dtype="float32")
-    (row,) = thinslice.evaluate([volume], methods=(), protocols=("gap",), factors=(2,), score={"truth": folder})
+    (row,) = thinslice.evaluate([volume], methods=(), protocols=("gap",), factors=(2,), score={"other": folder})
     assert row.psnr_new == np.inf
 
 
@@ -276,3 +277,28 @@ def test_each_heading_has_its_score(table):
         for heading, value in zip(line[1:], values[1:], strict=True)
     }
     assert (shown["lung"], shown["soft"], shown["bone"]) == (row.bias_lung, row.bias_soft, row.bias_bone)
+
+
+def test_what_is_no_number_is_no_result():
+    hu = thin().hu.copy()
+    hu[3, 4, 5] = np.nan
+    with pytest.raises(InputError) as caught:
+        thinslice.evaluate([replace(thin(), hu=hu)], methods=("linear",))
+    assert caught.value.code == "FILE-NAN"
+    assert np.isnan(psnr(float("nan"), peak=4095))
+    assert psnr(0.0, peak=4095) == np.inf
+    scores = [("lost", {"psnr_new": float("nan")}, 0.0), ("cubic", {"psnr_new": 30.0}, 0.0)]
+    assert best_psnr(scores) == 30
+    assert np.isnan(best_psnr(scores[:1]))
+
+
+@pytest.mark.parametrize("name", ["thick", "truth", "cubic"])
+def test_a_row_of_another_tool_has_a_name_of_its_own(name, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        thinslice.evaluate([thin()], methods=("linear",), score={name: tmp_path})
+    assert caught.value.code == "USE-SCORE"
+
+
+def test_factors_that_are_whole_name_files_as_such(tmp_path):
+    thinslice.evaluate([thin()], methods=(), protocols=("gap",), factors=(2.0,), write_inputs=tmp_path / "in")
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["scan1_gap_x2.nii.gz"]

@@ -9,12 +9,14 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.interpolate import CubicSpline
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from thinslice.errors import ModelError
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loop import Budget, ScanFit, _shares
 from thinslice.fit.scan import fit_scan, take_as_it_is
-from thinslice.fit.selfcheck import SelfCheck, check, choose_held_out
+from thinslice.fit.selfcheck import SelfCheck, _plane_db, check, choose_held_out
 from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import VIEWS, Model
@@ -168,9 +170,20 @@ def test_an_adaptation_that_spoils_the_model_is_thrown_away(scan):
     assert fitted.model is trained
 
 
+class _OneDevice(TorchDispatchMode):
+    """Refuses operations between two devices, as a GPU does; the meta device lets products with the CPU pass."""
+
+    between = ("_to_copy", "copy_", "index", "index_put_", "_index_put_impl_")
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor) and leaf.dim()]
+        devices = {tensor.device.type for tensor in tensors}
+        assert len(devices) < 2 or func.overloadpacket.__name__ in self.between, f"{func} between {devices}"
+        return func(*args, **(kwargs or {}))
+
+
 @pytest.mark.parametrize("loss", ["_plane_losses", "_minus_one_losses", "_zero_losses", "_plus_one_losses"])
 def test_every_loss_is_computed_where_the_model_is(scan, loss):
-    """On the meta device there are no values: an operation between it and the CPU is an error, as on a GPU."""
     thick, grid = scan
     config = dataclasses.replace(SMALL, learners=VIEWS, gamma=0.5)
     fit = ScanFit(
@@ -178,9 +191,18 @@ def test_every_loss_is_computed_where_the_model_is(scan, loss):
         device=torch.device("meta"),
     )  # fmt: skip
     fit._teachers = fit.model
-    value, base = getattr(fit, loss)()
-    value.backward()
+    with _OneDevice():
+        value, base = getattr(fit, loss)()
+        value.backward()
     assert value.device.type == base.device.type == "meta"
+
+
+def test_the_self_check_computes_where_the_model_is(scan):
+    thick, grid = scan
+    meta = torch.device("meta")
+    model = Model.new(SMALL.inplane, SMALL.axial).to(meta)
+    with _OneDevice(), pytest.raises(RuntimeError, match="meta"):  # there is no figure to be had in the end
+        _plane_db(model, thick.hu, grid, share=1.0, pixel_mm=(2.0, 2.0), device=meta)
 
 
 def test_of_two_models_the_one_is_kept_that_restores_the_plane_better_unless_it_was_spoilt():

@@ -173,6 +173,7 @@ def enhance(
     from thinslice import scan
     from thinslice.plan import plan_job
     from thinslice.record import add_time
+    from thinslice.synthesis.upright import upright_shapes
 
     _refuse_outputs(terminal, output, save_weights, preview, inputs=(source, labels, weights), labels=labels)
     began = time.perf_counter()
@@ -201,7 +202,8 @@ def enhance(
     for volume, own in zip(volumes, outputs, strict=True):
         terminal.refuse_clashes((source, labels, weights), own.result, own.weights, own.picture)
         terminal.refuse_existing(own.weights, own.picture)
-        scan.check_target(own.result, source=volume, upright=detilt, series_number=own.series_number, **form)
+        made_upright = detilt and bool(upright_shapes(volume, slices=volume.shape[0], step=1.0))
+        scan.check_target(own.result, source=volume, upright=made_upright, series_number=own.series_number, **form)
         job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views)
         shape = (len(job.grid.output_mm), *volume.shape[1:])
         scan.check_room(own.result, shape, dtype=dtype, compress=compress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -48,7 +49,6 @@ def evaluate(
     region: Annotated[
         int | None, typer.Option(min=1, metavar="P", help="The central P x P pixels only.", rich_help_panel=_CASES)
     ] = None,
-    axis: options.Axis = None,
     tell_thickness: Annotated[
         float,
         typer.Option(metavar="K", help="Tell methods K times the true thickness.", rich_help_panel=_CASES),
@@ -97,6 +97,12 @@ def evaluate(
             rich_help_panel=_EXCHANGE,
         ),
     ] = None,
+    axis: options.Axis = None,
+    series: options.Series = None,
+    phase: options.Phase = None,
+    rescale: options.Rescale = None,
+    allow_derived: options.AllowDerived = False,
+    limit: options.Limit = None,
 ) -> None:
     """Measure methods against known truth: thin scans are thickened, restored and compared.
 
@@ -133,7 +139,6 @@ def evaluate(
                 methods=() if methods == ("none",) else methods,
                 slices=slices,
                 region=region,
-                axis=axis,
                 budget=budget,
                 iterations=iterations,
                 seeds=seeds,
@@ -147,9 +152,14 @@ def evaluate(
                 names=names,
                 on_progress=on_progress,
                 on_result=pages.add if pages else None,
+                **options.reading(axis, series, phase, rescale, allow_derived, limit),
             )
         if pages:
             pages.write(table)
-        terminal.write_record({"version": thinslice.__version__, "command": "evaluate", "rows": table.as_records()})
+        terminal.write_record(
+            {"version": thinslice.__version__, "command": "evaluate", "rows": table.as_records(),
+             "warnings": [asdict(notice) for notice in table.warnings]}
+        )  # fmt: skip
+    terminal.warn(table.warnings)
     if table:
         terminal.say(table.rich())

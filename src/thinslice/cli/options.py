@@ -220,3 +220,22 @@ Limit = Annotated[
         rich_help_panel=_READING,
     ),
 ]
+
+
+def reading(
+    axis: str | None,
+    series: str | None,
+    phase: int | None,
+    rescale: tuple[float, float] | None,
+    allow_derived: bool,
+    limit: list[tuple[str, int]] | None,
+) -> dict[str, Any]:
+    """Arguments of `thinslice.read` from the options of a command that reads several scans."""
+    return {
+        "axis": axis,
+        "series": series,
+        "phase": phase,
+        "rescale": rescale,
+        "allow_derived": allow_derived,
+        "limits": dict(limit) if limit else None,
+    }

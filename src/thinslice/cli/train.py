@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from thinslice.cli import options
 from thinslice.cli.options import with_common_options
 from thinslice.cli.terminal import Terminal
-from thinslice.errors import UsageError
+from thinslice.errors import Notice, UsageError
 from thinslice.seeds import MOST_SEED
+
+if TYPE_CHECKING:
+    from thinslice.volume import Volume
 
 
 @with_common_options
@@ -45,6 +48,11 @@ def train(
     memory: Annotated[float, typer.Option(metavar="GB", help="What scans may take together.")] = 4.0,
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, metavar="N", help="Seed.")] = 0,
     axis: options.Axis = None,
+    series: options.Series = None,
+    phase: options.Phase = None,
+    rescale: options.Rescale = None,
+    allow_derived: options.AllowDerived = False,
+    limit: options.Limit = None,
 ) -> None:
     """Train weights on many scans, thick or thin.
 
@@ -83,8 +91,16 @@ def train(
     if start is not None and blocks is not None:
         start = start.deepened(blocks, seed=seed)
 
+    reading = options.reading(axis, series, phase, rescale, allow_derived, limit)
+    warnings: list[Notice] = []
+
+    def read(path: Path) -> Volume:
+        volume = scan.read(path, **reading)
+        warnings.extend(notice for notice in volume.source.warnings if notice not in warnings)
+        return volume
+
     def pool(files: list[Path]) -> ScanPool:
-        return ScanPool(files, read=lambda path: scan.read(path, axis=axis), memory_bytes=int(memory * 1e9))
+        return ScanPool(files, read=read, memory_bytes=int(memory * 1e9))
 
     with terminal.progress() as on_progress:
         model = train_processes(
@@ -101,6 +117,7 @@ def train(
         model.save(output, overwrite=terminal.overwrite)
         checkpoint.unlink(missing_ok=True)
         about = {"version": thinslice.__version__, "command": "train", "sha256": model.digest}
-        terminal.write_record(about | {"facts": model.facts})
+        terminal.write_record(about | {"facts": model.facts, "warnings": [asdict(notice) for notice in warnings]})
+        terminal.warn(warnings)
         where = output.name if terminal.show_identity else "weights as -o says"
         terminal.say(f"{where}: {config.iterations} steps on {len(paths)} scans")

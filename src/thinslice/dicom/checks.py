@@ -87,7 +87,7 @@ def check_origin(slices: Sequence[Slice], findings: Findings, *, allow_derived: 
     if any(map(is_lossy, slices)):
         findings.warn("DCM-LOSSY", "the source went through lossy compression; the output carries the flag")
     if any(image.file.headerless for image in slices):
-        findings.warn("DCM-NOMETA", "files without DICOM header; implicit little endian assumed")
+        findings.warn("DCM-NOMETA", "files without DICOM header; little endian assumed")
 
 
 def check_uids(slices: Sequence[Slice], findings: Findings) -> None:

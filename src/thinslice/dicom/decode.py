@@ -1,7 +1,8 @@
 """Pass 2: pixels of one slice, from bytes to stored values.
 
 Stored values are what PixelRepresentation and BitsStored say: bits above BitsStored (overlays of old)
-are masked away, then the sign is extended, whether the writer extended it or not.
+are masked away, then the sign is extended, whether the writer extended it or not. Declared padding that needs
+these bits keeps them: without, it would be a value of tissue.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from thinslice.dicom import decoders
 from thinslice.dicom.codec import Layout
 from thinslice.dicom.codes import refusal
 from thinslice.dicom.codestream import check_codestream
+from thinslice.dicom.padding import padding_value
 from thinslice.dicom.slices import DicomFile, Slice
 from thinslice.errors import ThinsliceError
 from thinslice.processors import processors
@@ -73,7 +75,12 @@ class PixelReader:
         except Exception as error:  # decoders raise many types on damaged data
             message = f"the pixels of {image.file.name} cannot be decoded; copy the series anew"
             raise refusal("DCM-UNREADABLE", message) from error
-        return extend_sign(raw, bits=stored, signed=attributes.integer("PixelRepresentation") == 1)
+        signed = attributes.integer("PixelRepresentation") == 1
+        values = extend_sign(raw, bits=stored, signed=signed)
+        padding = padding_value(image)
+        if padding is not None and padding != extend_sign(np.array(padding), bits=stored, signed=signed):
+            values[extend_sign(raw, bits=allocated, signed=True) == padding] = padding
+        return values
 
     def _pixel_data(self, image: Slice) -> bytes:
         """The value of PixelData."""

@@ -16,7 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from thinslice.dicom.limits import Limits
+from thinslice.dicom.limits import FREELY_INFLATED, Limits
 from thinslice.errors import InputError, named
 from thinslice.temporary import PREFIX
 
@@ -97,9 +97,22 @@ def find(path: Path, limits: Limits) -> list[Entry]:
         entries = list(_members(path, limits)) if is_zip(path) else [Entry(path.name, path.stat().st_size, path)]
     else:
         raise InputError("DCM-NONE", f"no file or folder called {named(path, '')}; check the path")
-    for entry in entries:
-        limits.check("file_bytes", entry.size, f"size of {entry.shown}")
     return entries
+
+
+def linked_folders(path: Path) -> int:
+    """How many links below a folder lead to folders elsewhere, which `find` does not look into."""
+    top, count = path.resolve(), 0
+    for folder, folders, _ in os.walk(path):
+        for name in folders:
+            link = Path(folder, name)
+            count += link.is_symlink() and not _within(link.resolve(), top)
+    return count
+
+
+def _within(place: Path, top: Path) -> bool:
+    """Whether one of two folders holds the other: what lies there is found anyway, or is a circle."""
+    return place.is_relative_to(top) or top.is_relative_to(place)
 
 
 def is_zip(path: Path) -> bool:
@@ -173,7 +186,7 @@ def _refuse_unsafe(member: zipfile.ZipInfo, archive: str, limits: Limits) -> Non
         reason = "it is encrypted"
     elif name.lower().endswith(".zip"):
         reason = "it holds another archive"
-    elif member.file_size > limits.inflate_ratio * max(member.compress_size, 1024):
+    elif member.file_size > max(FREELY_INFLATED, limits.inflate_ratio * member.compress_size):
         reason = f"a member grows more than {limits.inflate_ratio} times"
     if reason:
         raise InputError("DCM-ZIP", f"archive {archive} is refused: {reason}; unpack it and give the folder")

@@ -71,7 +71,7 @@ def is_fillable(along: np.ndarray, spacing: float, findings: Findings) -> bool:
         findings.refuse(
             "DCM-GAP",
             f"{gaps[widest]:.2f} mm without a slice after position {along[widest]:.2f} mm, over {FILL_LIMIT} times "
-            f"the spacing {spacing:.3f} mm, cannot be filled; --on-gap split enhances each part",
+            f"the spacing {spacing:.3f} mm, cannot be filled; enhance --on-gap split makes a result of each part",
         )
         return False
     wide = wide_gaps(along)
@@ -92,7 +92,7 @@ def refuse_gap(along: np.ndarray, missing: np.ndarray, findings: Findings) -> No
     findings.refuse(
         "DCM-GAP",
         f"{count} slices missing after position {where} mm (spacing {usual:.3f} mm); find them and read all, "
-        "or go on with --on-gap split or fill",
+        "or give enhance --on-gap split or fill",
     )
 
 
@@ -104,7 +104,7 @@ def refuse_uneven(along: np.ndarray, spacing: float, residual: float, findings: 
         "DCM-UNEVEN",
         f"slice spacing varies from {gaps.min():.3f} to {gaps.max():.3f} mm, widest after position "
         f"{along[widest]:.2f} mm (fit {spacing:.3f} mm, off by {residual:.3f} mm); "
-        "go on with --on-gap split or fill",
+        "give enhance --on-gap split or fill",
     )
 
 

@@ -146,12 +146,13 @@ def choose_phase(slices: list[Slice], normal: np.ndarray, phase: int | None, fin
         InputError: DCM-PHASES where there are several and `phase` names none.
         UsageError: DCM-PHASE where there is no such phase.
     """
-    repeats = positions_of(slices, normal)
+    once = list({_copy_key(image): image for image in reversed(slices)}.values())[::-1]
+    repeats = positions_of(once, normal)
     several = [group for group in repeats if len(group) > 1]
     if not several:
         found, where = _interleaved([image for (image,) in repeats]), "with their slices by turns"
     else:
-        found = _phases(slices, repeats) if 3 * len(several) > len(repeats) else None
+        found = _phases(once, repeats) if 3 * len(several) > len(repeats) else None
         where = "at the same positions"
     if found is None:
         if phase not in (None, 1):
@@ -167,7 +168,8 @@ def choose_phase(slices: list[Slice], normal: np.ndarray, phase: int | None, fin
         findings.settle()
     if not isinstance(phase, int) or not 1 <= phase <= len(phases):
         raise UsageError("DCM-PHASE", f"phase {phase} is not among 1 to {len(phases)}")
-    return phases[phase - 1]
+    chosen = {_copy_key(image) for image in phases[phase - 1]}
+    return [image for image in slices if _copy_key(image) in chosen]
 
 
 def without_copies(
@@ -236,6 +238,12 @@ def _interleaved(ordered: Sequence[Slice]) -> tuple[str, list[list[Slice]]] | No
         if 1 < len(turns) <= len(ordered) // 3 and len(set(values[: len(turns)])) == len(turns) and by_turns:
             return key, [[image for image, own in zip(ordered, values, strict=True) if own == value] for value in turns]
     return None
+
+
+def _copy_key(image: Slice) -> tuple[object, ...]:
+    """Equal for copies of one image; an image without UID is nobody's copy."""
+    uid = image.attributes.text("SOPInstanceUID") or id(image)
+    return uid, image.frame, tuple(image.position), *(image.attributes.text(key) for key in PHASE_KEYS)
 
 
 def _sorting(value: str) -> tuple[float, str]:

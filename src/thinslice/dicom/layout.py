@@ -45,15 +45,21 @@ OWN = PixelLayout()
 """16 bits signed, intercept 0: one meaning for all slices, whatever the source's."""
 
 
-def layout_of(slices: Sequence[Slice]) -> PixelLayout | None:
-    """The layout that all slices share, or None where they do not, or where it is none of 16 bits and slope 1."""
+def layout_of(slices: Sequence[Slice], *, rescale: tuple[float, float] | None = None) -> PixelLayout | None:
+    """The layout that all slices share, or None where they do not, or where it is none of 16 bits and slope 1.
+
+    Args:
+        slices: of a stack.
+        rescale: slope and intercept in place of what the slices say.
+    """
     found = set()
     for image in slices:
         attributes = image.attributes
-        bits, intercept = attributes.integer("BitsStored"), attributes.integer("RescaleIntercept")
-        if attributes.integer("BitsAllocated") != 16 or attributes.number("RescaleSlope") != 1:
+        slope, intercept = rescale or (attributes.number("RescaleSlope"), attributes.number("RescaleIntercept"))
+        bits = attributes.integer("BitsStored")
+        if attributes.integer("BitsAllocated") != 16 or slope != 1 or intercept is None or intercept % 1:
             return None
-        if bits is None or bits < 2 or intercept is None:
+        if bits is None or bits < 2:
             return None
-        found.add(PixelLayout(bits, attributes.integer("PixelRepresentation") == 1, intercept))
+        found.add(PixelLayout(bits, attributes.integer("PixelRepresentation") == 1, int(intercept)))
     return found.pop() if len(found) == 1 else None

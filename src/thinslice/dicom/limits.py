@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields, replace
 
 from thinslice.errors import InputError, UsageError
 
+FREELY_INFLATED = 16 << 20  # bytes: a slice of one value shrinks to almost nothing, and does no harm
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -23,7 +25,7 @@ class Limits:
         slices: slices or frames of a series.
         voxels: voxels of a series.
         inflate_bytes: size of a deflated data set, inflated.
-        inflate_ratio: inflated size over deflated size, in archives and deflated files.
+        inflate_ratio: inflated size over deflated size, in archives and deflated files, beyond `FREELY_INFLATED`.
         archive_bytes: total size of an archive's members.
     """
 

@@ -15,10 +15,10 @@ import numpy as np
 from thinslice.dicom.checks import is_lossy, rescale_of
 from thinslice.dicom.codes import Findings
 from thinslice.dicom.decode import PixelReader
-from thinslice.dicom.find import find
+from thinslice.dicom.find import find, linked_folders
 from thinslice.dicom.group import by_series, choose_series, only_ct, refuse_strangers, without_localizers
 from thinslice.dicom.limits import Limits
-from thinslice.dicom.padding import border_void, declared_padding
+from thinslice.dicom.padding import LOWEST_MEASURED_HU, border_void, declared_padding, touching_border
 from thinslice.dicom.quiet import quiet
 from thinslice.dicom.slices import Slice, read_slices
 from thinslice.dicom.source import SourceSeries, keep_for_writing
@@ -102,7 +102,7 @@ def read_parts(
         findings.settle()
     volumes = []
     for number, (stack, (hu, padding)) in enumerate(zip(stacks, decoded, strict=True), 1):
-        kept = keep_for_writing(stack.slices, stack.grid.normal)
+        kept = keep_for_writing(stack.slices, stack.grid.normal, rescale=rescale)
         facts = _facts(stack, found, kept, padding)
         facts |= {"on_gap": on_gap, "part": number, "parts": len(stacks)}
         volumes.append(
@@ -135,6 +135,8 @@ def find_series(path: Path, limits: Limits, findings: Findings) -> Found:
     images: list[Slice] = []
     skipped = 0
     entries = find(path, limits)
+    if linked := linked_folders(path):
+        findings.warn("DCM-LINK", f"{linked} links to folders elsewhere are not followed; copy what they lead to")
     for entry in entries:
         slices = read_slices(entry, limits)
         skipped += not slices
@@ -161,7 +163,10 @@ def decode(
         image = slices[index]
         slope, intercept = rescale or rescale_of(image)
         hu[index] = stored * slope + intercept
-        for mask in (declared_padding(image, stored), border_void(hu[index])):
+        declared = declared_padding(image, stored)
+        if declared is not None and (hu[index] >= LOWEST_MEASURED_HU).any(where=declared):  # gas may have that value
+            declared = touching_border(declared)
+        for mask in (declared, border_void(hu[index])):
             if mask is None or not mask.any():
                 continue
             if padding is None:

@@ -34,7 +34,7 @@ from pydicom.uid import (
 from thinslice.dicom.attributes import Attributes, frame_attributes, is_uid, items
 from thinslice.dicom.find import Entry, is_meant
 from thinslice.dicom.kept import WANTED
-from thinslice.dicom.limits import Limits
+from thinslice.dicom.limits import FREELY_INFLATED, Limits
 from thinslice.dicom.sniff import START_BYTES, kind_of
 from thinslice.errors import InputError, ThinsliceError
 
@@ -168,6 +168,7 @@ def read_slices(entry: Entry, limits: Limits) -> list[Slice] | None:
     kind = _kind(entry)
     if kind == "foreign":
         return None
+    limits.check("file_bytes", entry.size, f"size of {entry.shown}")
     try:
         file = _read_file(entry, limits, headerless=kind == "headerless")
         return [] if file is None else _images(file, limits)
@@ -188,6 +189,9 @@ def _images(file: DicomFile, limits: Limits) -> list[Slice]:
     described = "PerFrameFunctionalGroupsSequence" in file.header
     if frames == 1 and not described:
         return [Slice(file, 0, attributes)]
+    sop_class = attributes.text("SOPClassUID")
+    if is_uid(sop_class) and sop_class not in CT_CLASSES:  # no CT: the first frame shows where it belongs
+        return [Slice(file, 0, frame_attributes(file.header, 0))]
     limits.check("slices", frames, f"frames of {file.name}")
     if described and len(items(file.header, "PerFrameFunctionalGroupsSequence")) != frames:
         raise _unreadable(file.entry, "it describes more or fewer frames than it states")
@@ -310,14 +314,14 @@ def _inflated(stream: BinaryIO, entry: Entry, limits: Limits) -> BinaryIO:
     meta = _file_meta(stream)
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     body = bytearray()
-    most = min(limits.inflate_bytes, limits.inflate_ratio * max(entry.size, 1024))
+    most = min(limits.inflate_bytes, max(FREELY_INFLATED, limits.inflate_ratio * entry.size))
     try:
         while not engine.eof and (piece := stream.read(1 << 16)):
             while piece and len(body) <= most:
                 body += engine.decompress(piece, 1 << 20)
                 piece = engine.unconsumed_tail
             if len(body) > most:
-                limits.check("inflate_ratio", -(-len(body) // max(entry.size, 1024)), f"inflating {entry.shown}")
+                limits.check("inflate_ratio", -(-len(body) // entry.size), f"inflating {entry.shown}")
                 limits.check("inflate_bytes", len(body), f"inflating {entry.shown}")
     except zlib.error as error:
         raise _unreadable(entry, "its deflated data are damaged") from error

@@ -19,7 +19,8 @@ def kind_of(start: bytes) -> str:
     if start[128:132] == b"DICM" or start[:4] in (b"\x02\x00\x00\x00", b"\x02\x00\x01\x00", b"\x02\x00\x02\x00"):
         return "dicom"
     group, element, length = struct.unpack("<HHI", start[:8]) if len(start) >= 8 else (0, 0, 0)
-    return "headerless" if group == 8 and element <= 0x18 and length <= 64 else "foreign"
+    explicit = start[4:6].isalpha() and start[4:6].isupper()
+    return "headerless" if group == 8 and element <= 0x18 and (length <= 64 or explicit) else "foreign"
 
 
 def looks_like_dicom(path: str | Path) -> bool:

@@ -99,8 +99,10 @@ class SourceSeries:
         return value[:64] or None
 
 
-def keep_for_writing(slices: Sequence[Slice], normal: np.ndarray) -> SourceSeries:
-    """Gather what a derived series needs from the slices of a stack, in order."""
+def keep_for_writing(
+    slices: Sequence[Slice], normal: np.ndarray, *, rescale: tuple[float, float] | None = None
+) -> SourceSeries:
+    """Gather what a derived series needs from the slices of a stack, in order; `rescale` is as for `read_parts`."""
     first = slices[0].attributes
     charsets = {charset_of(image) for image in slices}
     mixed = len(charsets) > 1
@@ -135,7 +137,7 @@ def keep_for_writing(slices: Sequence[Slice], normal: np.ndarray) -> SourceSerie
         lossy_method=method,
         orientation=orientations.pop() if len(orientations) == 1 else (),
         pixel_spacing=first.values("PixelSpacing"),
-        layout=layout_of(slices),
+        layout=layout_of(slices, rescale=rescale),
     )
 
 

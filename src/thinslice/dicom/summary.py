@@ -107,13 +107,14 @@ def _summary(
     if error is not None and error.code == "DCM-SYNTH":  # refused as a source; its grid can be shown all the same
         with contextlib.suppress(ThinsliceError):
             (stack,) = arrange(images, limits, Findings(), phase=phase, rescale=rescale, allow_derived=True)
-    attributes = images[0].attributes
-    pixel_spacing = images[0].pixel_spacing
-    rows, columns = images[0].shape
+    chosen = stack.slices if stack else images
+    attributes = chosen[0].attributes
+    pixel_spacing = chosen[0].pixel_spacing
+    rows, columns = chosen[0].shape
     return SeriesSummary(
         uid=uid,
         number=attributes.integer("SeriesNumber"),
-        images=len(stack.slices) if stack else len(images),
+        images=len(chosen),
         rows=rows,
         columns=columns,
         pixel_spacing_mm=(float(pixel_spacing[0]), float(pixel_spacing[1]))
@@ -126,7 +127,7 @@ def _summary(
         kernel=attributes.text("ConvolutionKernel")[:64],
         manufacturer=attributes.text("Manufacturer")[:64],
         kvp=attributes.finite("KVP"),
-        transfer_syntaxes=tuple(sorted({shown_uid(image.file.syntax) for image in images})),
+        transfer_syntaxes=tuple(sorted({shown_uid(image.file.syntax) for image in chosen})),
         synthetic=any(map(is_synthetic, images)),
         warnings=tuple(findings.notices),
         error=error,

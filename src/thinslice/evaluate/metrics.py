@@ -180,8 +180,8 @@ def _lung_indices(ours: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
 
 
 def psnr(mean_square: float, *, peak: float) -> float:
-    """Peak signal-to-noise ratio in dB; infinite where nothing differs."""
-    return float(10 * np.log10(peak**2 / mean_square)) if mean_square > 0 else float("inf")
+    """Peak signal-to-noise ratio in dB; infinite where nothing differs, nan of nan."""
+    return float(10 * np.log10(peak**2 / mean_square)) if mean_square else float("inf")
 
 
 def psnr_new(case: Case, result: np.ndarray) -> float:

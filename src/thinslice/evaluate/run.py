@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count, product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -75,7 +75,6 @@ def evaluate(
     methods: Sequence[str] = DEFAULT_METHODS,
     slices: int | None = None,
     region: int | None = None,
-    axis: str | None = None,
     budget: float = 180.0,
     iterations: int | None = None,
     seeds: Sequence[int] = (0,),
@@ -89,6 +88,7 @@ def evaluate(
     names: Sequence[str] | None = None,
     on_progress: Progress | None = None,
     on_result: OnResult | None = None,
+    **reading: Any,
 ) -> Table:
     """Measure methods against known truth.
 
@@ -104,7 +104,6 @@ def evaluate(
         methods: names of rows; may be empty where only files are written or scored.
         slices: keep the central slices only.
         region: keep the central region x region pixels only.
-        axis: slice axis of the files, "x", "y" or "z", where it is not the one with the largest spacing.
         budget: seconds for each fit.
         iterations: steps for each fit instead of seconds.
         seeds: learned methods run once for each.
@@ -120,15 +119,16 @@ def evaluate(
         on_progress: called with (stage, done, total); stage "cases" counts cases, others are of a fit.
         on_result: called with (case, method, result) for every result of the first seed, and once
             for each case with method "truth".
+        **reading: options of `thinslice.read` for all paths: axis, series, phase, rescale, allow_derived, limits.
 
     Returns:
-        The table, one row for each case, method and seed.
+        The table, one row for each case, method and seed, and what reading warned of.
 
     Raises:
         UsageError: a protocol, factor, method or region that does not exist, a budget or seed that means nothing,
             a row to be scored that is called as a method is.
         OutputError: a thick volume exists.
-        InputError: a scan, or a result to be scored, that cannot be read.
+        InputError: a scan, or a result to be scored, that cannot be read or holds NaN.
         GeometryError: too few slices, or a result that is not on the truth's grid.
     """
     effort = Effort(budget_s=budget, iterations=iterations, weights=weights, device=device)
@@ -142,14 +142,18 @@ def evaluate(
     plan = _Plan(methods, seeds, effort, exchange, on_progress, on_result)
     table = Table()
     names = names or scan_names(paths)
-    cases = list(product(protocols, factors))
-    for protocol, factor in cases:
+    for protocol, factor in product(protocols, factors):
         check_protocol(protocol, factor)
+    factors = [int(factor) for factor in factors]
+    cases = list(product(protocols, factors))
     slugs = case_slugs(names, protocols, factors)
     targets = _check_files([Path(path) for path in paths if not isinstance(path, Volume)], slugs, exchange)
 
     def cases_of(path: str | Path | Volume, name: str) -> Iterator[Case]:
-        volume = cut(path if isinstance(path, Volume) else scan.read(path, axis=axis), slices=slices, region=region)
+        whole = path if isinstance(path, Volume) else scan.read(path, **reading)
+        table.warnings.extend(notice for notice in whole.source.warnings if notice not in table.warnings)
+        volume = cut(whole, slices=slices, region=region)
+        volume.refuse_nan()
         for protocol, factor in cases:
             thick_slices(volume.shape[0], name, protocol, factor)
         for protocol, factor in cases:
@@ -201,8 +205,8 @@ def _check_rows(seeds: Sequence[int], score: Mapping[str, str | Path], thickness
         raise UsageError("USE-THICKNESS", f"what is told of the thickness must be over 0, found {thickness_scale}")
     if not seeds or min(seeds) < 0 or max(seeds) > MOST_SEED:
         raise UsageError("USE-SEEDS", f"seeds are one or more whole numbers from 0, found {list(seeds)}")
-    if taken := sorted(set(score) & set(METHODS)):
-        raise UsageError("USE-SCORE", f"{taken[0]} is a method of this table; name the other tool's row otherwise")
+    if taken := sorted(set(score) & {*METHODS, "thick", "truth"}):
+        raise UsageError("USE-SCORE", f"{taken[0]} is a name of this table's own; name the other tool's row otherwise")
 
 
 def scan_names(paths: Sequence[str | Path | Volume]) -> list[str]:

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from thinslice.errors import Notice
 from thinslice.evaluate.metrics import Scores
 from thinslice.evaluate.protocols import Case, case_title
 from thinslice.output import whole_file
@@ -91,7 +93,15 @@ class Row(Scores):
 
 
 class Table(list[Row]):
-    """Rows in the order in which they were measured."""
+    """Rows in the order in which they were measured.
+
+    Attributes:
+        warnings: what reading the scans warned of.
+    """
+
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        super().__init__(rows)
+        self.warnings: list[Notice] = []
 
     def to_pandas(self) -> pd.DataFrame:
         """The rows as a data frame; needs pandas."""
@@ -156,13 +166,18 @@ def _rich_scores(
     shown.add_column("method", min_width=14, no_wrap=True)
     for _, heading, _ in columns:
         shown.add_column(heading, justify="right", min_width=5, no_wrap=True)
-    best = max(scores["psnr_new"] for _, scores, _ in methods)
+    best = best_psnr(methods)
     for method, scores, spread in methods:
         cells = [format_score(scores[name], decimals) for name, _, decimals in columns]
         if spread and columns[0][0] == "psnr_new":
             cells[0] += f"±{spread:.2f}"
         shown.add_row(Text(method), *cells, style="bold" if scores["psnr_new"] == best else "")
     return shown
+
+
+def best_psnr(methods: list[tuple[str, dict[str, float], float]]) -> float:
+    """The highest psnr_new of a case of `Table.cases`; nan where none is known."""
+    return max((scores["psnr_new"] for _, scores, _ in methods if not math.isnan(scores["psnr_new"])), default=math.nan)
 
 
 def format_score(value: float, decimals: int) -> str:

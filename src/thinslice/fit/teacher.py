@@ -50,7 +50,7 @@ class Patches:
 
     def to(self, device: torch.device) -> Patches:
         """The same on another device."""
-        return Patches(self.thick.to(device), self.truth.to(device), self.task)
+        return Patches(self.thick.to(device), self.truth.to(device), self.task.to(device))
 
 
 def label_operator(pixels: int, labels: int, *, step: float, aperture: float, offset: float) -> np.ndarray:

@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from thinslice import __version__
 from thinslice.evaluate.metrics import Scores
 from thinslice.evaluate.protocols import PROTOCOLS, Case
-from thinslice.evaluate.table import Table, format_score
+from thinslice.evaluate.table import Table, best_psnr, format_score
 from thinslice.output import refuse_existing, whole_folder
 from thinslice.report.figures import Planes, draw, write_png
 from thinslice.report.planes import case_planes
@@ -86,7 +86,11 @@ def render(table: Table, pictures: list[tuple[str, str]]) -> str:
         (
             title,
             [
-                (method, [_cell(name, scores[name], spread) for name in columns], scores["psnr_new"] == _best(methods))
+                (
+                    method,
+                    [_cell(name, scores[name], spread) for name in columns],
+                    scores["psnr_new"] == best_psnr(methods),
+                )
                 for method, scores, spread in methods
             ],
         )
@@ -100,10 +104,6 @@ def render(table: Table, pictures: list[tuple[str, str]]) -> str:
 def _cell(name: str, value: float, spread: float) -> str:
     text = format_score(value, 1 if name == "seconds" else _DECIMALS.get(name, 2))
     return f"{text} ± {spread:.2f}" if name == "psnr_new" and spread else text
-
-
-def _best(methods: list[tuple[str, dict[str, float], float]]) -> float:
-    return max(scores["psnr_new"] for _, scores, _ in methods)
 
 
 def _summary(table: Table) -> list[list[str]]:

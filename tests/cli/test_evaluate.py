@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from dicom_phantom import ROOT, save, series
 
 from thinslice import files, interpolation, scan
 from thinslice.cli.app import run
@@ -96,21 +95,3 @@ def test_every_option_reaches_the_table(thin: Path, tmp_path: Path, capfd: pytes
     assert (row["told_thickness"], row["told_profile"], row["seed"]) == (0.75, "gauss", 5)
     (thick,) = tmp_path.iterdir()
     assert scan.read(thick, axis="z").shape == (7, 20, 20)
-
-
-def test_one_of_two_series_is_measured_and_what_reading_warns_of_is_said(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    datasets = series(slices=24, spacing=1.0)
-    save(datasets, tmp_path / "in")
-    save(datasets[:2], tmp_path / "in" / "copies")
-    for number, ds in enumerate(datasets):
-        ds.SeriesInstanceUID, ds.SeriesNumber, ds.SOPInstanceUID = f"{ROOT}.8", 4, f"{ROOT}.8.{number + 1}"
-    save(datasets, tmp_path / "in" / "other")
-    line = ["evaluate", "-i", str(tmp_path / "in"), "--factors", "2", "--protocols", "gap", "--methods", "linear"]
-    assert run(line) == 3
-    assert "DCM-MULTISERIES" in capfd.readouterr().err
-    assert run([*line, "--series", "3", "--json", "-"]) == 0
-    said = capfd.readouterr()
-    (warning,) = [warning for warning in json.loads(said.out)["warnings"] if warning["code"] == "DCM-DUP"]
-    assert f"warning[DCM-DUP]: {warning['message']}" in said.err

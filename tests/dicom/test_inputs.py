@@ -1,5 +1,6 @@
 """Where a series may come from: folders of any depth, archives, files without names or headers, other files between."""
 
+import json
 import os
 import stat
 import zipfile
@@ -442,3 +443,19 @@ def test_gas_with_the_value_of_padding_is_measured(tmp_path):
     volume = read_series(tmp_path)
     assert volume.padding[:, :3].all()
     assert not volume.padding[:, 3:].any()
+
+
+def test_one_of_two_series_is_measured_and_what_reading_warns_of_is_said(tmp_path, capfd):
+    datasets = series(slices=24, spacing=1.0)
+    save(datasets, tmp_path / "in")
+    save(datasets[:2], tmp_path / "in" / "copies")
+    for number, ds in enumerate(datasets):
+        ds.SeriesInstanceUID, ds.SeriesNumber, ds.SOPInstanceUID = f"{ROOT}.8", 4, f"{ROOT}.8.{number + 1}"
+    save(datasets, tmp_path / "in" / "other")
+    line = ["evaluate", "-i", str(tmp_path / "in"), "--factors", "2", "--protocols", "gap", "--methods", "linear"]
+    assert run(line) == 3
+    assert "DCM-MULTISERIES" in capfd.readouterr().err
+    assert run([*line, "--series", "3", "--json", "-"]) == 0
+    said = capfd.readouterr()
+    (warning,) = [warning for warning in json.loads(said.out)["warnings"] if warning["code"] == "DCM-DUP"]
+    assert f"warning[DCM-DUP]: {warning['message']}" in said.err

@@ -146,7 +146,7 @@ def choose_phase(slices: list[Slice], normal: np.ndarray, phase: int | None, fin
         InputError: DCM-PHASES where there are several and `phase` names none.
         UsageError: DCM-PHASE where there is no such phase.
     """
-    once = list({_copy_key(image): image for image in reversed(slices)}.values())[::-1]
+    once = list({_copy_key(image): image for image in slices}.values())
     repeats = positions_of(once, normal)
     several = [group for group in repeats if len(group) > 1]
     if not several:

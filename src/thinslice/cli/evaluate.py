@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from thinslice.cli import options
-from thinslice.cli.options import with_common_options
+from thinslice.cli.options import with_common_options, with_reading_options
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import UsageError
 from thinslice.output import none_left
@@ -18,8 +18,10 @@ _CASES, _METHODS, _EXCHANGE = "Cases", "Methods", "Other tools"
 
 
 @with_common_options
+@with_reading_options
 def evaluate(
     terminal: Terminal,
+    reading: dict[str, Any],
     more: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help="More thin scans.")] = None,
     source: Annotated[
         list[Path] | None, typer.Option("-i", "--input", metavar="PATH...", help="Thin scans: files or DICOM folders.")
@@ -97,12 +99,6 @@ def evaluate(
             rich_help_panel=_EXCHANGE,
         ),
     ] = None,
-    axis: options.Axis = None,
-    series: options.Series = None,
-    phase: options.Phase = None,
-    rescale: options.Rescale = None,
-    allow_derived: options.AllowDerived = False,
-    limit: options.Limit = None,
 ) -> None:
     """Measure methods against known truth: thin scans are thickened, restored and compared.
 
@@ -152,7 +148,7 @@ def evaluate(
                 names=names,
                 on_progress=on_progress,
                 on_result=pages.add if pages else None,
-                **options.reading(axis, series, phase, rescale, allow_derived, limit),
+                **reading,
             )
         if pages:
             pages.write(table)

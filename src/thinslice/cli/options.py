@@ -96,10 +96,15 @@ def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
         terminal = _common(**{name: arguments.pop(name) for name in shared})
         command(terminal, **arguments)
 
-    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in [*own, *shared.values()]]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in parameters}
-    del run.__wrapped__
+    return _with_parameters(run, [*own, *shared.values()])
+
+
+def _with_parameters(run: Callable[..., None], parameters: list[inspect.Parameter]) -> Callable[..., None]:
+    """The function, with these parameters instead of those of what it wraps."""
+    named = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+    run.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in named}
+    del run.__wrapped__  # type: ignore[attr-defined]
     return run
 
 
@@ -222,15 +227,14 @@ Limit = Annotated[
 ]
 
 
-def reading(
-    axis: str | None,
-    series: str | None,
-    phase: int | None,
-    rescale: tuple[float, float] | None,
-    allow_derived: bool,
-    limit: list[tuple[str, int]] | None,
+def _reading(
+    axis: Axis = None,
+    series: Series = None,
+    phase: Phase = None,
+    rescale: Rescale = None,
+    allow_derived: AllowDerived = False,
+    limit: Limit = None,
 ) -> dict[str, Any]:
-    """Arguments of `thinslice.read` from the options of a command that reads several scans."""
     return {
         "axis": axis,
         "series": series,
@@ -239,3 +243,19 @@ def reading(
         "allow_derived": allow_derived,
         "limits": dict(limit) if limit else None,
     }
+
+
+def with_reading_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Offer what commands that read several scans share; the command gets arguments of `thinslice.read` as `reading`.
+
+    It goes below `with_common_options`.
+    """
+    shared = inspect.signature(_reading, eval_str=True).parameters
+    own = inspect.signature(command, eval_str=True).parameters.values()
+
+    @functools.wraps(command)
+    def run(terminal: Terminal, **arguments: Any) -> None:
+        reading = _reading(**{name: arguments.pop(name) for name in shared})
+        command(terminal, reading=reading, **arguments)
+
+    return _with_parameters(run, [*(p for p in own if p.name != "reading"), *shared.values()])

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thinslice.cli import options
-from thinslice.cli.options import with_common_options
+from thinslice.cli.options import with_common_options, with_reading_options
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import Notice, UsageError
 from thinslice.seeds import MOST_SEED
@@ -20,8 +19,10 @@ if TYPE_CHECKING:
 
 
 @with_common_options
+@with_reading_options
 def train(
     terminal: Terminal,
+    reading: dict[str, Any],
     more: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help="More scans.")] = None,
     source: Annotated[
         list[Path] | None,
@@ -47,12 +48,6 @@ def train(
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Patches of a draw; a step takes two draws.")] = 16,
     memory: Annotated[float, typer.Option(metavar="GB", help="What scans may take together.")] = 4.0,
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, metavar="N", help="Seed.")] = 0,
-    axis: options.Axis = None,
-    series: options.Series = None,
-    phase: options.Phase = None,
-    rescale: options.Rescale = None,
-    allow_derived: options.AllowDerived = False,
-    limit: options.Limit = None,
 ) -> None:
     """Train weights on many scans, thick or thin.
 
@@ -91,7 +86,6 @@ def train(
     if start is not None and blocks is not None:
         start = start.deepened(blocks, seed=seed)
 
-    reading = options.reading(axis, series, phase, rescale, allow_derived, limit)
     warnings: list[Notice] = []
 
     def read(path: Path) -> Volume:

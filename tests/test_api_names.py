@@ -1,5 +1,6 @@
 """The public names: what they are, when they load, and that functions win over modules of their name."""
 
+import pickle
 import subprocess
 import sys
 
@@ -69,3 +70,9 @@ def test_functions_and_modules_live_under_one_name(first):
         "import thinslice.evaluate.metrics as metrics\n"
         "assert thinslice.evaluate.metrics is metrics\n"
     )
+
+
+@pytest.mark.parametrize("name", thinslice.__all__)
+def test_every_public_name_goes_to_another_process(name):
+    there = getattr(thinslice, name)
+    assert pickle.loads(pickle.dumps(there)) is there or name == "__version__"

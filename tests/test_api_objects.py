@@ -1,5 +1,7 @@
 """Libraries' objects in and out: axis order and LPS/RAS are judged by each library itself."""
 
+import copy
+import pickle
 import subprocess
 import sys
 
@@ -13,7 +15,7 @@ from monai.data import MetaTensor
 from monai.transforms import LoadImage
 from monai.utils import SpaceKeys
 
-from thinslice import files
+from thinslice import files, scan
 from thinslice.errors import GeometryError, InputError, UsageError
 from thinslice.files.objects import from_object, to_nibabel, to_sitk, to_torchio
 from thinslice.volume import Volume
@@ -246,3 +248,55 @@ def test_only_the_library_in_use_is_imported():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_volume_read_along_another_axis_keeps_its_padding_but_not_the_thickness_along_the_first():
+    padding = np.zeros((4, 5, 6), bool)
+    padding[:, 0] = True
+    volume = Volume(TAGS.T.reshape(4, 5, 6), np.diag([1.0, 1.0, 5.0, 1.0]), thickness=5.0, padding=padding)
+    turned = from_object(volume, axis="x")
+    assert turned.thickness is None
+    assert np.array_equal(turned.padding, padding.transpose(2, 0, 1))
+    assert np.array_equal(turned.hu, volume.hu.transpose(2, 0, 1))
+
+
+def test_what_can_be_no_hu_is_remarked_of_an_object_and_refused_where_warnings_are_errors():
+    volume = from_object(TAGS + 100, affine=np.eye(4), axis="z")
+    assert [notice.code for notice in volume.source.warnings] == ["FILE-NOTHU"]
+    assert from_object(TAGS, affine=np.eye(4), axis="z").source.warnings == ()
+    with pytest.raises(InputError, match="no value below 0 HU"):
+        scan.read(TAGS + 100, affine=np.eye(4), axis="z", strict=True)
+
+
+def test_an_image_without_orientation_is_remarked_as_its_file_is(tmp_path):
+    image = nib.Nifti1Image(TAGS, np.diag([0.7, 0.8, 5.0, 1.0]))
+    assert from_object(image).source.warnings == ()
+    for place in (image.set_sform, image.set_qform):
+        place(None, code=0)
+    nib.save(image, tmp_path / "a.nii")
+    for found in (from_object(image), files.read(tmp_path / "a.nii")):
+        assert [notice.code for notice in found.source.warnings] == ["FILE-NOORIENT"]
+
+
+def test_options_of_dicom_go_with_nothing_else(tmp_path):
+    nib.save(nib.Nifti1Image(TAGS, np.diag([0.7, 0.8, 5.0, 1.0])), tmp_path / "a.nii")
+    for source in (nib.load(tmp_path / "a.nii"), tmp_path / "a.nii"):
+        with pytest.raises(UsageError, match="on-gap goes with DICOM"):
+            scan.read(source, on_gap="fill")
+
+
+@pytest.mark.parametrize("path", ["", "a\0b.nii"])
+def test_what_is_no_path_is_refused(path):
+    for command in (scan.read, lambda path: scan.write(Volume(TAGS, np.eye(4)), path)):
+        with pytest.raises(UsageError) as caught:
+            command(path)
+        assert caught.value.code == "USE-PATH"
+    with pytest.raises(UsageError, match="only a Volume is written"):
+        scan.write(TAGS, "a.nii")
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda v: pickle.loads(pickle.dumps(v))], ids=["copy", "pickle"])
+def test_copies_of_a_volume_are_as_protected_as_itself(again):
+    volume = again(Volume(TAGS, np.eye(4), padding=TAGS > 0))
+    for array in (volume.hu, volume.affine, volume.padding):
+        assert not array.flags.writeable

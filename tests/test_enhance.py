@@ -1,6 +1,7 @@
 """The main job: grids, promises, padding, refusals."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -151,7 +152,9 @@ def test_the_default_spacing_is_near_the_pixels():
         ((9, 20, 20), {"factor": 0.5}, UsageError, "USE-FACTOR"),
         ((9, 20, 20), {"factor": 2.0, "spacing": 1.0}, UsageError, "USE-TARGET"),
         ((9, 20, 20), {"spacing": float("nan")}, UsageError, "USE-TARGET"),
+        ((9, 20, 20), {"spacing": "1"}, UsageError, "USE-TARGET"),
         ((9, 20, 20), {"thickness": -1.0}, UsageError, "USE-THICKNESS"),
+        ((9, 20, 20), {"thickness": "5"}, UsageError, "USE-THICKNESS"),
         ((9, 20, 20), {"thickness": 1e9}, UsageError, "USE-THICKNESS"),
         ((9, 20, 20), {"seed": -1}, UsageError, "USE-SEED"),
         ((9, 20, 20), {"seed": 2**70}, UsageError, "USE-SEED"),
@@ -260,3 +263,26 @@ def test_an_upright_result_does_not_claim_what_held_before_it_was_resampled(tmp_
     assert upright.record["consistency"] is None
     assert upright.record["noise"]["synthesised_hu"] == pytest.approx(noise_hu(upright.volume.hu))
     assert upright.record["noise"]["acquired_hu"] == sheared.record["noise"]["acquired_hu"]
+
+
+def test_numbers_of_numpy_are_numbers_and_weights_may_be_a_file(tmp_path):
+    scan = _scan((9, 20, 20), thickness=np.float32(5.0))
+    config = CHEAP["config"]
+    thinslice.Model.new(config.inplane, config.axial).save(tmp_path / "w.safetensors")
+    result = thinslice.enhance(
+        scan, factor=np.int64(2), views=("axial",), fit="auto", budget=np.float32(0.5), consistency=np.float32(0.1),
+        seed=np.int64(3), model=str(tmp_path / "w.safetensors"),
+    )  # fmt: skip
+    result.save(tmp_path / "thin.nii.gz")
+    record = json.loads(json.dumps(result.record))
+    assert record["method"]["budget_s"] == 0.5
+    assert record["input"]["thickness_mm"] == 5.0
+    assert record["model"]["source"] == "file"
+
+
+def test_what_is_written_twice_is_remarked_once(tmp_path):
+    result = thinslice.enhance(_scan((6, 16, 16)), factor=2, fit="none")
+    loud = dataclasses.replace(result, volume=dataclasses.replace(result.volume, hu=result.volume.hu + 40_000))
+    for name in ("a.nii", "b.nii"):
+        loud.save(tmp_path / name)
+    assert [warning["code"] for warning in loud.record["warnings"]].count("FILE-FLOAT") == 1

@@ -130,7 +130,7 @@ def test_a_result_carries_labels_on_its_own_grid(thick_phantom, map_file, tmp_pa
     result.save(tmp_path / "thin.mhd")
     names = {"thin.mhd", "thin.raw", "thin_labels.mhd", "thin_labels.raw"}
     assert {path.name for path in tmp_path.iterdir()} == names
-    written = files.read_labels(tmp_path / "thin_labels.mhd")
+    written = files.read_values(tmp_path / "thin_labels.mhd")
     assert np.array_equal(written.hu, result.labels)
     np.testing.assert_allclose(written.affine, result.volume.affine, atol=1e-6)
     with pytest.raises(thinslice.OutputError):
@@ -196,3 +196,27 @@ def test_tensors_are_arrays_and_masks_may_be_of_truth_values(scan, drawn):
     assert np.array_equal(read_label_map(torch.from_numpy(drawn > 3), scan=scan), drawn > 3)
     mask = MetaTensor(torch.from_numpy(drawn.T.copy() > 3), affine=torch.from_numpy(AFFINE))
     assert np.array_equal(read_label_map(mask, scan=scan), drawn > 3)
+
+
+@pytest.mark.parametrize("axis", ["x", "y", "z"])
+@pytest.mark.parametrize("kind", [np.asarray, torch.tensor], ids=["array", "tensor"])
+def test_a_label_array_has_the_axes_of_the_array_that_the_scan_was_given_as(axis, kind):
+    """A cube: of another shape, the wrong order would be refused."""
+    hu = np.random.default_rng(0).normal(-100, 300, (16, 16, 16)).astype(np.float32)
+    drawn = (hu > 100).astype(np.int16)
+    affine = np.eye(4)
+    affine["xyz".index(axis), "xyz".index(axis)] = 4.0
+    result = thinslice.enhance(
+        kind(hu), affine=affine, axis=axis, labels=kind(drawn), factor=2, thickness=1.0, fit="none", views=("axial",)
+    )
+    assert np.array_equal(result.labels[::2], result.source.hu > 100)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("seg.dcm", "convert a DICOM"), ("masks", "a folder of masks"), ("none.nii", "label map")]
+)
+def test_what_is_no_label_map_is_said_to_be_none(scan, name, said, tmp_path):
+    (tmp_path / "seg.dcm").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "masks").mkdir()
+    with pytest.raises(InputError, match=said):
+        read_label_map(tmp_path / name, scan=scan)

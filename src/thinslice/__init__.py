@@ -94,6 +94,9 @@ class _CallableModule(ModuleType):
         name = self.__name__.rpartition(".")[2]
         return vars(import_module(f"thinslice.{_CALLABLE[name]}"))[name]
 
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return import_module, (self.__name__,)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.__wrapped__(*args, **kwargs)
 

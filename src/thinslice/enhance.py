@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
@@ -60,7 +61,7 @@ def enhance(
     consistency: float | str | None = None,
     texture: Texture = "keep",
     detilt: bool = False,
-    model: Model | None = None,
+    model: Model | str | PathLike[str] | None = None,
     seed: int = 0,
     threads: int | None = None,
     device: str = "auto",
@@ -87,12 +88,13 @@ def enhance(
         consistency: damping of the projection onto the acquired slices, "off", or None to choose it.
         texture: "match" for a viewing copy whose synthesised slices carry the scan's own noise.
         detilt: make the result of a scan with gantry tilt upright, resampled once after all else; without labels.
-        model: weights to use or to start from, in place of the shipped ones.
-        seed: same seed, iterations, machine and threads: same voxels.
+        model: weights to use or to start from, or the file that holds them, in place of the shipped ones.
+        seed: same seed, iterations, machine and threads: same voxels, on a CPU.
         threads: of the CPU; by default all.
         device: "auto", "cpu", "cuda" or "mps".
         config: every choice of the fit; by default `FitConfig()` from nothing and `FitConfig.adapting()` from weights.
-        labels: a label map on the scan's grid, to be carried to the result's: path, image or array (z, y, x).
+        labels: a label map on the scan's grid, to be carried to the result's: path, image or array, which has the
+            axes of the scan's array.
         on_progress: called with (stage, done, total).
         **reading: axis, rescale, series, phase, on_gap, allow_derived, strict, limits: see `thinslice.read`.
 
@@ -107,7 +109,7 @@ def enhance(
     clock.lap("read")
     job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views)
     fit = fit or ("auto" if model is None else "none")
-    seed, iterations = _plain(seed), _plain(iterations)
+    seed, iterations, model = _plain(seed), _plain(iterations), _loaded(model)
     check_effort(fit, budget=budget, iterations=iterations, consistency=consistency, model=model, seed=seed)
     origin = "shipped" if model is None else "file"
     start = None if fit == "scan" else model or shipped()
@@ -168,7 +170,7 @@ def enhance(
             "profile": profile,
             "views": [view for view in views if fitted.weights[view]],
             "texture": texture,
-            "budget_s": budget if fit != "none" and iterations is None else None,
+            "budget_s": float(budget) if fit != "none" and iterations is None else None,
             "iterations": iterations if fit != "none" else None,
             "settings": {"fit": fitted.config} if fitted.config else {},
         },
@@ -189,7 +191,7 @@ def fit(
     fit: Literal["auto", "scan"] = "auto",
     budget: float = 180.0,
     iterations: int | None = None,
-    model: Model | None = None,
+    model: Model | str | PathLike[str] | None = None,
     seed: int = 0,
     threads: int | None = None,
     device: str = "auto",
@@ -227,7 +229,7 @@ def fit(
     job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=VIEWS)
     if fit not in ("auto", "scan"):
         raise UsageError("USE-FIT", f"fit {fit!r} fits nothing; choose auto or scan")
-    seed, iterations = _plain(seed), _plain(iterations)
+    seed, iterations, model = _plain(seed), _plain(iterations), _loaded(model)
     check_effort(fit, budget=budget, iterations=iterations, consistency=None, model=model, seed=seed)
     with _threads(threads):
         return fit_scan(
@@ -240,6 +242,11 @@ def fit(
 def _plain(number: Any) -> Any:
     """A whole number as Python's own, for numpy's would not go into a record; None stays None."""
     return number if number is None else int(number)
+
+
+def _loaded(model: Model | str | PathLike[str] | None) -> Model | None:
+    """The weights, read where they are in a file."""
+    return Model.load(model) if isinstance(model, str | PathLike) else model
 
 
 def _volume(source: Any, affine: Any, reading: dict[str, Any]) -> Volume:

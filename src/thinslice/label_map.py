@@ -10,7 +10,9 @@ import numpy as np
 
 from thinslice import files
 from thinslice.errors import GeometryError, InputError, named
+from thinslice.files.axes import FileAxes
 from thinslice.files.objects import from_object
+from thinslice.paths import as_path
 from thinslice.volume import Volume, corner_shift_mm
 
 MOST_LABELS = 1000
@@ -24,24 +26,37 @@ def read_label_map(source: Any, *, scan: Volume) -> np.ndarray:
     do it; its voxels must be the scan's.
 
     Args:
-        source: path (.nii, .nii.gz, .nrrd, .mha, .mhd), a library's image, or an array or tensor (z, y, x)
-            on the scan's own grid.
+        source: path (.nii, .nii.gz, .nrrd, .mha, .mhd), a library's image, or an array or tensor: in the order of
+            the array that the scan was given as, else (z, y, x) as in `scan`.
         scan: what the map was drawn on.
 
     Raises:
         GeometryError: LABEL-GRID where its voxels are not the scan's.
-        InputError: LABEL-VALUES where they hold something else than whole numbers from 0 to 32767,
-            LABEL-MANY where there are more than `MOST_LABELS` labels; and as in `thinslice.files.read`.
+        InputError: FILE-FORMAT where it is no such file, LABEL-VALUES where they hold something else than whole
+            numbers from 0 to 32767, LABEL-MANY where there are more than `MOST_LABELS` labels; and as in
+            `thinslice.files.read`.
     """
     if str(getattr(source, "dtype", "")) == "torch.bool":
         source = source.byte()
     if type(source).__module__ == "torch":
         source = source.detach().cpu().numpy()
     if isinstance(source, str | PathLike):
-        name, found = named(Path(source), "the label map"), files.read_labels(source)
+        path = as_path(source)
+        name = named(path, "the label map")
+        files.check_there(path, what="label map")
+        if not files.has_known_ending(path):
+            raise InputError(
+                "FILE-FORMAT",
+                f"{name} is none of {', '.join(files.ENDINGS)}; convert a DICOM segmentation, or join a folder of "
+                "masks, to one of them",
+            )
+        found = files.read_values(path)
     elif isinstance(source, np.ndarray):
         name = "the label array"
         stored = source.astype(np.uint8) if source.dtype == bool else source
+        axes = scan.source.header
+        if scan.source.kind == "array" and isinstance(axes, FileAxes) and stored.ndim == 3:
+            stored = stored.transpose(axes.to_volume)
         found = from_object(stored, affine=scan.affine)
     else:
         name, found = "the label map", from_object(source, axis="z")
@@ -66,7 +81,7 @@ def read_label_map(source: Any, *, scan: Volume) -> np.ndarray:
 
 def labels_path(result: str | PathLike[str]) -> Path:
     """Where the labels of a result go: beside it, as NAME_labels in its format, or .nii.gz for a DICOM folder."""
-    path = Path(result)
+    path = as_path(result)
     stem = path.name[: len(path.name) - len(files.ending_of(path))]
     return path.with_name(f"{stem}_labels{path.name[len(stem) :] or '.nii.gz'}")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
+from numbers import Real
+from typing import Any, TypeGuard, get_args
 
 from thinslice.errors import GeometryError, Notice, UsageError
 from thinslice.networks.model import VIEWS, Model
@@ -95,7 +96,7 @@ def _output_spacing(volume: Volume, *, spacing: float | None, factor: float | No
     if spacing is not None and factor is not None:
         raise UsageError("USE-TARGET", f"both spacing {spacing:g} and factor {factor:g} are given; give one")
     for name, value in (("spacing", spacing), ("factor", factor)):
-        if value is not None and not (math.isfinite(value) and value > 0):
+        if value is not None and not _over_zero(value):
             raise UsageError("USE-TARGET", f"{name} must be over 0, found {value}")
     if factor is not None:
         if factor <= 1:
@@ -131,12 +132,20 @@ def _on_acquired(d: float, s: float) -> float:
 
 def _thickness(volume: Volume, asked: float | None) -> tuple[float, str]:
     if asked is not None:
-        if not (math.isfinite(asked) and asked > 0):
+        if not _over_zero(asked):
             raise UsageError("USE-THICKNESS", f"thickness must be over 0 mm, found {asked}")
         return float(asked), "option"
     if volume.thickness is not None:
         return volume.thickness, "file"
     return volume.slice_spacing_mm, "spacing"
+
+
+def _over_zero(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 def check_effort(
@@ -157,12 +166,11 @@ def check_effort(
         raise UsageError("USE-FIT", f"unknown fit {fit!r}; choose auto, scan or none")
     if fit == "scan" and model is not None:
         raise UsageError("USE-FIT", "fit scan starts from nothing; leave the weights out, or use fit auto or none")
-    if iterations is None and not (math.isfinite(budget) and budget > 0):
+    if iterations is None and not _over_zero(budget):
         raise UsageError("USE-BUDGET", f"the budget must be over 0 s, found {budget}")
     if iterations is not None and iterations < 1:
         raise UsageError("USE-BUDGET", f"iterations must be at least 1, found {iterations}")
     if not 0 <= seed <= MOST_SEED:
         raise UsageError("USE-SEED", f"the seed must be from 0 to 2^63 - 1, found {seed}")
-    damped = isinstance(consistency, int | float) and math.isfinite(consistency) and consistency >= 0
-    if not (consistency is None or consistency == "off" or damped):
+    if not (consistency in (None, "off") or (_is_number(consistency) and consistency >= 0)):
         raise UsageError("USE-CONSISTENCY", f"consistency must be 0 or more, or off, found {consistency}")

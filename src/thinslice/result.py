@@ -75,7 +75,8 @@ class Result:
                 like_source=like_source, overwrite=overwrite,
                 provenance=_provenance(self, hashlib.sha256(settings.encode()).hexdigest()),
             )  # fmt: skip
-        self.record["warnings"].extend(asdict(notice) for notice in notices)
+        told = self.record["warnings"]
+        told.extend(entry for entry in map(asdict, notices) if entry not in told)
         records.add_time(self.record, "write", time.perf_counter() - began)
 
     def upright(self) -> Result:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thinslice import files
-from thinslice.errors import GeometryError, Notice, OutputError, UsageError, named
+from thinslice.errors import GeometryError, InputError, Notice, OutputError, UsageError, named
 from thinslice.output import refuse_existing, refuse_full
+from thinslice.paths import as_path
 from thinslice.volume import Volume
 
 if TYPE_CHECKING:
@@ -77,9 +78,9 @@ def read_parts(
 
         if rescale is not None:
             raise UsageError("USE-RESCALE", f"rescale goes with a path; a {type(source).__name__} must hold HU")
-        _refuse_dicom_options(f"a {type(source).__name__}", series=series, phase=phase, limits=limits)
-        return [from_object(source, affine=affine, thickness=thickness, axis=axis)]
-    path = Path(source)
+        _refuse_dicom_options(f"a {type(source).__name__}", series=series, phase=phase, limits=limits, on_gap=on_gap)
+        return [_strictly(from_object(source, affine=affine, thickness=thickness, axis=axis), strict)]
+    path = as_path(source)
     files.check_there(path)
     if is_dicom(path):
         from thinslice import dicom
@@ -90,12 +91,17 @@ def read_parts(
             strict=strict, limits=limits,
         )  # fmt: skip
     else:
-        refuse_options(path, dicom=False, series=series, phase=phase, limits=limits)
-        volumes = [files.read(path, axis=axis, rescale=rescale)]
-        if strict and volumes[0].source.warnings:
-            notice = volumes[0].source.warnings[0]
-            raise GeometryError(notice.code, notice.message)  # all that files warn of is geometry
+        refuse_options(path, dicom=False, series=series, phase=phase, limits=limits, on_gap=on_gap)
+        volumes = [_strictly(files.read(path, axis=axis, rescale=rescale), strict)]
     return volumes if thickness is None else [replace(volume, thickness=thickness) for volume in volumes]
+
+
+def _strictly(volume: Volume, strict: bool) -> Volume:
+    """The volume, where nothing was noticed about it or warnings do not count as errors."""
+    for notice in volume.source.warnings if strict else ():
+        kind = InputError if notice.code == "FILE-NOTHU" else GeometryError
+        raise kind(notice.code, notice.message)
+    return volume
 
 
 def refuse_options(path: Path, *, dicom: bool, axis: Any = None, **of_dicom: Any) -> None:
@@ -105,10 +111,10 @@ def refuse_options(path: Path, *, dicom: bool, axis: Any = None, **of_dicom: Any
         path: what is to be read.
         dicom: whether it is read as DICOM.
         axis: slice axis, which DICOM says itself.
-        **of_dicom: series, phase and limits, which go with DICOM.
+        **of_dicom: series, phase, limits and on_gap, which go with DICOM.
 
     Raises:
-        UsageError: USE-AXIS, USE-SERIES, USE-LIMIT.
+        UsageError: USE-AXIS, USE-SERIES, USE-LIMIT, DCM-ON-GAP.
     """
     if not dicom:
         _refuse_dicom_options(named(path), **of_dicom)
@@ -116,11 +122,15 @@ def refuse_options(path: Path, *, dicom: bool, axis: Any = None, **of_dicom: Any
         raise UsageError("USE-AXIS", "axis goes with files such as NIfTI; DICOM says itself how its slices lie")
 
 
-def _refuse_dicom_options(name: str, *, series: Any = None, phase: Any = None, limits: Any = None) -> None:
+def _refuse_dicom_options(
+    name: str, *, series: Any = None, phase: Any = None, limits: Any = None, on_gap: str = "error"
+) -> None:
     if series is not None or phase is not None:
         raise UsageError("USE-SERIES", f"series and phase go with DICOM; {name} holds one volume")
     if limits:
         raise UsageError("USE-LIMIT", f"limits go with DICOM; {name} is read by a library that knows none")
+    if on_gap != "error":
+        raise UsageError("DCM-ON-GAP", f"on-gap goes with DICOM; the slices of {name} are evenly spaced")
 
 
 def write(
@@ -156,7 +166,9 @@ def write(
         GeometryError: GEO-SHEAR.
         UsageError: as for `check_target`.
     """
-    path = Path(path)
+    if not isinstance(volume, Volume):
+        raise UsageError("USE-INPUT", f"only a Volume is written, not a {type(volume).__name__}; read it first")
+    path = as_path(path)
     # files.write looks at the shear of the volume itself: its source may have been tilted
     check_target(
         path, source=source or volume, upright=True, dtype=dtype, compress=compress, series_number=series_number,
@@ -209,7 +221,7 @@ def check_target(
         GeometryError: GEO-SHEAR.
         UsageError: USE-DTYPE, USE-COMPRESS, USE-SERIES, DCM-LIKE-SOURCE, DCM-SERIES-NUMBER.
     """
-    path = Path(path)
+    path = as_path(path)
     if files.has_known_ending(path):
         for code, name, given in (
             ("USE-COMPRESS", "compress", compress != "none"),
@@ -251,8 +263,9 @@ def check_room(path: str | PathLike[str], shape: tuple[int, int, int], *, dtype:
     Raises:
         ResourceError: RES-DISK with the figures.
     """
-    if compress == "none" and files.ending_of(Path(path)) not in (".nii.gz", ".nrrd"):
-        refuse_full(Path(path), math.prod(shape) * np.dtype(dtype).itemsize)
+    path = as_path(path)
+    if compress == "none" and files.ending_of(path) not in (".nii.gz", ".nrrd"):
+        refuse_full(path, math.prod(shape) * np.dtype(dtype).itemsize)
 
 
 def of_a_series(entry: Path) -> bool:

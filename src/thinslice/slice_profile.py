@@ -50,7 +50,12 @@ class SliceGrid:
 
     @property
     def spacing_mm(self) -> float:
-        """s: distance of acquired slices; should they be uneven, the median, and the lower one of two."""
+        """s: distance of acquired slices; should they be uneven, the median, and the lower one of two.
+
+        Of one slice alone, its thickness.
+        """
+        if len(self.acquired_mm) == 1:
+            return self.thickness_mm
         return float(np.quantile(np.diff(self.acquired_mm), 0.5, method="lower"))
 
     @property

@@ -41,7 +41,7 @@ class Volume:
     """An immutable CT volume.
 
     Attributes:
-        hu: float32 (z, y, x), Hounsfield units, read-only.
+        hu: float32 (z, y, x), Hounsfield units, read-only; a float32 array that is given is kept, not copied.
         affine: float64 (4, 4), voxel (x, y, z) to RAS+ mm, read-only.
         thickness: slice thickness in mm (width of the slice sensitivity profile), or None.
         padding: bool (z, y, x), True where nothing was ever measured, or None.
@@ -80,6 +80,8 @@ class Volume:
             )
         if self.thickness is not None and not (np.isfinite(self.thickness) and self.thickness > 0):
             raise GeometryError("GEO-THICKNESS", f"slice thickness must be over 0 mm, found {self.thickness}")
+        if self.thickness is not None:
+            object.__setattr__(self, "thickness", float(self.thickness))
         object.__setattr__(self, "hu", hu)
         object.__setattr__(self, "affine", affine)
         if self.padding is not None:
@@ -92,6 +94,11 @@ class Volume:
             if positions.shape != hu.shape[:1] or positions[0] != 0 or not (np.diff(positions) > 0).all():
                 raise GeometryError("GEO-POSITIONS", "slice positions must be one a slice, from 0 and increasing")
             object.__setattr__(self, "slice_positions_mm", positions)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """What a copy or a pickle holds, protected from writing again."""
+        self.__dict__.update(state)
+        self.__post_init__()
 
     @property
     def shape(self) -> tuple[int, int, int]:

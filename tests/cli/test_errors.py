@@ -44,6 +44,9 @@ ONE_LINE = re.compile(r"error\[[A-Z0-9-]+\]: [^\n]+\n")
         ["train", "-i", "a.nii.gz"],
         ["train", "-i", "a.nii.gz", "-o", "w.safetensors", "--weights", "old.safetensors", "--channels", "64"],
         ["improve"],
+        ["inspect", ""],
+        ["enhance", "--input=", "-o", "b.nii.gz"],
+        ["evaluate", "-i", "a.nii.gz", "--methods", "none"],
     ],
     ids=" ".join,
 )
@@ -138,6 +141,13 @@ def test_an_existing_output_is_refused_before_the_input_is_read(
         ["train", "-i", "scan.nii.gz", "-o", "."],
         ["train", "-i", "other.nii.gz", "--validate", "scan.nii.gz", "-o", "scan.nii.gz"],
         ["train", "-i", "scan.nii.gz", "-o", "w.safetensors", "--json", "w.safetensors.checkpoint"],
+        ["inspect", "header.mhd", "--json", "scan.nii.gz"],
+        ["inspect", "series", "--json", "series/scan.dcm"],
+        ["evaluate", "-i", "scan.nii.gz", "-o", "page", "--json", "page/r.json"],
+        ["evaluate", "-i", "scan.nii.gz", "-o", "page", "--write-inputs", "page/thick"],
+        ["enhance", "-i", "series", "-o", "thin", "--preview", "thin/seen.png"],
+        ["enhance", "-i", "series", "-o", "thin", "--json", "thin/r.json"],
+        ["demo", "-o", "shown", "--json", "shown/r.json"],
     ],
     ids=" ".join,
 )
@@ -145,13 +155,16 @@ def test_no_command_writes_over_its_input(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "folder").mkdir()
-    names = {"scan.nii.gz", "scan_labels.nii.gz", "scan1_gap_x2.nii.gz"}
+    for folder in ("folder", "series"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "header.mhd").write_text("NDims = 3\nElementDataFile = scan.nii.gz\n")
+    names = {"scan.nii.gz", "scan_labels.nii.gz", "scan1_gap_x2.nii.gz", "series/scan.dcm"}
     for name in names:
         (tmp_path / name).write_text("precious")
+    before = {path.relative_to(tmp_path) for path in tmp_path.rglob("*")}
     assert run([*arguments, "--overwrite"]) == 6
     assert ONE_LINE.fullmatch(capfd.readouterr().err)
-    assert {path.name for path in tmp_path.iterdir()} == names | {"folder"}
+    assert {path.relative_to(tmp_path) for path in tmp_path.rglob("*")} == before
     assert {(tmp_path / name).read_text() for name in names} == {"precious"}
 
 
@@ -183,3 +196,18 @@ thinslice.cli.main()
 def test_json_on_stdout_is_one_document(capfd: pytest.CaptureFixture[str], thick_phantom: Path) -> None:
     assert run(["inspect", str(thick_phantom), "--json", "-"]) == 0
     assert isinstance(json.loads(capfd.readouterr().out), dict)
+
+
+@pytest.mark.parametrize("form", [["-i", "~/scan.nii.gz"], ["--input=~/scan.nii.gz"]], ids=" ".join)
+def test_a_path_may_begin_at_the_home_folder(
+    form: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thick_phantom: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "scan.nii.gz").write_bytes(thick_phantom.read_bytes())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("HOME", str(home))
+    assert run(["enhance", *form, "--output=~/thin.nii.gz", "--json=~/r.json", "--fit", "none", "-q"]) == 0
+    assert {path.name for path in home.iterdir()} == {"scan.nii.gz", "thin.nii.gz", "r.json"}
+    assert list(Path().iterdir()) == []

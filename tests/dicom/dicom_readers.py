@@ -80,7 +80,7 @@ def by_simpleitk(place: Path, _: dict[str, Any]) -> Reading:
 
 
 def by_dcm2niix(place: Path, _: dict[str, Any]) -> Reading:
-    """The build from PyPI, which lies beside the interpreter; Debian's is older and differs.
+    """The build that pip installs, which lies beside the interpreter; Debian's is older and differs.
 
     Copies that it makes beside its main result (equalised spacing, corrected tilt) are left aside.
     """

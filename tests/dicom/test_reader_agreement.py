@@ -1,6 +1,6 @@
 """Wherever another reader reads an awkward input rightly, it and this one give the same voxels at the same places.
 
-The oracles are dcm2niix (the build from PyPI) and highdicom: affines agree to 1e-3 mm at the corners, HU exactly.
+The oracles are dcm2niix (as pip installs it) and highdicom: affines agree to 1e-3 mm at the corners, HU exactly.
 """
 
 import warnings

@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -235,7 +236,15 @@ def test_paths_are_named_by_their_files_and_repeated_names_numbered(tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    [{"methods": ("nearest",)}, {"seeds": ()}, {"thickness_scale": 0.0}, {"protocols": ("mean",)}, {"factors": (1,)}],
+    [
+        {"methods": ("nearest",)},
+        {"seeds": ()},
+        {"thickness_scale": 0.0},
+        {"protocols": ("mean",)},
+        {"factors": (1,)},
+        {"factors": ("2",)},
+        {"names": ("a", "b")},
+    ],
 )
 def test_nonsense_is_refused(options):
     with pytest.raises(UsageError):
@@ -302,3 +311,22 @@ def test_a_row_of_another_tool_has_a_name_of_its_own(name, tmp_path):
 def test_factors_that_are_whole_name_files_as_such(tmp_path):
     thinslice.evaluate([thin()], methods=(), protocols=("gap",), factors=(2.0,), write_inputs=tmp_path / "in")
     assert [path.name for path in (tmp_path / "in").iterdir()] == ["scan1_gap_x2.nii.gz"]
+
+
+def test_one_scan_needs_no_list_and_may_be_an_image(tmp_path):
+    options = {"protocols": ("gap",), "factors": (2,), "methods": ("linear",)}
+    files.write(thin(), tmp_path / "a.nii", dtype="float32")
+    (expected,) = thinslice.evaluate([tmp_path / "a.nii"], **options)
+    image = nib.load(tmp_path / "a.nii")
+    for scans in (tmp_path / "a.nii", str(tmp_path / "a.nii"), image, [image], iter([image])):
+        (row,) = thinslice.evaluate(scans, **options)
+        assert row.psnr_new == expected.psnr_new
+        assert row.scan == ("a" if isinstance(scans, str | Path) else "scan1")
+
+
+def test_a_result_is_scored_whatever_its_values_are(tmp_path):
+    """A tool may have clipped what little lay below 0 HU."""
+    case = make_case(thin(), "scan1", protocol="gap", factor=2)
+    files.write(replace(case.truth_volume, hu=np.abs(case.truth)), tmp_path / "scan1_gap_x2.nii", dtype="float32")
+    (row,) = thinslice.evaluate(thin(), protocols=("gap",), factors=(2,), methods=(), score={"other": tmp_path})
+    assert np.isfinite(row.psnr_new)

@@ -12,7 +12,7 @@ from scipy.interpolate import CubicSpline
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from thinslice.errors import ModelError
+from thinslice.errors import ModelError, UsageError
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loop import Budget, ScanFit, _shares
 from thinslice.fit.scan import fit_scan, take_as_it_is
@@ -307,3 +307,25 @@ def test_rows_with_noise_are_a_choice_that_arrives(scan):
     planes = dataclasses.replace(SMALL, plane_share=1.0, context_share=0.0, learners=())
     with_, without = (_fit(scan, steps=2, config=dataclasses.replace(planes, row_noise=on)) for on in (True, False))
     assert with_.model.digest != without.model.digest
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"plane_share": 0.5, "context_share": 0.5},
+        {"teaching": ("axial",), "learners": ("axial", "coronal")},
+        {"teaching": (), "fused_labels": False},
+    ],
+)
+def test_choices_that_would_have_no_effect_are_refused(changes):
+    with pytest.raises(UsageError, match=r"leave of the budget|no other to learn from"):
+        dataclasses.replace(SMALL, **changes)
+    with pytest.raises(UsageError, match="context_share 1 leave"):
+        dataclasses.replace(FitConfig.adapting(), learners=("axial",))
+
+
+def test_four_slices_teach_the_increment_before_theirs():
+    hu = np.random.default_rng(0).normal(0, 100, (4, 24, 24)).astype(np.float32)
+    grid = plan_grid(4, 4.0, 1.0, thickness_mm=4.0)
+    config = dataclasses.replace(SMALL, plane_share=0.0, context_share=0.0, increment_minus1=1.0, learners=VIEWS)
+    assert fit_scan(hu, grid, pixel_mm=(1.0, 1.0), budget=Budget(None, 2), config=config).steps == 2

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from thinslice.fit.increments import predict
 from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import VIEWS, Model
+from thinslice.networks.task import make_task
 from thinslice.slice_profile import plan_grid
 from thinslice.synthesis import consistency, fuse
 from thinslice.synthesis import views as views_module
+from thinslice.synthesis.consistency import project
 from thinslice.synthesis.fuse import synthesise, view_weights
 from thinslice.synthesis.views import add_view, plane_steps
 
@@ -121,3 +124,19 @@ def test_networks_trace_on_the_meta_device():
     planes = torch.zeros(2, model.inplane.config.planes, 4, 20, device=meta)
     assert model.inplane.to(meta)(planes, where, told).shape == (2, 5, 20)
     assert model.axial.to(meta)(torch.zeros(1, 4, 12, 14, device=meta), where, told).shape == (5, 12, 14)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize(("thickness", "damping"), [(2.0, "off"), (4.0, "off"), (8.0, "off"), (4.0, 5.0), (8.0, None)])
+def test_what_a_view_adds_is_what_it_was_taught_to_add(model, scan, view, thickness, damping):
+    """Training hears nothing of what acquired slices determine, however the result is projected in the end."""
+    grid = plan_grid(len(scan), 4.0, 1.0, thickness_mm=thickness)
+    common = {"model": model, "pixel_mm": (0.8, 0.8)}
+    out, _ = synthesise(scan, grid, weights={view: 1.0}, device=CPU, damping=damping, **common)
+    steps = plane_steps(grid, common["pixel_mm"])
+    with torch.inference_mode():
+        expected = predict(model, torch.from_numpy(scan), make_task(grid), plane_steps=steps, views=[view])[
+            view
+        ].numpy()
+    project(expected, scan, grid=grid, damping=damping)
+    assert np.abs(out - expected).max() < 0.05

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from thinslice import files
-from thinslice.errors import InputError, UsageError
+from thinslice.errors import GeometryError, InputError, UsageError
 from thinslice.fit.config import FitConfig
 from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
 from thinslice.phantom import make_phantom, thicken
 from thinslice.train import ScanPool, TrainConfig, train
+from thinslice.volume import Volume
 
 SMALL = TrainConfig(
     fit=FitConfig(InplaneConfig(16, 1), AxialConfig(16, 1), batch=4, patch_slices=8, patch_width=32, average=20),
@@ -92,6 +93,11 @@ def test_a_checkpoint_of_other_settings_is_refused(scans, tmp_path):
         train(_pool(scans), config=config, seed=1, checkpoint=checkpoint)
     with pytest.raises(InputError, match="other settings"):
         train(_pool(scans[::-1]), config=config, checkpoint=checkpoint)
+    saved = torch.load(checkpoint, weights_only=True)
+    del saved["state"]["optimisers"]
+    torch.save(saved, checkpoint)
+    with pytest.raises(InputError, match="no checkpoint: KeyError"):
+        train(_pool(scans), config=config, checkpoint=checkpoint)
     checkpoint.write_bytes(b"no checkpoint")
     with pytest.raises(InputError, match="no checkpoint"):
         train(_pool(scans), config=config, checkpoint=checkpoint)
@@ -147,6 +153,12 @@ def test_groups_that_processes_cannot_share_are_refused(scans, monkeypatch):
     monkeypatch.setattr("torch.distributed.get_world_size", lambda: 3)
     with pytest.raises(UsageError, match="3 processes"):
         train(_pool(scans), config=SMALL)
+
+
+def test_a_scan_too_small_to_learn_from_is_refused():
+    volume = Volume(np.zeros((9, 12, 40)), np.diag([1.0, 1.0, 4.0, 1.0]))
+    with pytest.raises(GeometryError, match="too small"):
+        ScanPool([Path("a")], read=lambda path: volume, memory_bytes=10**9)[0]
 
 
 def test_scans_leave_when_memory_is_spent(scans):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import signal
 import sys
@@ -63,7 +64,7 @@ def run(arguments: Sequence[str]) -> int:
     names = "--show-identity" in arguments
     _hush_third_parties(verbose=verbose)
     try:
-        code = app(args=list(arguments), prog_name="thinslice", standalone_mode=False)
+        code = app(args=[_with_home(argument) for argument in arguments], prog_name="thinslice", standalone_mode=False)
         if code == INTERRUPTED:  # the parser made an exit of a KeyboardInterrupt
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
@@ -76,6 +77,14 @@ def run(arguments: Sequence[str]) -> int:
         known = as_thinslice_error(error)
         print(known.line_with_names if names else known.line, file=sys.stderr)  # noqa: T201
         return known.exit_code
+
+
+def _with_home(argument: str) -> str:
+    """An argument whose path begins at the home folder: shells leave the ~ alone behind an option's "="."""
+    if re.fullmatch(r"(--[\w-]+=)?", argument):
+        raise UsageError("USE-OPTION", "an argument is empty: is a variable of the shell not set?")
+    before, equals, path = argument.rpartition("=")
+    return f"{before}{equals}{os.path.expanduser(path)}"
 
 
 def as_thinslice_error(error: Exception) -> ThinsliceError:

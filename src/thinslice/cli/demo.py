@@ -13,7 +13,6 @@ import typer
 from thinslice.cli.options import with_common_options
 from thinslice.cli.summary import self_check_line
 from thinslice.cli.terminal import Terminal
-from thinslice.errors import OutputError
 from thinslice.output import whole_folder
 from thinslice.seeds import MOST_SEED
 
@@ -48,9 +47,7 @@ def demo(
 ) -> None:
     """Show it on a digital phantom: thicken it, enhance it, compare with the known truth."""
     terminal.refuse_existing(output, ours=_of_a_demo)
-    terminal.refuse_clashes([], output, *(output / name for name in _FILES))
-    if terminal.record_path and terminal.record_path.resolve().is_relative_to(output.resolve()):
-        raise OutputError("OUT-TWICE", "the record is to go into the folder of the demo, which holds one: record.json")
+    terminal.refuse_inside(output)
     with whole_folder(output, overwrite=terminal.overwrite, ours=_of_a_demo) as folder:
         import thinslice
         from thinslice import __version__, files

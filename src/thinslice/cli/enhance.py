@@ -246,6 +246,8 @@ def _refuse_outputs(
     terminal.refuse_existing(output, ours=None if files.has_known_ending(output) else scan.of_a_series)
     label_map = files.parts(labels_path(output)) if labels else ()
     terminal.refuse_clashes(inputs, *files.parts(output), *label_map, *asides)
+    if not files.has_known_ending(output):
+        terminal.refuse_inside(output, *asides)
     terminal.refuse_existing(*label_map)
 
 

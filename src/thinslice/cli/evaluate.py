@@ -109,10 +109,13 @@ def evaluate(
     scans = [*(source or []), *(more or [])]
     if not scans:
         raise UsageError("USE-INPUT", "no scan is given; name thin scans with -i")
+    if methods == ("none",) and not (score or write_inputs):
+        raise UsageError("USE-METHOD", "with --methods none there is nothing to do but for --write-inputs or --score")
     if len(dict(score or [])) < len(score or []):
         raise UsageError("USE-SCORE", "two folders of results have the same name; name each row otherwise")
     terminal.refuse_clashes([*scans, weights, *(folder for _, folder in score or [])], output)
-    terminal.refuse_clashes([], output, write_inputs)
+    if output is not None:
+        terminal.refuse_inside(output, write_inputs)
 
     import thinslice
     from thinslice.evaluate import evaluate as measure
@@ -122,8 +125,6 @@ def evaluate(
     from thinslice.report import Pages
 
     pages = Pages(output, overwrite=terminal.overwrite) if output is not None else None
-    if pages:
-        terminal.refuse_clashes([write_inputs], output, *pages.tables)
     names = scan_names(scans) if terminal.show_identity else [f"scan{number}" for number in range(1, len(scans) + 1)]
     inputs = input_paths(write_inputs, case_slugs(names, protocols, factors)) if write_inputs else []
     with none_left([*inputs, *(path for path in (output, terminal.record_path) if path)]):

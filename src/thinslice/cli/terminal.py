@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from thinslice.cli.progress import OnProgress, progress
 from thinslice.errors import Notice, ThinsliceError
-from thinslice.output import Ours, refuse_clashes, refuse_existing, whole_file
+from thinslice.output import Ours, refuse_clashes, refuse_existing, refuse_inside, whole_file
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -67,7 +67,13 @@ class Terminal:
 
     def refuse_clashes(self, inputs: Iterable[Path | None], *outputs: Path | None) -> None:
         """Raise OutputError where an output, or the record, is an input or another output (`output.refuse_clashes`)."""
-        refuse_clashes(inputs, [*outputs, self.record_path])
+        from thinslice.files import parts_read
+
+        refuse_clashes((part for path in inputs if path for part in parts_read(path)), [*outputs, self.record_path])
+
+    def refuse_inside(self, folder: Path, *outputs: Path | None) -> None:
+        """Raise OutputError where an output, or the record, is to lie in an output folder (`output.refuse_inside`)."""
+        refuse_inside(folder, [*outputs, self.record_path])
 
     def line_of(self, error: ThinsliceError) -> str:
         """An error's line, with names of files where identity may be shown."""

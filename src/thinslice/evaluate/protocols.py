@@ -169,8 +169,8 @@ def check_protocol(protocol: Protocol, factor: int) -> None:
     """Raise UsageError (USE-PROTOCOL, USE-FACTOR) where there is no such way to thicken a scan."""
     if protocol not in PROTOCOLS:
         raise UsageError("USE-PROTOCOL", f"unknown protocol {protocol!r}; choose from {', '.join(PROTOCOLS)}")
-    if factor != int(factor) or not 2 <= factor <= 8:
-        raise UsageError("USE-FACTOR", f"evaluation factors are whole numbers from 2 to 8, found {factor:g}")
+    if factor not in range(2, 9):
+        raise UsageError("USE-FACTOR", f"evaluation factors are whole numbers from 2 to 8, found {factor}")
 
 
 def _check_grid(grid: SliceGrid, slices: int, first_mm: float) -> None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count, product
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from thinslice.evaluate.metrics import Judge
 from thinslice.evaluate.protocols import Case, Protocol, case_slugs, check_protocol, cut, make_case, thick_slices
 from thinslice.evaluate.table import Row, Table
 from thinslice.output import none_left, refuse_clashes, refuse_existing
+from thinslice.paths import as_path
 from thinslice.seeds import MOST_SEED
 from thinslice.slice_profile import Profile
 from thinslice.volume import Volume
@@ -68,7 +70,7 @@ class _Plan:
 
 
 def evaluate(
-    paths: Sequence[str | Path | Volume],
+    paths: Any,
     *,
     protocols: Sequence[Protocol] = ("gap", "box"),
     factors: Sequence[int] = (2, 4),
@@ -98,7 +100,7 @@ def evaluate(
     fits of the others.
 
     Args:
-        paths: thin scans: paths or volumes.
+        paths: thin scans, or one: paths, volumes, or images that `thinslice.read` knows.
         protocols: "gap", "box", "gauss".
         factors: whole numbers from 2 to 8.
         methods: names of rows; may be empty where only files are written or scored.
@@ -135,21 +137,24 @@ def evaluate(
     check_methods(methods, effort)
     _check_rows(seeds, score or {}, thickness_scale)
     exchange = Exchange(
-        write_inputs=None if write_inputs is None else Path(write_inputs),
+        write_inputs=None if write_inputs is None else as_path(write_inputs),
         overwrite=overwrite,
-        score={name: Path(folder) for name, folder in (score or {}).items()},
+        score={name: as_path(folder) for name, folder in (score or {}).items()},
     )
     plan = _Plan(methods, seeds, effort, exchange, on_progress, on_result)
     table = Table()
-    names = names or scan_names(paths)
+    scans = list(paths) if isinstance(paths, Sequence | Iterator) and not isinstance(paths, str) else [paths]
+    names = names or scan_names(scans)
+    if len(names) != len(scans):
+        raise UsageError("USE-INPUT", f"{len(names)} names are given for {len(scans)} scans")
     for protocol, factor in product(protocols, factors):
         check_protocol(protocol, factor)
     factors = [int(factor) for factor in factors]
     cases = list(product(protocols, factors))
     slugs = case_slugs(names, protocols, factors)
-    targets = _check_files([Path(path) for path in paths if not isinstance(path, Volume)], slugs, exchange)
+    targets = _check_files([as_path(path) for path in scans if isinstance(path, str | PathLike)], slugs, exchange)
 
-    def cases_of(path: str | Path | Volume, name: str) -> Iterator[Case]:
+    def cases_of(path: Any, name: str) -> Iterator[Case]:
         whole = path if isinstance(path, Volume) else scan.read(path, **reading)
         table.warnings.extend(notice for notice in whole.source.warnings if notice not in table.warnings)
         volume = cut(whole, slices=slices, region=region)
@@ -162,11 +167,11 @@ def evaluate(
                 told_profile=told_profile,
             )  # fmt: skip
 
-    for number, scan_and_name in enumerate(zip(paths, names, strict=True)):
+    for number, scan_and_name in enumerate(zip(scans, names, strict=True)):
         if exchange.score or number:
             _look_ahead(cases_of(*scan_and_name), exchange)
     with none_left(targets):
-        every = chain.from_iterable(map(cases_of, paths, names))
+        every = chain.from_iterable(map(cases_of, scans, names))
         for done, case in enumerate(every):
             if on_progress:
                 on_progress("cases", done, len(names) * len(cases))
@@ -209,11 +214,11 @@ def _check_rows(seeds: Sequence[int], score: Mapping[str, str | Path], thickness
         raise UsageError("USE-SCORE", f"{taken[0]} is a name of this table's own; name the other tool's row otherwise")
 
 
-def scan_names(paths: Sequence[str | Path | Volume]) -> list[str]:
+def scan_names(paths: Sequence[Any]) -> list[str]:
     """A name for every scan, from its path; repeated names are numbered."""
     names: list[str] = []
     for number, path in enumerate(paths, 1):
-        name = f"scan{number}" if isinstance(path, Volume) else _stem(Path(path).resolve())
+        name = _stem(as_path(path).resolve()) if isinstance(path, str | PathLike) else f"scan{number}"
         free = (f"{name}_{more}" for more in count(2))
         names.append(name if name not in names else next(other for other in free if other not in names))
     return names

@@ -20,6 +20,7 @@ from thinslice.errors import Notice
 from thinslice.evaluate.metrics import Scores
 from thinslice.evaluate.protocols import Case, case_title
 from thinslice.output import whole_file
+from thinslice.paths import as_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,7 +114,7 @@ class Table(list[Row]):
         """Write one line a row, with a line of names first."""
         names = [*_row_names()]
         with (
-            whole_file(Path(path), overwrite=overwrite) as file,
+            whole_file(as_path(path), overwrite=overwrite) as file,
             file.open("w", newline="", encoding="utf-8") as handle,
         ):
             writer = csv.DictWriter(handle, names)
@@ -126,7 +127,7 @@ class Table(list[Row]):
 
     def to_json(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a list of objects, as `as_records` has them."""
-        with whole_file(Path(path), overwrite=overwrite) as file:
+        with whole_file(as_path(path), overwrite=overwrite) as file:
             file.write_text(json.dumps(self.as_records(), indent=1) + "\n", encoding="utf-8")
 
     def cases(self) -> dict[str, list[tuple[str, dict[str, float], float]]]:

@@ -5,6 +5,8 @@ Third-party libraries are imported when a file of theirs is met.
 
 from __future__ import annotations
 
+import os
+import re
 import stat
 from os import PathLike
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 from thinslice.errors import InputError, Notice, OutputError, UsageError, named
 from thinslice.files.assemble import refuse_other_than_hu
 from thinslice.output import refuse_existing, whole_file
+from thinslice.paths import as_path
 from thinslice.volume import Volume
 
 __all__ = [
@@ -23,14 +26,19 @@ __all__ = [
     "ending_of",
     "has_known_ending",
     "parts",
+    "parts_read",
     "read",
-    "read_labels",
+    "read_values",
     "write",
 ]
 
 ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 
 _INT16 = np.iinfo(np.int16)
+_LONGEST_HEADER = 1 << 16
+_VOXELS_ELSEWHERE = re.compile(
+    rb"^(?:ElementDataFile *= *(?!LOCAL|LIST)|data ?file: *(?!LIST))([^\r\n%]+)", re.M | re.I
+)
 
 
 def has_known_ending(path: str | PathLike[str]) -> bool:
@@ -65,17 +73,18 @@ def read(
         GeometryError: GEO-SPACING, GEO-AFFINE, GEO-TIE.
         UsageError: USE-AXIS, USE-RESCALE.
     """
-    volume = _read(Path(path), axis=axis, rescale=rescale)
-    return volume if rescale else refuse_other_than_hu(volume, named(Path(path)))
+    path = as_path(path)
+    volume = _read(path, axis=axis, rescale=rescale)
+    return volume if rescale else refuse_other_than_hu(volume, named(path))
 
 
-def read_labels(path: str | PathLike[str]) -> Volume:
-    """Read a label map from a file, in the axis order of the file; labels stand where a scan has HU.
+def read_values(path: str | PathLike[str], *, axis: str | int = "z") -> Volume:
+    """Read a volume from a file whatever its values are, such as labels; they stand where a scan has HU.
 
     Raises:
-        InputError, GeometryError: as in `read`.
+        InputError, GeometryError: as in `read`, but for FILE-NOTHU.
     """
-    return _read(Path(path), axis="z", rescale=None)
+    return _read(as_path(path), axis=axis, rescale=None)
 
 
 def _read(path: Path, *, axis: str | int | None, rescale: tuple[float, float] | None) -> Volume:
@@ -115,7 +124,7 @@ def write(
         GeometryError: GEO-SHEAR for a sheared grid in other formats than NIfTI.
         UsageError: USE-DTYPE.
     """
-    path = Path(path)
+    path = as_path(path)
     check_target(path, affine=volume.affine, overwrite=overwrite)
     if dtype not in ("int16", "float32"):
         raise UsageError("USE-DTYPE", f"dtype must be int16 or float32, found {dtype}")
@@ -152,7 +161,7 @@ def check_target(
         OutputError: OUT-FORMAT, OUT-EXISTS, OUT-WRITE.
         GeometryError: GEO-SHEAR.
     """
-    path = Path(path)
+    path = as_path(path)
     ending = ending_of(path)
     if not ending:
         raise OutputError("OUT-FORMAT", f"output {named(path, '')} must end in {', '.join(ENDINGS)}")
@@ -172,7 +181,17 @@ def parts(path: str | PathLike[str]) -> tuple[Path, ...]:
     return (path, path.with_suffix(".raw")) if ending_of(path) == ".mhd" else (path,)
 
 
-def check_there(path: Path) -> None:
+def parts_read(path: Path) -> tuple[Path, ...]:
+    """The files that an input consists of: a header may name another file for its voxels."""
+    if ending_of(path) in (".mhd", ".nrrd") and path.is_file():
+        with path.open("rb") as file:
+            named_there = _VOXELS_ELSEWHERE.search(file.read(_LONGEST_HEADER))
+        if named_there:
+            return path, path.parent / os.fsdecode(named_there[1].strip())
+    return (path,)
+
+
+def check_there(path: Path, *, what: str = "input") -> None:
     """Refuse a path that leads nowhere.
 
     Raises:
@@ -185,10 +204,10 @@ def check_there(path: Path) -> None:
             with path.open("rb") as file:
                 empty = not file.read(1)
     except FileNotFoundError as error:
-        raise InputError("FILE-MISSING", f"input {named(path, '')} does not exist; check the path") from error
+        raise InputError("FILE-MISSING", f"{what} {named(path, '')} does not exist; check the path") from error
     except OSError as error:
-        raise InputError("FILE-UNREADABLE", f"input {named(path, '')} cannot be read: {error.strerror}") from error
+        raise InputError("FILE-UNREADABLE", f"{what} {named(path, '')} cannot be read: {error.strerror}") from error
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise InputError("FILE-UNREADABLE", f"input {named(path, '')} is neither a file nor a folder")
+        raise InputError("FILE-UNREADABLE", f"{what} {named(path, '')} is neither a file nor a folder")
     if empty:
-        raise InputError("FILE-BROKEN", f"input {named(path, '')} is empty: 0 bytes; copy it again")
+        raise InputError("FILE-BROKEN", f"{what} {named(path, '')} is empty: 0 bytes; copy it again")

@@ -114,19 +114,25 @@ def check_rescale(rescale: tuple[float, float]) -> tuple[float, float]:
 
 
 def refuse_other_than_hu(volume: Volume, name: str) -> Volume:
-    """Refuse values that cannot be HU: any CT of a body holds air or fat, which are below 0.
+    """Refuse values that cannot be HU.
 
     Raises:
         InputError: FILE-NOTHU.
     """
-    lowest, highest = float(volume.hu.min()), float(volume.hu.max())
-    if lowest >= 0 and lowest != highest:
-        raise InputError(
-            "FILE-NOTHU",
-            f"{name} has no value below 0 HU (found {lowest:g} to {highest:g}), so it is MR, a label map or CT in "
-            f"other units; if it is CT, give --rescale 1,-1024 or 1,0",
-        )
+    if said := other_than_hu(volume, name):
+        raise InputError("FILE-NOTHU", f"{said}; if it is CT, give --rescale 1,-1024 or 1,0")
     return volume
+
+
+def other_than_hu(volume: Volume, name: str) -> str:
+    """What speaks against values being HU, or "": any CT of a body holds air or fat, which are below 0."""
+    lowest, highest = float(volume.hu.min()), float(volume.hu.max())
+    if lowest < 0 or lowest == highest:
+        return ""
+    return (
+        f"{name} has no value below 0 HU (found {lowest:g} to {highest:g}), so it is MR, a label map or CT in "
+        "other units"
+    )
 
 
 def _fill(kji: np.ndarray, slabs: Iterable[np.ndarray], scale: tuple[float, float], name: str) -> None:

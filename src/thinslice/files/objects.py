@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thinslice.errors import UsageError
-from thinslice.files.assemble import assemble, check_dtype, check_shape, slabs_of
+from thinslice.errors import Notice, UsageError
+from thinslice.files.assemble import NO_ORIENTATION, assemble, check_dtype, check_shape, other_than_hu, slabs_of
 from thinslice.files.axes import choose_axes, in_file_order
 from thinslice.volume import Volume
 
@@ -47,7 +47,7 @@ def from_object(
         InputError, GeometryError: as in `thinslice.files.read`.
     """
     library = _library(obj)
-    if affine is not None and library not in ("numpy", "torch"):
+    if affine is not None and library and library not in ("numpy", "torch"):
         raise UsageError("USE-AFFINE", f"affine goes with an array; a {type(obj).__name__} has its own")
     if isinstance(obj, Volume):
         return _from_volume(obj, thickness, axis)
@@ -117,7 +117,11 @@ def _library(obj: Any) -> str:
 def _from_volume(volume: Volume, thickness: float | None, axis: str | int | None) -> Volume:
     if axis is not None and choose_axes(volume.affine, axis).order != (0, 1, 2):
         volume.refuse_uneven()
-        return _from_array(volume.hu, volume.affine, thickness or volume.thickness, axis)
+        turned = _from_array(volume.hu, volume.affine, thickness, axis)
+        padding = turned.padding
+        if volume.padding is not None:
+            padding = volume.padding.transpose(choose_axes(volume.affine, axis).to_volume)
+        return replace(turned, padding=padding, source=replace(turned.source, warnings=volume.source.warnings))
     return volume if thickness is None else replace(volume, thickness=thickness)
 
 
@@ -132,7 +136,9 @@ def _from_nibabel(image: Any, thickness: float | None, axis: str | int | None) -
     stated = hasattr(image.header, "keys") and "xyzt_units" in image.header
     affine = spatial_mm(image.header, image.affine) if stated else image.affine
     values = np.asanyarray(image.dataobj).reshape(shape, order="F")
-    return _assemble(values.T, affine, "nibabel", name, thickness, axis)
+    codes = [image.header[code] for code in ("sform_code", "qform_code") if stated and code in image.header]
+    warnings = (NO_ORIENTATION,) if codes and not any(codes) else ()
+    return _assemble(values.T, affine, "nibabel", name, thickness, axis, warnings)
 
 
 def _from_channels(tensor: Any, affine: Any, library: str, thickness: float | None, axis: str | int | None) -> Volume:
@@ -164,9 +170,16 @@ def _values(array: Any) -> np.ndarray:
 
 
 def _assemble(
-    kji: np.ndarray, affine: Any, kind: str, name: str, thickness: float | None, axis: str | int | None
+    kji: np.ndarray,
+    affine: Any,
+    kind: str,
+    name: str,
+    thickness: float | None,
+    axis: str | int | None,
+    warnings: tuple[Notice, ...] = (),
 ) -> Volume:
-    return assemble(
+    """A volume; values that cannot be HU are remarked, not refused: whoever has them in hand knows what they are."""
+    volume = assemble(
         slabs_of(kji),
         kji.shape,
         affine=_matrix(affine, name),
@@ -175,7 +188,12 @@ def _assemble(
         kind=kind,
         facts={"format": kind, "stored": str(kji.dtype)},
         thickness=thickness,
+        warnings=warnings,
     )
+    if said := other_than_hu(volume, name):
+        warnings = (*volume.source.warnings, Notice("FILE-NOTHU", said))
+        return replace(volume, source=replace(volume.source, warnings=warnings))
+    return volume
 
 
 def _matrix(affine: Any, name: str) -> np.ndarray:

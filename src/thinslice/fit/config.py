@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from thinslice.errors import UsageError
 from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import VIEWS
@@ -42,6 +43,9 @@ class FitConfig:
         adapt_rate: share of the learning rates that a trained model is adapted to a scan with.
         go_back: share of the way back to a trained model's weights that its adaptation goes in the end.
         average: time constant, in steps, of the moving average of the weights.
+
+    Raises:
+        UsageError: USE-CONFIG where what is chosen would have no effect, or nothing to learn from.
     """
 
     inplane: InplaneConfig = field(default_factory=InplaneConfig)
@@ -71,6 +75,19 @@ class FitConfig:
     adapt_rate: float = 0.6
     go_back: float = 0.5
     average: int = 200
+
+    def __post_init__(self) -> None:
+        if self.learners and self.plane_share + self.context_share >= 1 - 1e-6:
+            raise UsageError(
+                "USE-CONFIG",
+                f"learners {', '.join(self.learners)} have what plane_share {self.plane_share:g} and context_share "
+                f"{self.context_share:g} leave of the budget, which is nothing; lower these, or name no learners",
+            )
+        alone = [
+            view for view in self.learners if not set(self.teaching) - ({view} if not self.fused_labels else set())
+        ]
+        if alone and self.increment_plus1:
+            raise UsageError("USE-CONFIG", f"the {alone[0]} view has no other to learn from; add one to teaching")
 
     @classmethod
     def adapting(cls) -> FitConfig:

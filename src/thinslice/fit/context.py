@@ -16,7 +16,7 @@ from thinslice.fit.teacher import Context
 from thinslice.networks.model import Model
 from thinslice.networks.task import base_matrix
 from thinslice.slice_profile import SliceGrid, plan_grid
-from thinslice.synthesis.consistency import project
+from thinslice.synthesis.consistency import finish
 from thinslice.synthesis.texture import add_texture
 from thinslice.synthesis.views import add_view, plane_step
 from thinslice.tissues import HU_RANGE
@@ -73,7 +73,7 @@ def synthesise(
     base = base_matrix(own).astype(np.float32)
     out = np.tensordot(base, block.acquired, 1)
     add_view(out, block.acquired, grid=own, model=model, view=view, weight=1.0, pixel_mm=pixel_mm, device=device)
-    project(out, block.acquired, grid=own)
+    finish(out, block.acquired, grid=own)
     return out, own
 
 

@@ -116,9 +116,11 @@ def fit_scan(
         seconds = seconds and max(0.0, seconds - 2 * (time.monotonic() - began))  # the check afterwards takes as long
     elif seconds:
         seconds *= 1 - _CHECK_SHARE
+    building = time.monotonic()
     fit = ScanFit(
         acquired, grid, pixel_mm=pixel_mm, held_out=held_out, config=config, seed=seed, device=device, start=start
     )
+    seconds = seconds and max(0.0, seconds - (time.monotonic() - building))
     model = fit.run(Budget(seconds, budget.steps), on_progress=on_progress)
     kept: Literal["scan", "start"] = "scan"
     if start is not None:

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from thinslice.errors import ModelError, UsageError, named
 from thinslice.networks.axial import AxialConfig, AxialNetwork
 from thinslice.networks.inplane import InplaneConfig, InplaneNetwork
 from thinslice.output import whole_file
+from thinslice.paths import as_path
 
 VIEWS = ("axial", "coronal", "sagittal")
 
@@ -107,7 +108,7 @@ class Model:
             digest.update(value.numpy().tobytes())
         return digest.hexdigest()
 
-    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+    def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write weights and settings as safetensors.
 
         Raises:
@@ -119,18 +120,19 @@ class Model:
             "fusion": dict(self.fusion),
             "facts": self.facts,
         }
-        with whole_file(Path(path), overwrite=overwrite) as temporary:
+        with whole_file(as_path(path), overwrite=overwrite) as temporary:
             temporary.write_bytes(save(self.state(), metadata={"thinslice": json.dumps(about, sort_keys=True)}))
 
     @classmethod
-    def load(cls, path: str | Path) -> Model:
+    def load(cls, path: str | PathLike[str]) -> Model:
         """Read what `save` wrote.
 
         Raises:
             ModelError: MODEL-READ, the file is no thinslice model.
         """
+        path = as_path(path)
         try:
-            with Path(path).open("rb") as file:
+            with path.open("rb") as file:
                 header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
             about = json.loads(header["__metadata__"]["thinslice"])
             model = cls.new(InplaneConfig(**about["inplane"]), AxialConfig(**about["axial"]))
@@ -143,8 +145,8 @@ class Model:
                 raise ValueError("the weights of its views do not sum to 1")
         except OSError as error:
             what = error.strerror or type(error).__name__
-            raise ModelError("MODEL-READ", f"weights {named(Path(path), '')} cannot be read: {what}") from error
+            raise ModelError("MODEL-READ", f"weights {named(path, '')} cannot be read: {what}") from error
         except (ValueError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
             what = named(": " + " ".join(str(error).split())[:120], "") if str(error) else ""  # it may quote the path
-            raise ModelError("MODEL-READ", f"{named(Path(path))} is no thinslice model{what}") from error
+            raise ModelError("MODEL-READ", f"{named(path)} is no thinslice model{what}") from error
         return model

@@ -44,11 +44,6 @@ class Pages:
         self._titles: dict[str, str] = {}
         refuse_existing(self.folder, overwrite=overwrite, ours=of_a_page)
 
-    @property
-    def tables(self) -> list[Path]:
-        """The files that every evaluation writes."""
-        return [self.folder / name for name in _TABLES]
-
     def add(self, case: Case, name: str, result: np.ndarray) -> None:
         """Keep the planes of a result; an `on_result` of `evaluate`."""
         if case.slug not in self._planes:

@@ -5,11 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from scipy import sparse
 
+from thinslice.interpolation import as_sparse
+from thinslice.networks.task import base_matrix
 from thinslice.slice_profile import Projection, SliceGrid, acquired_operator
 from thinslice.synthesis.noise import noise_hu
 
 _VALUES = 2**22  # of the output in a slab: 34 MB as float64, and a few copies of it
+
+
+def finish(
+    out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid, damping: float | str | None = None
+) -> float | None:
+    """Make of interpolation and what views added to it, `out`, the result, in place; return the damping used.
+
+    Networks learn with `Task.free` behind them: what they say of that which acquired slices determine is not heard.
+    A projection without damping takes it away as well; before any other one, and where there is none, it is taken
+    away here.
+
+    Args:
+        out: (n, y, x) float32 HU, `base_matrix` and residuals.
+        acquired: (m, y, x) float32 HU.
+        grid: of both.
+        damping: as for `project`.
+    """
+    if not grid.copies and (grid.ill_posed or damping):
+        operator = acquired_operator(grid)
+        of_base = as_sparse(operator @ base_matrix(grid))
+        _correct(out, acquired, operator, of_base, Projection(operator, grid.usual_damping))
+    return project(out, acquired, grid=grid, damping=damping)
 
 
 def project(
@@ -35,12 +60,20 @@ def project(
     operator = acquired_operator(grid)
     if damping is None:
         damping = choose_damping(out, acquired, grid=grid)
-    projection = Projection(operator, float(damping))
+    _correct(
+        out, acquired, operator, sparse.identity(len(acquired), format="csr"), Projection(operator, float(damping))
+    )
+    return float(damping)
+
+
+def _correct(
+    out: np.ndarray, acquired: np.ndarray, operator: sparse.csr_matrix, wanted: sparse.csr_matrix, by: Projection
+) -> None:
+    """x <- x + P (W y - A x), slab by slab, in place."""
     for rows in _slabs(out.shape):
         x, y = _columns(out[:, rows]), _columns(acquired[:, rows])
-        correction = projection.correction(y - operator @ x)
+        correction = by.correction(wanted @ y - operator @ x)
         out[:, rows] += correction.reshape(len(x), -1, out.shape[2])
-    return float(damping)
 
 
 def residual(

@@ -12,7 +12,7 @@ from thinslice import interpolation
 from thinslice.networks.model import Model
 from thinslice.networks.task import base_matrix
 from thinslice.slice_profile import SliceGrid
-from thinslice.synthesis.consistency import project
+from thinslice.synthesis.consistency import finish
 from thinslice.synthesis.views import add_view
 
 _VALUES = 2**22  # output voxels interpolated at a time
@@ -73,4 +73,4 @@ def synthesise(
                 device=device,
                 on_progress=partial(on_progress, view),
             )
-    return out, project(out, acquired, grid=grid, damping=damping)
+    return out, finish(out, acquired, grid=grid, damping=damping)

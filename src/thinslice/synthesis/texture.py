@@ -8,9 +8,10 @@ to slice, and as strong as the synthesised slices fall short, place by place:
 * How much is added: what the noise of flat soft tissue falls short by (variances subtract), as the record
   measures it. Where: as blocks of 16 x 16 pixels fall short, by the robust variance of a high-pass where no
   edge is near, of the acquired slices, interpolated along z, less that of the synthesised slice.
-* Air takes none, nor does metal (values near the end of the scale), nor a column with padding.
+* Air takes none, nor does metal (values near the end of the scale), nor a column with padding; but see the next.
 * Where output slices are not copies of acquired ones, the noise is projected onto the null space of A:
-  n <- n - A^+ A n. So A x = y holds as it did. What the projection takes away is made up for beforehand.
+  n <- n - A^+ A n. So A x = y holds as it did. What the projection takes away is made up for beforehand. Air and metal
+  above and below tissue, within the reach of a slab, take part of what the tissue's noise is balanced with.
 
 It is noise, not anatomy: measured values and what is measured on the result are better left alone,
 which is why this is not the default.

@@ -143,7 +143,7 @@ def train(
     about = repr((config, seed, start and start.digest, pool.digest))
     run = _Training(config, seed, start)
     if checkpoint is not None and checkpoint.exists():
-        run.load(_read(checkpoint, about))
+        _go_on(run, checkpoint, about)
     wrap = DistributedDataParallel if processes > 1 else (lambda network: network)
     taught = ["inplane", "axial"] if any(has_axial_pairs(pool[number]) for number in range(len(pool))) else ["inplane"]
     learning = {name: wrap(run.model.networks[name]) for name in taught}
@@ -230,10 +230,12 @@ def _write(path: Path, run: _Training, about: str) -> None:
         torch.save({"config": about, "state": run.state()}, temporary)
 
 
-def _read(path: Path, about: str) -> dict[str, Any]:
+def _go_on(run: _Training, path: Path, about: str) -> None:
     try:
         saved = torch.load(path, weights_only=True)
         state, described = saved["state"], saved["config"]
+        if described == about:
+            run.load(state)
     except OSError as error:
         what = error.strerror or type(error).__name__
         raise InputError("TRAIN-CHECKPOINT", f"checkpoint {named(path, '')} cannot be read: {what}") from error
@@ -241,4 +243,3 @@ def _read(path: Path, about: str) -> dict[str, Any]:
         raise InputError("TRAIN-CHECKPOINT", f"{named(path)} is no checkpoint: {type(error).__name__}") from error
     if described != about:
         raise InputError("TRAIN-CHECKPOINT", f"{named(path)} is of other settings; remove it or name another output")
-    return dict(state)

@@ -14,7 +14,7 @@ import numpy as np
 from thinslice.errors import UsageError
 from thinslice.synthesis.padding import fill_padding
 from thinslice.tissues import HU_RANGE
-from thinslice.volume import Volume
+from thinslice.volume import Volume, refuse_small
 
 MOST_THIN_PIXELS = 4.0  # slices up to so many pixels apart are thin: they serve as labels along z
 
@@ -72,6 +72,8 @@ class ScanPool:
             self._held.move_to_end(number)
             return self._held[number]
         volume = self._read(self._paths[number])
+        refuse_small(volume.shape)
+        volume.refuse_uneven()
         hu = np.rint(np.clip(fill_padding(volume), *HU_RANGE)).astype(np.int16)
         scan = TrainingScan(hu, volume.voxel_mm[:2], volume.slice_spacing_mm)
         while self._held and 2 * (hu.nbytes + sum(other.hu.nbytes for other in self._held.values())) > self._memory:

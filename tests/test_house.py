@@ -112,3 +112,23 @@ def test_python_examples_of_the_readme_run(
     monkeypatch.setattr(thinslice, "enhance", functools.partial(thinslice.enhance, iterations=2))
     exec(compile(examples(README)[example], f"README.md, example {example + 1}", "exec"), {})
     assert (tmp_path / "thin.nii.gz").exists()
+
+
+def test_what_the_command_line_says_of_defaults_and_rows_is_so() -> None:
+    """It repeats them, so that help loads nothing heavy."""
+    from typer.main import get_command
+
+    from thinslice.cli.app import app
+    from thinslice.evaluate.methods import METHODS
+    from thinslice.evaluate.run import DEFAULT_METHODS
+    from thinslice.train import TrainConfig
+
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    options = {command: {p.name: p for p in commands[command].params} for command in ("evaluate", "train")}
+    methods, train = options["evaluate"]["methods"], options["train"]
+    assert methods.default in (DEFAULT_METHODS, ",".join(DEFAULT_METHODS))
+    assert set(re.findall(r"[\w-]+", methods.help)) >= set(METHODS)
+    defaults = TrainConfig()
+    assert (train["iterations"].default, train["batch"].default) == (defaults.iterations, defaults.fit.batch)
+    assert f" {defaults.fit.inplane.channels}." in train["channels"].help
+    assert f" {defaults.fit.inplane.blocks};" in train["blocks"].help

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 import thinslice
 from thinslice.evaluate.methods import CLASSICAL
@@ -117,22 +118,14 @@ def test_it_is_not_below_cubic_where_noise_is_less_or_more(case, factor):
     assert gain(case, make_phantom(**SIZE, noise_hu=18.0 * factor).volume) >= 0
 
 
-def test_a_nodule_that_the_thick_scan_does_not_hold_does_not_appear(case):
-    """The same chest with and without nodules, no noise: where one was, only what is there without it comes out."""
+@pytest.mark.parametrize("nodules", [False, True], ids=["without", "with nodules"])
+def test_nothing_appears_where_nothing_was(case, nodules):
+    """Without noise: what is brighter than lung lies at what is so in the truth, less than an acquired spacing off."""
     regime, enhance = case
-    with_, without = (make_phantom(**SIZE, noise_hu=0.0, nodules=nodules) for nodules in (True, False))
-    nodules = [s for s in with_.structures if s.name == "nodule"]
-    assert len(nodules) >= 3
-    thick, _ = thicken(without.volume, SPACING_MM, thickness_mm=REGIMES[regime])
+    chest = make_phantom(**SIZE, noise_hu=0.0, nodules=nodules).volume
+    thick, _ = thicken(chest, SPACING_MM, thickness_mm=REGIMES[regime])
     hu = enhance(thick).volume.hu
-    z, y, x = np.indices(hu.shape)
-    for nodule in nodules:
-        distance = np.sqrt(sum(
-            np.square((index - centre) * mm)
-            for index, centre, mm in zip((z, y, x), nodule.centre, SIZE["spacing_mm"], strict=True)
-        ))  # fmt: skip
-        sphere = distance < nodule.diameter_mm / 2
-        truth = without.volume.hu[: len(hu)]
-        # A nodule is some 900 HU above the lung around it.
-        assert hu[sphere].mean() - truth[sphere].mean() < 90
-        assert (hu[sphere] > -400).sum() <= (truth[distance < nodule.diameter_mm / 2 + 4] > -400).sum()
+    assert (hu > -400).any()
+    off = ndimage.distance_transform_edt(chest.hu[: len(hu)] < -400, sampling=SIZE["spacing_mm"])
+    assert off.max() > 3 * SPACING_MM  # there is lung enough for something to appear in
+    assert off[hu > -400].max() < 0.8 * SPACING_MM

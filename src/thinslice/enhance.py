@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from os import PathLike
 from typing import Any, Literal
@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from thinslice import __version__, scan
 from thinslice import record as records
-from thinslice import scan
 from thinslice.errors import Notice, UsageError
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loop import Budget
@@ -24,6 +24,7 @@ from thinslice.memory import output_array
 from thinslice.networks.device import arithmetic_name, choose_device
 from thinslice.networks.model import VIEWS, Model
 from thinslice.plan import Job, check_effort, plan_job
+from thinslice.progress import OnProgress
 from thinslice.result import Result
 from thinslice.slice_profile import Profile, regime
 from thinslice.synthesis.consistency import residual
@@ -38,7 +39,6 @@ from thinslice.weights import shipped
 
 Fit = Literal["auto", "scan", "none"]
 Texture = Literal["keep", "match"]
-Progress = Callable[[str, float, float], None]
 _NO_TEXTURE = {
     "enough": "synthesised slices are as noisy as acquired ones",
     "unknown": "too little flat soft tissue to take noise from",
@@ -67,7 +67,7 @@ def enhance(
     device: str = "auto",
     config: FitConfig | None = None,
     labels: Any = None,
-    on_progress: Progress = lambda stage, done, total: None,
+    on_progress: OnProgress = lambda stage, done, total: None,
     **reading: Any,
 ) -> Result:
     """Synthesise thin slices from a thick-slice CT scan.
@@ -196,7 +196,7 @@ def fit(
     threads: int | None = None,
     device: str = "auto",
     config: FitConfig | None = None,
-    on_progress: Progress = lambda stage, done, total: None,
+    on_progress: OnProgress = lambda stage, done, total: None,
     **reading: Any,
 ) -> Model:
     """Fit a model to a scan, without synthesising.
@@ -301,7 +301,7 @@ def _record(
     clock.lap("check")
     return {
         "schema": 1,
-        "version": records.own_version(),
+        "version": __version__,
         "command": "enhance",
         "note": records.NOTE,
         "input": {

@@ -47,11 +47,6 @@ def axis_codes(affine: np.ndarray) -> str:
     return "".join(codes)
 
 
-def own_version() -> str:
-    """Version of thinslice, as installed."""
-    return version("thinslice")
-
-
 def libraries() -> dict[str, str]:
     """Versions that the figures may depend on."""
     return {"python": sys.version.split()[0]} | {name: version(name) for name in _LIBRARIES}

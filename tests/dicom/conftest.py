@@ -13,3 +13,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 def no_waiting_for_the_disk(monkeypatch):
     """Series are many small files: flushing each to a busy disk takes minutes and shows nothing here."""
     monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
+@pytest.fixture
+def fixed_time(monkeypatch):
+    """When a series says that it was made."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")  # 2023-11-14 22:13:20 UTC

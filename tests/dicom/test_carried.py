@@ -17,12 +17,10 @@ from thin import PROVENANCE, linear_thin, written
 from thinslice.dicom import read_series, write_series
 
 # the generator writes odd values on purpose
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*")
-
-
-@pytest.fixture(autouse=True)
-def fixed_time(monkeypatch):
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")  # 2023-11-14 22:13:20 UTC
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*"),
+    pytest.mark.usefixtures("fixed_time"),
+]
 
 
 def item(**values: object) -> Dataset:

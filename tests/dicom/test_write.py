@@ -16,7 +16,10 @@ from thinslice.errors import OutputError, UsageError
 from thinslice.volume import Source, Volume
 
 # the generator writes odd values on purpose
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*"),
+    pytest.mark.usefixtures("fixed_time"),
+]
 
 SOURCES = {
     "axial": series,
@@ -26,11 +29,6 @@ SOURCES = {
     "padded": lambda: padded(-2000, -2000),
     "multi-frame": lambda: [enhanced(series())],
 }
-
-
-@pytest.fixture(autouse=True)
-def fixed_time(monkeypatch):
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -20,7 +21,7 @@ from thinslice.cli.enhance import enhance
 from thinslice.cli.evaluate import evaluate
 from thinslice.cli.inspect import inspect
 from thinslice.cli.train import train
-from thinslice.errors import ResourceError, ThinsliceError, UsageError, named
+from thinslice.errors import OutputError, ResourceError, ThinsliceError, UsageError, named
 
 INTERRUPTED = 130
 _VERBOSE = re.compile(r"--verbose|-q*v[qv]*")  # known before the parser runs, whose own errors it is to trace
@@ -93,6 +94,8 @@ def as_thinslice_error(error: Exception) -> ThinsliceError:
         return error
     if isinstance(error, _ParserError):
         return _usage_error(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EPIPE) and error.filename is None:
+        return OutputError("OUT-WRITE", f"what the program says cannot be written: {error.strerror}")
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):
         return ResourceError("RES-MEMORY", "memory ran out; free some, or use a machine with more of it")
     what = named(f"{type(error).__name__}: {error}", type(error).__name__)  # a library's words may hold a path

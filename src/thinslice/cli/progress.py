@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-OnProgress = Callable[[str, float, float], None]
+from thinslice.progress import OnProgress
 
 _PLAIN_SHARE = 0.25  # a plain line whenever another quarter is done ...
 _PLAIN_SECONDS = 30.0  # ... or this long nothing was said

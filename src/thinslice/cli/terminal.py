@@ -14,9 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thinslice.cli.progress import OnProgress, progress
+from thinslice.cli.progress import progress
 from thinslice.errors import Notice, ThinsliceError
 from thinslice.output import Ours, refuse_clashes, refuse_existing, refuse_inside, whole_file
+from thinslice.progress import OnProgress
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

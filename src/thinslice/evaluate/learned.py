@@ -15,6 +15,7 @@ from thinslice.fit.paper import paper_rows
 from thinslice.fit.scan import fit_scan, known_weights
 from thinslice.networks.device import choose_device
 from thinslice.networks.model import VIEWS, Model
+from thinslice.progress import OnProgress
 from thinslice.slice_profile import SliceGrid
 from thinslice.synthesis.fuse import synthesise
 from thinslice.tissues import HU_RANGE
@@ -22,7 +23,7 @@ from thinslice.volume import Volume
 from thinslice.weights import shipped
 
 if TYPE_CHECKING:
-    from thinslice.evaluate.methods import Effort, Progress
+    from thinslice.evaluate.methods import Effort
 
 
 def check_effort(effort: Effort) -> None:
@@ -34,7 +35,7 @@ def check_effort(effort: Effort) -> None:
 
 
 def learned_rows(
-    thick: Volume, grid: SliceGrid, names: Sequence[str], *, effort: Effort, seed: int, on_progress: Progress | None
+    thick: Volume, grid: SliceGrid, names: Sequence[str], *, effort: Effort, seed: int, on_progress: OnProgress | None
 ) -> Iterator[tuple[str, np.ndarray, float]]:
     """Yield (name, (n, y, x) float32, seconds) of the learned methods on one thick volume.
 
@@ -81,7 +82,7 @@ def _model(
     pixel_mm: tuple[float, float],
     effort: Effort,
     seed: int,
-    on_progress: Progress,
+    on_progress: OnProgress,
 ) -> tuple[Model, Mapping[str, float]]:
     """The model of a row and the weights of its views, as `enhance` would have them."""
     start, device = None if name == "thinslice-scan" else effort.weights or shipped(), choose_device(effort.device)

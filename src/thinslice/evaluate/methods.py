@@ -18,6 +18,7 @@ from thinslice import interpolation
 from thinslice.errors import UsageError
 from thinslice.evaluate.linear_filter import smooth
 from thinslice.evaluate.names import LEARNED
+from thinslice.progress import OnProgress
 from thinslice.slice_profile import SliceGrid
 from thinslice.volume import Volume
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from thinslice.networks.model import Model
 
 Classical = Callable[[Volume, SliceGrid], np.ndarray]
-Progress = Callable[[str, float, float], None]
 
 
 def _by_matrix(matrix: Callable[[SliceGrid], np.ndarray]) -> Classical:
@@ -80,7 +80,7 @@ def check_methods(names: Sequence[str], effort: Effort) -> None:
 
 
 def run_methods(
-    thick: Volume, grid: SliceGrid, names: Sequence[str], *, effort: Effort, seed: int, on_progress: Progress | None
+    thick: Volume, grid: SliceGrid, names: Sequence[str], *, effort: Effort, seed: int, on_progress: OnProgress | None
 ) -> Iterator[tuple[str, np.ndarray, float]]:
     """Yield (name, (n, y, x) float32, seconds) for each method, classical ones first.
 

@@ -16,12 +16,13 @@ import numpy as np
 from thinslice import files, scan
 from thinslice.errors import UsageError
 from thinslice.evaluate.exchange import find_result, input_paths, read_result, result_paths, write_input
-from thinslice.evaluate.methods import CLASSICAL, METHODS, Effort, Progress, check_methods, run_methods
+from thinslice.evaluate.methods import CLASSICAL, METHODS, Effort, check_methods, run_methods
 from thinslice.evaluate.metrics import Judge
 from thinslice.evaluate.protocols import Case, Protocol, case_slugs, check_protocol, cut, make_case, thick_slices
 from thinslice.evaluate.table import Row, Table
 from thinslice.output import none_left, refuse_clashes, refuse_existing
 from thinslice.paths import as_path
+from thinslice.progress import OnProgress
 from thinslice.seeds import MOST_SEED
 from thinslice.slice_profile import Profile
 from thinslice.volume import Volume
@@ -65,7 +66,7 @@ class _Plan:
     seeds: Sequence[int]
     effort: Effort
     exchange: Exchange
-    on_progress: Progress | None
+    on_progress: OnProgress | None
     on_result: OnResult | None
 
 
@@ -88,7 +89,7 @@ def evaluate(
     device: str = "auto",
     score: Mapping[str, str | Path] | None = None,
     names: Sequence[str] | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
     on_result: OnResult | None = None,
     **reading: Any,
 ) -> Table:

@@ -28,11 +28,10 @@ from thinslice.fit.row_noise import RowNoise
 from thinslice.fit.teacher import InplaneTeacher, patch_task
 from thinslice.networks.model import Model
 from thinslice.networks.task import Task
+from thinslice.progress import OnProgress
 from thinslice.slice_profile import SliceGrid
 from thinslice.synthesis.views import plane_steps
 from thinslice.tissues import HU_RANGE
-
-Progress = Callable[[str, float, float], None]
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class ScanFit:
         self.steps = 0
         self._share = 0.0  # of the present phase
 
-    def run(self, budget: Budget, *, on_progress: Progress = lambda stage, done, total: None) -> Model:
+    def run(self, budget: Budget, *, on_progress: OnProgress = lambda stage, done, total: None) -> Model:
         """Run the phases and leave the averaged weights in the model."""
         c, start = self._config, time.monotonic()
         planes = c.plane_share + c.context_share
@@ -234,7 +233,7 @@ class ScanFit:
         return torch.from_numpy(cut).to(self._device), torch.from_numpy(usable).to(self._device)
 
 
-def _shares(budget: Budget, *, start: float, begin: float, end: float, on_progress: Progress) -> Iterator[float]:
+def _shares(budget: Budget, *, start: float, begin: float, end: float, on_progress: OnProgress) -> Iterator[float]:
     """Share of a phase that is over, before each of its steps; the phase lasts from `begin` to `end` of the budget.
 
     However short a time, there is one step: what says that it was fitted must have been.

@@ -30,9 +30,8 @@ from thinslice.errors import UsageError
 from thinslice.fit.wavelet import wavelet_loss
 from thinslice.networks.device import arithmetic, choose_device
 from thinslice.networks.paper import AxialView, PixelWise, SliceWise
+from thinslice.progress import OnProgress
 from thinslice.slice_profile import SliceGrid
-
-Progress = Callable[[str, float, float], None]
 
 _OFFSET_HU, _RANGE_HU = 1024.0, 4096.0  # intensities: (HU + 1024) / 4096
 _PIXELS = 2**18  # pixels in a batch of the synthesis
@@ -119,7 +118,7 @@ def paper_rows(
     iterations: int | None,
     seed: int,
     device: str = "auto",
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
     config: PaperConfig | None = None,
 ) -> np.ndarray:
     """The scan on the output grid by the paper's recipe, fitted to the scan itself.

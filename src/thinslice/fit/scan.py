@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from thinslice.fit.loop import Budget, ScanFit
 from thinslice.fit.selfcheck import SelfCheck, check, choose_held_out
 from thinslice.networks.model import VIEWS, Model
 from thinslice.networks.task import known_share
+from thinslice.progress import OnProgress
 from thinslice.slice_profile import SliceGrid
 from thinslice.synthesis.fuse import view_weights
 
@@ -88,7 +89,7 @@ def fit_scan(
     device: torch.device | None = None,
     start: Model | None = None,
     views: Sequence[str] = VIEWS,
-    on_progress: Callable[[str, float, float], None] = lambda stage, done, total: None,
+    on_progress: OnProgress = lambda stage, done, total: None,
 ) -> FittedScan:
     """Fit a model to a scan, from nothing or from a trained one.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from thinslice import interpolation
 from thinslice.networks.model import Model
 from thinslice.networks.task import base_matrix
+from thinslice.progress import OnProgress
 from thinslice.slice_profile import SliceGrid
 from thinslice.synthesis.consistency import finish
 from thinslice.synthesis.views import add_view
@@ -35,7 +36,7 @@ def synthesise(
     device: torch.device,
     damping: float | str | None = None,
     out: np.ndarray | None = None,
-    on_progress: Callable[[str, float, float], None] = lambda stage, done, total: None,
+    on_progress: OnProgress = lambda stage, done, total: None,
 ) -> tuple[np.ndarray, float | None]:
     """Synthesise a volume.
 

@@ -23,7 +23,7 @@ from thinslice.tissues import HU_RANGE
 
 _PIXELS = 2**15  # acquired pixels in a batch: features of a layer stay in the cache
 
-Progress = Callable[[float, float], None]
+OnImages = Callable[[float, float], None]  # (images done, in all)
 
 
 def add_view(
@@ -36,7 +36,7 @@ def add_view(
     weight: float,
     pixel_mm: tuple[float, float],
     device: torch.device,
-    on_progress: Progress = lambda done, total: None,
+    on_progress: OnImages = lambda done, total: None,
 ) -> None:
     """Add a view's residuals, times `weight`, to `out` in place.
 
@@ -111,7 +111,7 @@ def _add_inplane(
     axis: int,
     pixel_mm: tuple[float, float],
     device: torch.device,
-    on_progress: Progress,
+    on_progress: OnImages,
 ) -> None:
     m, count, width = acquired.shape[0], acquired.shape[axis], acquired.shape[3 - axis]
     reach, step = network.config.neighbours, plane_step(grid, pixel_mm[2 - axis])
@@ -140,7 +140,7 @@ def _add_axial(
     network: AxialNetwork,
     weight: float,
     device: torch.device,
-    on_progress: Progress,
+    on_progress: OnImages,
 ) -> None:
     m = acquired.shape[0]
     where, told, rows = unfolding(grid), condition(grid).to(device), _new_rows(grid)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,11 @@ from thinslice.networks.axial import AxialConfig, intervals
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
 from thinslice.output import whole_file
+from thinslice.progress import OnProgress
 from thinslice.train.pairs import axial_pairs, has_axial_pairs, inplane_pairs
 from thinslice.train.scans import ScanPool, TrainingScan
 from thinslice.train.shapes import shape_pairs
 
-Progress = Callable[[str, float, float], None]
 _log = logging.getLogger("thinslice.train")
 
 
@@ -113,7 +113,7 @@ def train(
     start: Model | None = None,
     validation: Sequence[TrainingScan] = (),
     checkpoint: Path | None = None,
-    on_progress: Progress = lambda stage, done, total: None,
+    on_progress: OnProgress = lambda stage, done, total: None,
 ) -> Model:
     """Train a model on many scans. The axial network stays as it is where no scan is thin: nothing could teach it.
 

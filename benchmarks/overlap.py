@@ -1,0 +1,71 @@
+"""What overlapping slices (T over s) become, which `evaluate` has no protocol for: dB against the truth.
+
+    python benchmarks/overlap.py SCAN.nii.gz ... --weights weights.safetensors
+
+Thin slices are seen through slabs of 1.5 and 2 times their distance. Of each case a line: the interpolation that the
+networks add to; the result with what networks say of that which acquired slices determine taken away before the
+projection, as `enhance` does it, and without that. Rows of docs/experiments.md were measured with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+import thinslice
+from thinslice.evaluate.metrics import PEAK_HU, psnr
+from thinslice.evaluate.protocols import cut
+from thinslice.networks.device import choose_device
+from thinslice.networks.model import Model
+from thinslice.networks.task import base_matrix
+from thinslice.slice_profile import acquired_operator, plan_grid
+from thinslice.synthesis.consistency import finish, project
+from thinslice.synthesis.views import add_view
+from thinslice.tissues import HU_RANGE
+from thinslice.weights import shipped
+
+CASES = ((2, 1.5), (2, 2.0), (3, 1.5), (4, 1.5), (4, 2.0))  # factor, T/s
+
+
+def main() -> None:
+    """Print a line for each scan and case."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scans", type=Path, nargs="+")
+    parser.add_argument("--weights", type=Path, help="in place of the shipped ones")
+    parser.add_argument("--slices", type=int, default=73)
+    parser.add_argument("--region", type=int, default=80)
+    options = parser.parse_args()
+    model = shipped() if options.weights is None else Model.load(options.weights)
+    for path in options.scans:
+        volume = cut(thinslice.read(path), slices=options.slices, region=options.region)
+        hu, d = np.clip(volume.hu, *HU_RANGE), volume.slice_spacing_mm
+        for factor, overlap in CASES:
+            grid = plan_grid(len(hu) // factor, factor * d, d, thickness_mm=overlap * factor * d)
+            first = (len(hu) - len(grid.output_mm)) // 2
+            truth = hu[first : first + len(grid.output_mm)]
+            seen = acquired_operator(grid) @ truth.reshape(len(truth), -1)
+            thick = seen.reshape(-1, *truth.shape[1:]).astype(np.float32)
+            base = np.tensordot(base_matrix(grid), thick, 1).astype(np.float32)
+            added = base.copy()
+            for view in ("coronal", "sagittal"):
+                add_view(
+                    added, thick, grid=grid, model=model, view=view, weight=0.5, pixel_mm=volume.voxel_mm[:2],
+                    device=choose_device(),
+                )  # fmt: skip
+            without = added.copy()
+            project(without, thick, grid=grid)
+            finish(added, thick, grid=grid)
+            figures = (psnr(float(np.mean(np.square(x - truth))), peak=PEAK_HU) for x in (base, added, without))
+            print(
+                f"{path.name}, x{factor}, T/s {overlap:g}: "
+                + ", ".join(
+                    f"{name} {db:.2f}" for name, db in zip(("base", "result", "without"), figures, strict=True)
+                ),
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -93,8 +93,8 @@ def enhance(
         threads: of the CPU; by default all.
         device: "auto", "cpu", "cuda" or "mps".
         config: every choice of the fit; by default `FitConfig()` from nothing and `FitConfig.adapting()` from weights.
-        labels: a label map on the scan's grid, to be carried to the result's: path, image or array, which has the
-            axes of the scan's array.
+        labels: a label map on the scan's grid, to be carried to the result's: path, image, or an array in the order
+            of `source` where that is an array, else (z, y, x) of its `Volume`.
         on_progress: called with (stage, done, total).
         **reading: axis, rescale, series, phase, on_gap, allow_derived, strict, limits: see `thinslice.read`.
 
@@ -117,9 +117,10 @@ def enhance(
         raise UsageError("USE-TEXTURE", f"unknown texture {texture!r}; choose keep or match")
     if detilt and labels is not None:
         raise UsageError("USE-LABELS", "labels do not go with detilt: make the label map upright elsewhere")
-    label_map = None if labels is None else read_label_map(labels, scan=volume)
+    axes = None if isinstance(source, Volume) or volume.source.kind != "array" else volume.source.header
+    label_map = None if labels is None else read_label_map(labels, scan=volume, axes=axes)
     chosen = choose_device(device)
-    adapts = bool(config or {"coronal", "sagittal"} & set(views))  # by default the axial network is not adapted
+    adapts = bool({"coronal", "sagittal"} & set(views)) or (config is not None and config.increments_run)
     with _threads(threads) as count:
         acquired = fill_padding(volume)
         shape = (len(job.grid.output_mm), *volume.shape[1:])

@@ -19,16 +19,16 @@ MOST_LABELS = 1000
 _LARGEST = np.iinfo(np.int16).max
 
 
-def read_label_map(source: Any, *, scan: Volume) -> np.ndarray:
+def read_label_map(source: Any, *, scan: Volume, axes: FileAxes | None = None) -> np.ndarray:
     """The labels of a map, (z, y, x) int16, in the voxels of a scan.
 
     The map may be stored in another order of axes or sense than the scan, as converters from DICOM
     do it; its voxels must be the scan's.
 
     Args:
-        source: path (.nii, .nii.gz, .nrrd, .mha, .mhd), a library's image, or an array or tensor: in the order of
-            the array that the scan was given as, else (z, y, x) as in `scan`.
+        source: path (.nii, .nii.gz, .nrrd, .mha, .mhd), a library's image, or an array or tensor.
         scan: what the map was drawn on.
+        axes: those of an array; by default (z, y, x) of `scan`.
 
     Raises:
         GeometryError: LABEL-GRID where its voxels are not the scan's.
@@ -54,8 +54,7 @@ def read_label_map(source: Any, *, scan: Volume) -> np.ndarray:
     elif isinstance(source, np.ndarray):
         name = "the label array"
         stored = source.astype(np.uint8) if source.dtype == bool else source
-        axes = scan.source.header
-        if scan.source.kind == "array" and isinstance(axes, FileAxes) and stored.ndim == 3:
+        if axes is not None and stored.ndim == 3:
             stored = stored.transpose(axes.to_volume)
         found = from_object(stored, affine=scan.affine)
     else:

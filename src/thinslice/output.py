@@ -17,7 +17,6 @@ from pathlib import Path
 from thinslice.errors import OutputError, ResourceError, named
 from thinslice.temporary import PREFIX, clear_away, exchange, temporary_name
 
-_NO_SLICES = (".json", ".png", ".safetensors", ".checkpoint", ".nii", ".gz", ".nrrd", ".mha", ".mhd", ".raw")
 Ours = Callable[[Path], bool]  # whether a run of this program wrote an entry of a folder
 
 
@@ -78,7 +77,7 @@ def refuse_full(path: Path, size: int) -> None:
 
 
 def refuse_clashes(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -> None:
-    """Raise where an output is an input, a file in a folder that is one, or holds one, or where two outputs are one.
+    """Raise where an output is an input, or a folder that holds one, or where two outputs are one.
 
     Nobody means to lose a scan or a result, not even under `overwrite`.
 
@@ -93,8 +92,7 @@ def refuse_clashes(inputs: Iterable[Path | None], outputs: Iterable[Path | None]
     seen: set[Path] = set()
     for output in (path for path in outputs if path):
         place = _place(output)
-        among = place.is_file() and place.suffix.lower() not in _NO_SLICES and any(map(place.is_relative_to, given))
-        if among or any(path.is_relative_to(place) for path in given):
+        if any(path.is_relative_to(place) for path in given):
             raise OutputError("OUT-INPUT", f"output {named(output, '')} is an input, or holds one; choose another name")
         if place in seen:
             raise OutputError("OUT-TWICE", f"output {named(output, '')} is asked for twice; choose different names")

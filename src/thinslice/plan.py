@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any, TypeGuard, get_args
+from typing import Any, get_args
 
 from thinslice.errors import GeometryError, Notice, UsageError
 from thinslice.networks.model import VIEWS, Model
@@ -94,16 +93,14 @@ def plan_job(
 def _output_spacing(volume: Volume, *, spacing: float | None, factor: float | None) -> float:
     s = volume.slice_spacing_mm
     if spacing is not None and factor is not None:
-        raise UsageError("USE-TARGET", f"both spacing {spacing:g} and factor {factor:g} are given; give one")
-    for name, value in (("spacing", spacing), ("factor", factor)):
-        if value is not None and not _over_zero(value):
-            raise UsageError("USE-TARGET", f"{name} must be over 0, found {value}")
+        raise UsageError("USE-TARGET", f"both spacing {spacing} and factor {factor} are given; give one")
     if factor is not None:
+        factor = _over_zero(factor, "USE-TARGET", "factor")
         if factor <= 1:
             raise UsageError("USE-FACTOR", f"factor {factor:g} makes nothing finer; 1.2 to 8 times is possible")
         return s / factor
     if spacing is not None:
-        return _on_acquired(spacing, s)
+        return _on_acquired(_over_zero(spacing, "USE-TARGET", "spacing"), s)
     pixel = max(volume.voxel_mm[:2])
     wanted = max(pixel, FINEST_DEFAULT_MM, s / LARGEST_FACTOR)
     if s / wanted < 1.2:
@@ -132,20 +129,25 @@ def _on_acquired(d: float, s: float) -> float:
 
 def _thickness(volume: Volume, asked: float | None) -> tuple[float, str]:
     if asked is not None:
-        if not _over_zero(asked):
-            raise UsageError("USE-THICKNESS", f"thickness must be over 0 mm, found {asked}")
-        return float(asked), "option"
+        return _over_zero(asked, "USE-THICKNESS", "thickness in mm"), "option"
     if volume.thickness is not None:
         return volume.thickness, "file"
     return volume.slice_spacing_mm, "spacing"
 
 
-def _over_zero(value: Any) -> bool:
-    return _is_number(value) and value > 0
+def _number(value: Any) -> float:
+    """A number, whoever made it, as Python's own; NaN where it is none."""
+    try:
+        return float("nan") if isinstance(value, str | bytes) else float(value)
+    except (TypeError, ValueError):
+        return float("nan")
 
 
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, Real) and math.isfinite(value)
+def _over_zero(value: Any, code: str, what: str) -> float:
+    number = _number(value)
+    if not (math.isfinite(number) and number > 0):
+        raise UsageError(code, f"{what} must be a number over 0, found {value}")
+    return number
 
 
 def check_effort(
@@ -166,11 +168,11 @@ def check_effort(
         raise UsageError("USE-FIT", f"unknown fit {fit!r}; choose auto, scan or none")
     if fit == "scan" and model is not None:
         raise UsageError("USE-FIT", "fit scan starts from nothing; leave the weights out, or use fit auto or none")
-    if iterations is None and not _over_zero(budget):
-        raise UsageError("USE-BUDGET", f"the budget must be over 0 s, found {budget}")
+    if iterations is None:
+        _over_zero(budget, "USE-BUDGET", "the budget in seconds")
     if iterations is not None and iterations < 1:
         raise UsageError("USE-BUDGET", f"iterations must be at least 1, found {iterations}")
     if not 0 <= seed <= MOST_SEED:
         raise UsageError("USE-SEED", f"the seed must be from 0 to 2^63 - 1, found {seed}")
-    if not (consistency in (None, "off") or (_is_number(consistency) and consistency >= 0)):
+    if not (consistency is None or consistency == "off" or 0 <= _number(consistency) < math.inf):
         raise UsageError("USE-CONSISTENCY", f"consistency must be 0 or more, or off, found {consistency}")

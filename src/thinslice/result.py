@@ -17,6 +17,7 @@ from thinslice.errors import Notice, UsageError
 from thinslice.label_map import labels_path
 from thinslice.networks.model import Model
 from thinslice.output import none_left
+from thinslice.slice_profile import SliceGrid
 from thinslice.synthesis.noise import noise_entry, noise_hu
 from thinslice.synthesis.upright import upright
 from thinslice.volume import Volume
@@ -96,7 +97,7 @@ class Result:
             "padding_voxels": records.count(volume.padding),
         }
         message = "the result was made upright: slices were resampled, so that acquired ones come back only nearly"
-        noise = noise_entry(self.record["noise"]["acquired_hu"], noise_hu(volume.hu))
+        noise = noise_entry(self.record["noise"]["acquired_hu"], noise_hu(volume.hu, self._synthesised()))
         record = self.record | {
             "output": self.record["output"] | output,
             "consistency": None,
@@ -113,6 +114,18 @@ class Result:
             record=record,
             uncertainty=None if map_ is None else upright(replace(self.volume, hu=map_)).hu,
         )
+
+    def _synthesised(self) -> np.ndarray:
+        """Indices of the slices that are no copies of acquired ones."""
+        every = np.arange(len(self.volume.hu))
+        if not self.record["output"]["copied_slices"]:
+            return every
+        acquired = self.source.slice_positions_mm
+        if acquired is None:
+            acquired = np.arange(len(self.source.hu)) * self.source.slice_spacing_mm
+        thickness = self.record["input"]["thickness_mm"]
+        grid = SliceGrid(acquired, every * self.volume.slice_spacing_mm, thickness)  # copies begin with the first
+        return np.setdiff1d(every, grid.on_grid()[1])
 
     def to_nibabel(self) -> Any:
         """A `nibabel.Nifti1Image` (x, y, z)."""

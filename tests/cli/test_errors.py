@@ -158,9 +158,10 @@ def test_no_command_writes_over_its_input(
     for folder in ("folder", "series"):
         (tmp_path / folder).mkdir()
     (tmp_path / "header.mhd").write_text("NDims = 3\nElementDataFile = scan.nii.gz\n")
-    names = {"scan.nii.gz", "scan_labels.nii.gz", "scan1_gap_x2.nii.gz", "series/scan.dcm"}
+    names = {"scan.nii.gz", "scan_labels.nii.gz", "scan1_gap_x2.nii.gz"}
     for name in names:
         (tmp_path / name).write_text("precious")
+    (tmp_path / "series" / "scan.dcm").write_bytes(bytes(128) + b"DICM")
     before = {path.relative_to(tmp_path) for path in tmp_path.rglob("*")}
     assert run([*arguments, "--overwrite"]) == 6
     assert ONE_LINE.fullmatch(capfd.readouterr().err)

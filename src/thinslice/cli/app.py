@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import re
 import signal
 import sys
@@ -25,6 +24,7 @@ from thinslice.errors import OutputError, ResourceError, ThinsliceError, UsageEr
 
 INTERRUPTED = 130
 _VERBOSE = re.compile(r"--verbose|-q*v[qv]*")  # known before the parser runs, whose own errors it is to trace
+_BLANK = re.compile(r"(--[\w-]+=)?")
 _OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory")  # torch, of its RuntimeErrors
 
 # The command line library raises its own usage error, from a package whose name has changed with
@@ -65,7 +65,9 @@ def run(arguments: Sequence[str]) -> int:
     names = "--show-identity" in arguments
     _hush_third_parties(verbose=verbose)
     try:
-        code = app(args=[_with_home(argument) for argument in arguments], prog_name="thinslice", standalone_mode=False)
+        if any(_BLANK.fullmatch(argument) for argument in arguments):
+            raise UsageError("USE-OPTION", "an argument is empty: is a variable of the shell not set?")
+        code = app(args=list(arguments), prog_name="thinslice", standalone_mode=False)
         if code == INTERRUPTED:  # the parser made an exit of a KeyboardInterrupt
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
@@ -80,21 +82,13 @@ def run(arguments: Sequence[str]) -> int:
         return known.exit_code
 
 
-def _with_home(argument: str) -> str:
-    """An argument whose path begins at the home folder: shells leave the ~ alone behind an option's "="."""
-    if re.fullmatch(r"(--[\w-]+=)?", argument):
-        raise UsageError("USE-OPTION", "an argument is empty: is a variable of the shell not set?")
-    before, equals, path = argument.rpartition("=")
-    return f"{before}{equals}{os.path.expanduser(path)}"
-
-
 def as_thinslice_error(error: Exception) -> ThinsliceError:
     """The error with a code of ours: usage (2), no memory (5), a bug (1)."""
     if isinstance(error, ThinsliceError):
         return error
     if isinstance(error, _ParserError):
         return _usage_error(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EPIPE) and error.filename is None:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
         return OutputError("OUT-WRITE", f"what the program says cannot be written: {error.strerror}")
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):
         return ResourceError("RES-MEMORY", "memory ran out; free some, or use a machine with more of it")

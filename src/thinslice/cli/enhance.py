@@ -82,7 +82,7 @@ def enhance(
         typer.Option(
             parser=options.damping,
             metavar="L|off",
-            help="Damping of the projection onto the acquired slices.",
+            help="Damping of the projection onto the acquired slices (contiguous ones are met anyway).",
             show_default="from T/s",
             rich_help_panel=_METHOD,
         ),

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 
 from thinslice.cli.terminal import Terminal
+from thinslice.paths import as_path
 
 T = TypeVar("T")
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -82,7 +83,8 @@ def _common(
             os.environ[name] = str(threads)
         os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = str(threads)
     return Terminal(
-        quiet=quiet, threads=threads, device=device, json=json, overwrite=overwrite, show_identity=show_identity
+        quiet=quiet, threads=threads, device=device, json=json and str(as_path(json)), overwrite=overwrite,
+        show_identity=show_identity,
     ).checked()  # fmt: skip
 
 
@@ -93,10 +95,18 @@ def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(**arguments: Any) -> None:
+        arguments = {name: _with_home(value) for name, value in arguments.items()}
         terminal = _common(**{name: arguments.pop(name) for name in shared})
         command(terminal, **arguments)
 
     return _with_parameters(run, [*own, *shared.values()])
+
+
+def _with_home(value: Any) -> Any:
+    """An argument, paths in it beginning at the home folder where they say ~: shells leave that alone after a "="."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_with_home, value))
+    return as_path(value) if isinstance(value, Path) else value
 
 
 def _with_parameters(run: Callable[..., None], parameters: list[inspect.Parameter]) -> Callable[..., None]:

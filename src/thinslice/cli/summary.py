@@ -38,7 +38,7 @@ def weights_line(record: Mapping[str, Any]) -> str:
     start = {"shipped": "shipped", "file": "given"}.get(record["model"]["source"])
     if start is None:
         return f"{'fitted' if record['method']['fit'] == 'scan' else 'adapted'} to this scan: {effort}"
-    return f"{start}, as they are" + (f": better on held-out slices than after {effort}" if effort else "")
+    return f"{start}, as they are" + (f": {effort} did not improve on them" if effort else "")
 
 
 def self_check_line(check: Mapping[str, Any]) -> str:

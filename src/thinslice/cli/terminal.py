@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinslice.cli.progress import progress
-from thinslice.errors import Notice, ThinsliceError
+from thinslice.errors import Notice, OutputError, ThinsliceError, named
 from thinslice.output import Ours, refuse_clashes, refuse_existing, refuse_inside, whole_file
 from thinslice.progress import OnProgress
 
@@ -70,7 +70,16 @@ class Terminal:
         """Raise OutputError where an output, or the record, is an input or another output (`output.refuse_clashes`)."""
         from thinslice.files import parts_read
 
-        refuse_clashes((part for path in inputs if path for part in parts_read(path)), [*outputs, self.record_path])
+        given = [part for path in inputs if path for part in parts_read(path)]
+        written = [path for path in (*outputs, self.record_path) if path]
+        refuse_clashes(given, written)
+        folders = [path.resolve() for path in given if path.is_dir()]
+        for path in written:
+            if path.is_file() and any(path.resolve().is_relative_to(folder) for folder in folders):
+                from thinslice.dicom import looks_like_dicom
+
+                if looks_like_dicom(path):
+                    raise OutputError("OUT-INPUT", f"output {named(path, '')} is a slice of an input; name another")
 
     def refuse_inside(self, folder: Path, *outputs: Path | None) -> None:
         """Raise OutputError where an output, or the record, is to lie in an output folder (`output.refuse_inside`)."""

@@ -20,6 +20,7 @@ from thinslice.evaluate.methods import CLASSICAL, METHODS, Effort, check_methods
 from thinslice.evaluate.metrics import Judge
 from thinslice.evaluate.protocols import Case, Protocol, case_slugs, check_protocol, cut, make_case, thick_slices
 from thinslice.evaluate.table import Row, Table
+from thinslice.files.objects import is_scan
 from thinslice.output import none_left, refuse_clashes, refuse_existing
 from thinslice.paths import as_path
 from thinslice.progress import OnProgress
@@ -144,7 +145,7 @@ def evaluate(
     )
     plan = _Plan(methods, seeds, effort, exchange, on_progress, on_result)
     table = Table()
-    scans = list(paths) if isinstance(paths, Sequence | Iterator) and not isinstance(paths, str) else [paths]
+    scans = [paths] if is_scan(paths) else list(paths)
     names = names or scan_names(scans)
     if len(names) != len(scans):
         raise UsageError("USE-INPUT", f"{len(names)} names are given for {len(scans)} scans")

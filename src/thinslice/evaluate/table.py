@@ -140,7 +140,7 @@ class Table(list[Row]):
                 (
                     method,
                     {name: float(np.mean([getattr(row, name) for row in rows])) for name in _score_names()},
-                    float(np.std([row.psnr_new for row in rows], ddof=1)) if len(rows) > 1 else 0.0,
+                    _spread([row.psnr_new for row in rows]),
                 )
                 for method, rows in methods.items()
             ]
@@ -150,6 +150,11 @@ class Table(list[Row]):
     def rich(self) -> Group:
         """The table for a terminal of 80 columns: means over seeds, the best psnr of a case in bold."""
         return Group(*(_rich_case(title, methods) for title, methods in self.cases().items()))
+
+
+def _spread(values: list[float]) -> float:
+    """Standard deviation; 0 where there is none: of one value, or of results without error."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 and np.isfinite(values).all() else 0.0
 
 
 def _rich_case(title: str, methods: list[tuple[str, dict[str, float], float]]) -> Group:

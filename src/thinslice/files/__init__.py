@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 
@@ -36,9 +37,7 @@ ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 
 _INT16 = np.iinfo(np.int16)
 _LONGEST_HEADER = 1 << 16
-_VOXELS_ELSEWHERE = re.compile(
-    rb"^(?:ElementDataFile *= *(?!LOCAL|LIST)|data ?file: *(?!LIST))([^\r\n%]+)", re.M | re.I
-)
+_VOXELS_ELSEWHERE = re.compile(rb"^(?:ElementDataFile *=|data ?file:)([^\0\r\n]+)$", re.MULTILINE | re.IGNORECASE)
 
 
 def has_known_ending(path: str | PathLike[str]) -> bool:
@@ -182,13 +181,13 @@ def parts(path: str | PathLike[str]) -> tuple[Path, ...]:
 
 
 def parts_read(path: Path) -> tuple[Path, ...]:
-    """The files that an input consists of: a header may name another file for its voxels."""
-    if ending_of(path) in (".mhd", ".nrrd") and path.is_file():
-        with path.open("rb") as file:
-            named_there = _VOXELS_ELSEWHERE.search(file.read(_LONGEST_HEADER))
-        if named_there:
-            return path, path.parent / os.fsdecode(named_there[1].strip())
-    return (path,)
+    """The files that an input consists of: a header may name another one for its voxels. Nothing is checked here."""
+    head = b""
+    if ending_of(path) in (".mhd", ".mha", ".nrrd"):
+        with suppress(OSError), path.open("rb") as file:
+            head = file.read(_LONGEST_HEADER)
+    elsewhere = _VOXELS_ELSEWHERE.search(head)
+    return (path, path.parent / os.fsdecode(elsewhere[1].strip())) if elsewhere else (path,)
 
 
 def check_there(path: Path, *, what: str = "input") -> None:

@@ -47,7 +47,7 @@ def from_object(
         InputError, GeometryError: as in `thinslice.files.read`.
     """
     library = _library(obj)
-    if affine is not None and library and library not in ("numpy", "torch"):
+    if affine is not None and is_scan(obj) and library != "torch":
         raise UsageError("USE-AFFINE", f"affine goes with an array; a {type(obj).__name__} has its own")
     if isinstance(obj, Volume):
         return _from_volume(obj, thickness, axis)
@@ -55,6 +55,15 @@ def from_object(
         from thinslice import files
 
         return _from_volume(files.read(obj, axis=axis), thickness, None)
+    volume = _from_library(obj, library, affine, thickness, axis)
+    # Whoever has values in hand knows what they are: they are remarked, and not refused as those of a file.
+    if said := other_than_hu(volume, f"the {volume.source.kind}"):
+        warnings = (*volume.source.warnings, Notice("FILE-NOTHU", said))
+        return replace(volume, source=replace(volume.source, warnings=warnings))
+    return volume
+
+
+def _from_library(obj: Any, library: str, affine: Any, thickness: float | None, axis: str | int | None) -> Volume:
     if library == "nibabel":
         return _from_nibabel(obj, thickness, axis)
     if library == "SimpleITK":
@@ -75,6 +84,11 @@ def from_object(
         f"cannot read a {type(obj).__name__}; give a path, a Volume, an array with affine=, or an image of "
         "nibabel, SimpleITK, torchio or MONAI",
     )
+
+
+def is_scan(obj: Any) -> bool:
+    """Whether something is one scan, and no list of them."""
+    return isinstance(obj, Volume | str | PathLike) or _library(obj) not in ("", "numpy")
 
 
 def to_nibabel(volume: Volume) -> nibabel.Nifti1Image:
@@ -178,8 +192,7 @@ def _assemble(
     axis: str | int | None,
     warnings: tuple[Notice, ...] = (),
 ) -> Volume:
-    """A volume; values that cannot be HU are remarked, not refused: whoever has them in hand knows what they are."""
-    volume = assemble(
+    return assemble(
         slabs_of(kji),
         kji.shape,
         affine=_matrix(affine, name),
@@ -190,10 +203,6 @@ def _assemble(
         thickness=thickness,
         warnings=warnings,
     )
-    if said := other_than_hu(volume, name):
-        warnings = (*volume.source.warnings, Notice("FILE-NOTHU", said))
-        return replace(volume, source=replace(volume.source, warnings=warnings))
-    return volume
 
 
 def _matrix(affine: Any, name: str) -> np.ndarray:

@@ -31,7 +31,7 @@ class FitConfig:
         increment_0: weight of the increment 0: acquired slices predicted from synthesised ones.
         increment_plus1: weight of the increment +1: the other views' consensus as label.
         gamma: share of voxels, those where the teachers agree best, that increments 0 and +1 count.
-        learners: views that learn from the increments.
+        learners: views that learn from the increments, in what `plane_share` and `context_share` leave of the budget.
         teaching: views whose mean is the label at increment +1.
         fused_labels: whether a view is among its own teachers, or learns from the others alone.
         moving_teachers: whether teachers are the moving averages of what learns, or as they were before.
@@ -45,7 +45,7 @@ class FitConfig:
         average: time constant, in steps, of the moving average of the weights.
 
     Raises:
-        UsageError: USE-CONFIG where what is chosen would have no effect, or nothing to learn from.
+        UsageError: USE-CONFIG where a view has no other to learn from.
     """
 
     inplane: InplaneConfig = field(default_factory=InplaneConfig)
@@ -77,17 +77,17 @@ class FitConfig:
     average: int = 200
 
     def __post_init__(self) -> None:
-        if self.learners and self.plane_share + self.context_share >= 1 - 1e-6:
-            raise UsageError(
-                "USE-CONFIG",
-                f"learners {', '.join(self.learners)} have what plane_share {self.plane_share:g} and context_share "
-                f"{self.context_share:g} leave of the budget, which is nothing; lower these, or name no learners",
-            )
         alone = [
             view for view in self.learners if not set(self.teaching) - ({view} if not self.fused_labels else set())
         ]
         if alone and self.increment_plus1:
             raise UsageError("USE-CONFIG", f"the {alone[0]} view has no other to learn from; add one to teaching")
+
+    @property
+    def increments_run(self) -> bool:
+        """Whether anything learns from the increments, as the axial network does from nothing else."""
+        heard = self.increment_minus1 or self.increment_0 or self.increment_plus1
+        return bool(self.learners and heard) and self.plane_share + self.context_share < 1 - 1e-6
 
     @classmethod
     def adapting(cls) -> FitConfig:

@@ -9,6 +9,8 @@ from scipy import ndimage
 
 from thinslice.slice_profile import SliceGrid
 
+_SOME = 24  # slices: enough to know noise by
+
 
 def noise_of(out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid) -> dict[str, Any]:
     """Noise of the acquired slices, of the slices between them, and its ratio; None where there is no tissue."""
@@ -32,14 +34,15 @@ def noise_hu(slices: np.ndarray, among: np.ndarray | None = None) -> float | Non
 
     Args:
         slices: (k, y, x) HU.
-        among: indices of the slices to look at `some_of`; all by default.
+        among: indices of the slices to look at some of; all by default.
 
     Returns:
         HU; None where there is too little soft tissue.
     """
-    among = np.arange(len(slices)) if among is None else among
+    # Evenly spread ones of the slices between might all lie at one place between acquired ones.
+    chosen = some_of(len(slices)) if among is None else np.random.default_rng(0).permutation(among)[:_SOME]
     kept = []
-    for image in (slices[k] for k in among[some_of(len(among))]):
+    for image in (slices[k] for k in chosen):
         kept.append(_high_pass(image)[flat_tissue(image)])
     values = np.concatenate(kept)
     return None if values.size < 100 else _deviation(values)
@@ -60,8 +63,8 @@ def shared_noise(slices: np.ndarray) -> float:
 
 
 def some_of(count: int) -> np.ndarray:
-    """Indices of at most 24 of so many slices, spread evenly: enough to know noise by."""
-    return np.unique(np.linspace(0, count - 1, 24).astype(int))
+    """Indices of at most `_SOME` of so many slices, spread evenly."""
+    return np.unique(np.linspace(0, count - 1, _SOME).astype(int))
 
 
 def noise_of_plane(plane: np.ndarray) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from thinslice.errors import UsageError
+from thinslice.errors import GeometryError, UsageError, named
 from thinslice.synthesis.padding import fill_padding
 from thinslice.tissues import HU_RANGE
 from thinslice.volume import Volume, refuse_small
@@ -72,8 +72,11 @@ class ScanPool:
             self._held.move_to_end(number)
             return self._held[number]
         volume = self._read(self._paths[number])
-        refuse_small(volume.shape)
-        volume.refuse_uneven()
+        try:
+            refuse_small(volume.shape)
+            volume.refuse_uneven()
+        except GeometryError as error:
+            raise GeometryError(error.code, f"{named(self._paths[number])}: {error.marked}") from error
         hu = np.rint(np.clip(fill_padding(volume), *HU_RANGE)).astype(np.int16)
         scan = TrainingScan(hu, volume.voxel_mm[:2], volume.slice_spacing_mm)
         while self._held and 2 * (hu.nbytes + sum(other.hu.nbytes for other in self._held.values())) > self._memory:

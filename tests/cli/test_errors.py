@@ -157,7 +157,7 @@ def test_no_command_writes_over_its_input(
     monkeypatch.chdir(tmp_path)
     for folder in ("folder", "series"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "header.mhd").write_text("NDims = 3\nElementDataFile = scan.nii.gz\n")
+    (tmp_path / "header.mhd").write_bytes(b"NDims = 3\r\nElementDataFile = scan.nii.gz\r\n")
     names = {"scan.nii.gz", "scan_labels.nii.gz", "scan1_gap_x2.nii.gz"}
     for name in names:
         (tmp_path / name).write_text("precious")

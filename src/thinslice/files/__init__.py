@@ -37,7 +37,7 @@ ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 
 _INT16 = np.iinfo(np.int16)
 _LONGEST_HEADER = 1 << 16
-_VOXELS_ELSEWHERE = re.compile(rb"^(?:ElementDataFile *=|data ?file:)([^\0\r\n]+)$", re.MULTILINE | re.IGNORECASE)
+_VOXELS_ELSEWHERE = re.compile(rb"^(?:ElementDataFile *=|data ?file:)([^\0\r\n]+)\r?$", re.MULTILINE | re.IGNORECASE)
 
 
 def has_known_ending(path: str | PathLike[str]) -> bool:

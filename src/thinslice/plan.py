@@ -78,7 +78,7 @@ def plan_job(
             Notice(
                 "GEO-THICKNESS",
                 f"slice thickness {given:g} mm is over {MOST_OVERLAP:g} times the spacing {s:g} mm, more than the "
-                "networks learned: little more than interpolation can be expected",
+                "networks learned: from 2.5 times on little more than interpolation can be expected",
             )
         )
     grid = plan_grid(volume.shape[0], s, d, thickness_mm=given, profile=profile, acquired_mm=volume.slice_positions_mm)

@@ -89,7 +89,7 @@ def test_an_interval_is_seen_with_two_slices_on_either_side_and_ends_repeated():
     assert [around(interval, 4) for interval in (0, 2, 4)] == [[0, 0, 0, 1], [0, 1, 2, 3], [2, 3, 3, 3]]
 
 
-@pytest.mark.parametrize(("overlap", "told", "share"), [(1.0, 1.0, 1.0), (2.0, 2.0, 1.0), (2.25, 2.0, 0.5), (3, 2, 0)])
+@pytest.mark.parametrize(("overlap", "told", "share"), [(1.0, 1.0, 1.0), (2.25, 2.0, 1.0), (2.5, 2.0, 0.5), (3, 2, 0)])
 def test_networks_are_told_no_more_overlap_than_they_learned(overlap, told, share):
     grid = plan_grid(8, 4.0, 1.0, thickness_mm=4 * overlap)
     assert condition(grid).tolist() == [told, 0.25]

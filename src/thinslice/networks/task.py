@@ -68,10 +68,10 @@ def condition(grid: SliceGrid) -> Tensor:
 def known_share(grid: SliceGrid) -> float:
     """Share of what networks add that is worth adding where they learned from other scans alone.
 
-    All of it up to `MOST_OVERLAP`; beyond, it is worth less and less, and from half a spacing more on nothing
-    (docs/experiments.md).
+    All of it up to a quarter of a spacing beyond `MOST_OVERLAP`; from there on less and less, and half a spacing later
+    nothing (docs/experiments.md).
     """
-    return float(np.clip(1 - 2 * (grid.thickness_mm / grid.spacing_mm - MOST_OVERLAP), 0, 1))
+    return float(np.clip(1.5 - 2 * (grid.thickness_mm / grid.spacing_mm - MOST_OVERLAP), 0, 1))
 
 
 def make_task(grid: SliceGrid) -> Task:

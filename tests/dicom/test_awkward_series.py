@@ -81,6 +81,8 @@ def listing() -> str:
 def test_the_manual_lists_the_cases(repository):
     text = (repository / "docs" / "dicom.md").read_text(encoding="utf-8")
     assert listing() in text, f"put this into docs/dicom.md, section Cases:\n{listing()}"
+    compared = [case for case in CASES if not case.policy and not case.options and case.name != "plain"]
+    assert f"| {len(compared)} cases |" in text, "run benchmarks/dicom_scorecard.py --each again: there are other cases"
 
 
 def test_exit_code_is_the_smallest_of_all_reasons(tmp_path):

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+import numpy as np
+
 from thinslice.errors import GeometryError, Notice, UsageError
 from thinslice.networks.model import VIEWS, Model
 from thinslice.networks.task import MOST_OVERLAP
@@ -88,6 +90,18 @@ def plan_job(
             Notice("GEO-BETWEEN", f"{said} and do not come back; a whole --factor of an even series keeps all")
         )
     return Job(grid, volume.voxel_mm[:2], thickness_from, tuple(warnings))
+
+
+def grid_of(acquired: Volume, result: Volume) -> SliceGrid:
+    """Where the slices of a scan and of a result made from it lie, in mm from the first acquired one."""
+    normal = np.cross(acquired.affine[:3, 0], acquired.affine[:3, 1])
+    normal *= np.sign(normal @ acquired.affine[:3, 2]) / np.linalg.norm(normal)
+    first = float((result.affine[:3, 3] - acquired.affine[:3, 3]) @ normal)
+    places = acquired.slice_positions_mm
+    if places is None:
+        places = np.arange(len(acquired.hu)) * acquired.slice_spacing_mm
+    output = first + np.arange(len(result.hu)) * result.slice_spacing_mm
+    return SliceGrid(places, output, acquired.thickness or acquired.slice_spacing_mm)
 
 
 def _output_spacing(volume: Volume, *, spacing: float | None, factor: float | None) -> float:

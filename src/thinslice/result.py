@@ -17,7 +17,7 @@ from thinslice.errors import Notice, UsageError
 from thinslice.label_map import labels_path
 from thinslice.networks.model import Model
 from thinslice.output import none_left
-from thinslice.slice_profile import SliceGrid
+from thinslice.plan import grid_of
 from thinslice.synthesis.noise import noise_entry, noise_hu
 from thinslice.synthesis.upright import upright
 from thinslice.volume import Volume
@@ -120,12 +120,7 @@ class Result:
         every = np.arange(len(self.volume.hu))
         if not self.record["output"]["copied_slices"]:
             return every
-        acquired = self.source.slice_positions_mm
-        if acquired is None:
-            acquired = np.arange(len(self.source.hu)) * self.source.slice_spacing_mm
-        thickness = self.record["input"]["thickness_mm"]
-        grid = SliceGrid(acquired, every * self.volume.slice_spacing_mm, thickness)  # copies begin with the first
-        return np.setdiff1d(every, grid.on_grid()[1])
+        return np.setdiff1d(every, grid_of(self.source, self.volume).on_grid()[1])
 
     def to_nibabel(self) -> Any:
         """A `nibabel.Nifti1Image` (x, y, z)."""

@@ -5,10 +5,7 @@ Third-party libraries are imported when a file of theirs is met.
 
 from __future__ import annotations
 
-import os
-import re
 import stat
-from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 
@@ -36,8 +33,6 @@ __all__ = [
 ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 
 _INT16 = np.iinfo(np.int16)
-_LONGEST_HEADER = 1 << 16
-_VOXELS_ELSEWHERE = re.compile(rb"^(?:ElementDataFile *=|data ?file:)([^\0\r\n]+)\r?$", re.MULTILINE | re.IGNORECASE)
 
 
 def has_known_ending(path: str | PathLike[str]) -> bool:
@@ -182,12 +177,12 @@ def parts(path: str | PathLike[str]) -> tuple[Path, ...]:
 
 def parts_read(path: Path) -> tuple[Path, ...]:
     """The files that an input consists of: a header may name another one for its voxels. Nothing is checked here."""
-    head = b""
-    if ending_of(path) in (".mhd", ".mha", ".nrrd"):
-        with suppress(OSError), path.open("rb") as file:
-            head = file.read(_LONGEST_HEADER)
-    elsewhere = _VOXELS_ELSEWHERE.search(head)
-    return (path, path.parent / os.fsdecode(elsewhere[1].strip())) if elsewhere else (path,)
+    if ending_of(path) not in (".mhd", ".mha", ".nrrd"):
+        return (path,)
+    from thinslice.files.integrity import voxel_file
+
+    elsewhere = voxel_file(path)
+    return (path,) if elsewhere is None else (path, elsewhere)
 
 
 def check_there(path: Path, *, what: str = "input") -> None:

@@ -8,6 +8,8 @@ header and data are checked here first.
 
 from __future__ import annotations
 
+import os
+import re
 import zlib
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import numpy as np
 from thinslice.errors import InputError, named
 
 _HEADER_LIMIT = 1 << 16
+_ELSEWHERE = re.compile(rb"^(?:ElementDataFile *=|data ?file:)([^\0\r\n]+)\r?$", re.MULTILINE | re.IGNORECASE)
 _TYPES = {
     "MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4,
     "MET_LONG": 4, "MET_ULONG": 4, "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8, "MET_FLOAT": 4, "MET_DOUBLE": 8,
@@ -78,6 +81,16 @@ def check_nrrd(path: Path) -> bool:
     if packed and not detached and not _inflated_bytes(path, start):
         raise InputError("FILE-BROKEN", f"{named(path)} is cut short or damaged; copy it again")
     return oriented
+
+
+def voxel_file(path: Path) -> Path | None:
+    """The file that the header of an .mha, .mhd or .nrrd names for its voxels, whether it can be read or not."""
+    try:
+        with path.open("rb") as file:
+            elsewhere = _ELSEWHERE.search(file.read(_HEADER_LIMIT))
+    except OSError:
+        return None
+    return None if elsewhere is None else path.parent / os.fsdecode(elsewhere[1].strip())
 
 
 def _metaimage_header(path: Path) -> tuple[dict[str, str], int]:

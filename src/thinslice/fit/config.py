@@ -84,10 +84,15 @@ class FitConfig:
             raise UsageError("USE-CONFIG", f"the {alone[0]} view has no other to learn from; add one to teaching")
 
     @property
+    def term_weights(self) -> tuple[float, ...]:
+        """Of the in-plane teacher and the increments -1, 0 and +1; the axial view learns nothing from the teacher."""
+        teacher = self.teacher if {"coronal", "sagittal"} & set(self.learners) else 0.0
+        return teacher, self.increment_minus1, self.increment_0, self.increment_plus1
+
+    @property
     def increments_run(self) -> bool:
-        """Whether anything learns from the increments, as the axial network does from nothing else."""
-        heard = self.increment_minus1 or self.increment_0 or self.increment_plus1
-        return bool(self.learners and heard) and self.plane_share + self.context_share < 1 - 1e-6
+        """Whether anything learns from the increments, and has time to; the axial network learns from nothing else."""
+        return bool(self.learners) and any(self.term_weights) and self.plane_share + self.context_share < 1 - 1e-6
 
     @classmethod
     def adapting(cls) -> FitConfig:

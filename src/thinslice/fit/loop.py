@@ -91,8 +91,7 @@ class ScanFit:
         """Run the phases and leave the averaged weights in the model."""
         c, start = self._config, time.monotonic()
         planes = c.plane_share + c.context_share
-        increments_run = bool(c.learners) and any(self._term_weights())
-        planes_end = planes if increments_run else 1.0
+        planes_end = planes if c.increments_run else 1.0
         if planes_end > 0:
             shares = _shares(budget, start=start, begin=0.0, end=planes_end, on_progress=on_progress)
             context_from = c.plane_share / planes if c.context_share > 0 else np.inf
@@ -164,15 +163,9 @@ class ScanFit:
     def _increment_loss(self) -> Tensor:
         """Weighted sum of the terms, each over what interpolation leaves: none is heard the louder for being hard."""
         terms = (self._plane_losses, self._minus_one_losses, self._zero_losses, self._plus_one_losses)
-        weighted = zip(self._term_weights(), terms, strict=True)
+        weighted = zip(self._config.term_weights, terms, strict=True)
         losses = [(weight, *term()) for weight, term in weighted if weight]
         return torch.stack([weight * over_base(loss, base) for weight, loss, base in losses]).sum()
-
-    def _term_weights(self) -> tuple[float, ...]:
-        """Of the in-plane teacher and the increments -1, 0 and +1; the axial view learns nothing from the teacher."""
-        c = self._config
-        teacher = c.teacher if {"coronal", "sagittal"} & set(c.learners) else 0.0
-        return teacher, c.increment_minus1, c.increment_0, c.increment_plus1
 
     def _minus_one_losses(self) -> tuple[Tensor, Tensor]:
         stack, usable = self._patch(self._config.patch_slices + 1)

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from thinslice import interpolation
 from thinslice.output import whole_file
+from thinslice.plan import grid_of
 from thinslice.report.figures import MARGIN_INCHES, WINDOWS, name_row, row_inches, write_png
 from thinslice.report.planes import Plane, turned
-from thinslice.slice_profile import SliceGrid
 from thinslice.volume import Volume
 
 _COLUMN_INCHES = 4.0
@@ -27,7 +27,7 @@ def save_preview(thick: Volume, result: Volume, path: str | Path, *, overwrite: 
         path: of the PNG.
         overwrite: replace an existing file.
     """
-    grid = _grid(thick, result)
+    grid = grid_of(thick, result)
     columns = {
         "acquired": _planes(thick.hu, np.abs(grid.output_mm[:, None] - grid.acquired_mm).argmin(axis=1), result),
         "cubic": _planes(thick.hu, interpolation.cubic(grid), result),
@@ -35,18 +35,6 @@ def save_preview(thick: Volume, result: Volume, path: str | Path, *, overwrite: 
     }
     with whole_file(Path(path), overwrite=overwrite) as file:
         write_png(_draw(columns), file)
-
-
-def _grid(thick: Volume, result: Volume) -> SliceGrid:
-    """Where both volumes' slices lie, in mm from the first acquired one."""
-    normal = np.cross(thick.affine[:3, 0], thick.affine[:3, 1])
-    normal *= np.sign(normal @ thick.affine[:3, 2]) / np.linalg.norm(normal)
-    first = float((result.affine[:3, 3] - thick.affine[:3, 3]) @ normal)
-    acquired = thick.slice_positions_mm
-    if acquired is None:
-        acquired = np.arange(len(thick.hu)) * thick.slice_spacing_mm
-    output = first + np.arange(len(result.hu)) * result.slice_spacing_mm
-    return SliceGrid(acquired, output, thick.thickness or thick.slice_spacing_mm)
 
 
 def _planes(hu: np.ndarray, along_z: np.ndarray, result: Volume) -> tuple[Plane, Plane]:

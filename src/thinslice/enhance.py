@@ -258,7 +258,7 @@ def _volume(source: Any, affine: Any, reading: dict[str, Any]) -> Volume:
     if told:
         raise TypeError(f"a Volume is taken as it is: {', '.join(told)} would say nothing")
     source.refuse_nan()
-    return source
+    return scan.remark_values(source)
 
 
 def _held_bytes(*arrays: np.ndarray | None) -> int:

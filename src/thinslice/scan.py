@@ -24,6 +24,7 @@ from thinslice.volume import Volume
 if TYPE_CHECKING:
     from thinslice.dicom import Provenance
 
+_LEAST_STEPS = 16  # HU from the lowest value to the highest: less, rounded, is a sketch
 _NO_FOLDER_NAMES = (".dcm", ".zip", ".gz", ".img", ".hdr", ".nhdr")  # a slip of the pen, no folder for a series
 
 
@@ -61,7 +62,8 @@ def read_parts(
         affine: (4, 4) voxel (x, y, z) to RAS mm, for an array.
         thickness: slice thickness in mm, in place of what the source says.
         axis: slice axis of a file or object, "x", "y" or "z" of its index order.
-        rescale: slope and intercept from stored values to HU, in place of the source's.
+        rescale: slope and intercept from stored values to HU, in place of the source's; of an object, from the
+            values that it holds. Values that can be no HU are then remarked and not refused.
         series: which DICOM series.
         phase: which volume of a DICOM series that holds several.
         on_gap: for a DICOM series with slices missing or unevenly spaced: "error" refuses it, "split" gives its
@@ -76,10 +78,9 @@ def read_parts(
     if not isinstance(source, str | PathLike):
         from thinslice.files.objects import from_object
 
-        if rescale is not None:
-            raise UsageError("USE-RESCALE", f"rescale goes with a path; a {type(source).__name__} must hold HU")
         _refuse_dicom_options(f"a {type(source).__name__}", series=series, phase=phase, limits=limits, on_gap=on_gap)
-        return [_strictly(from_object(source, affine=affine, thickness=thickness, axis=axis), strict)]
+        volume = from_object(source, affine=affine, thickness=thickness, axis=axis, rescale=rescale)
+        return [_strictly(remark_values(volume), strict)]
     path = as_path(source)
     files.check_there(path)
     if is_dicom(path):
@@ -94,6 +95,13 @@ def read_parts(
         refuse_options(path, dicom=False, series=series, phase=phase, limits=limits, on_gap=on_gap)
         volumes = [_strictly(files.read(path, axis=axis, rescale=rescale), strict)]
     return volumes if thickness is None else [replace(volume, thickness=thickness) for volume in volumes]
+
+
+def remark_values(volume: Volume) -> Volume:
+    """The volume, with a remark where a caller built it of values that can hardly be HU; what was read is known."""
+    if volume.source.kind != "array" or volume.source.facts:
+        return volume
+    return files.judged(volume, name="the volume", told=True)
 
 
 def _strictly(volume: Volume, strict: bool) -> Volume:
@@ -174,8 +182,9 @@ def write(
         path, source=source or volume, upright=True, dtype=dtype, compress=compress, series_number=series_number,
         like_source=like_source, overwrite=overwrite,
     )  # fmt: skip
+    rounded = () if dtype == "float32" else _rounding(volume)
     if files.has_known_ending(path):
-        return files.write(volume, path, dtype=dtype, overwrite=overwrite)
+        return (*files.write(volume, path, dtype=dtype, overwrite=overwrite), *rounded)
     from thinslice import dicom
 
     if source is None or provenance is None:
@@ -188,8 +197,23 @@ def write(
     )  # fmt: skip
     if written.clipped:
         message = f"{written.clipped} voxels beyond {written.bits} bits were clipped to the nearest value"
-        return (Notice("OUT-CLIP", message),)
-    return ()
+        return (Notice("OUT-CLIP", message), *rounded)
+    return rounded
+
+
+def _rounding(volume: Volume) -> tuple[Notice, ...]:
+    """What is to be said where whole numbers hold next to nothing of what was measured."""
+    measured = True if volume.padding is None else ~volume.padding
+    lowest = float(volume.hu.min(where=measured, initial=np.inf))
+    highest = float(volume.hu.max(where=measured, initial=-np.inf))
+    if not 0 < highest - lowest < _LEAST_STEPS or np.array_equal(volume.hu, np.rint(volume.hu)):
+        return ()
+    steps = round(highest) - round(lowest) + 1
+    message = (
+        f"values from {lowest:.3g} to {highest:.3g} were rounded to {steps} whole number{'s' * (steps > 1)}: dtype "
+        "float32 keeps them in files, and DICOM holds whole HU only"
+    )
+    return (Notice("OUT-ROUND", message),)
 
 
 def check_target(

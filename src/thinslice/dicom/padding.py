@@ -1,23 +1,26 @@
-"""Pixels that were never measured: declared padding, and the void outside a round field of view."""
+"""Pixels that a file declares to be padding."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from thinslice.dicom.slices import Slice
+from thinslice.padding import touching_border
 
-LOWEST_MEASURED_HU = -1024.0
-_LEAST_REGION = 8  # pixels; smaller regions below -1024 HU at the border are noise in air
+_LOWEST_GAS_HU = -1024.0
 
 
-def declared_padding(image: Slice, stored: np.ndarray) -> np.ndarray | None:
-    """(rows, columns) True where the *stored* value is the declared padding; None where nothing is declared."""
+def declared_padding(image: Slice, stored: np.ndarray, hu: np.ndarray) -> np.ndarray | None:
+    """(rows, columns) True where the *stored* value is the declared padding; None where nothing is declared.
+
+    Where gas may have that value as well, only what is joined to the image's border counts.
+    """
     value, limit = padding_value(image), padding_value(image, "PixelPaddingRangeLimit")
     if value is None:
         return None
-    if limit is None:
-        return stored == value
-    return (stored >= min(value, limit)) & (stored <= max(value, limit))
+    first, last = sorted((value, value if limit is None else limit))
+    declared = (stored >= first) & (stored <= last)
+    return touching_border(declared) if (hu >= _LOWEST_GAS_HU).any(where=declared) else declared
 
 
 def padding_value(image: Slice, keyword: str = "PixelPaddingValue") -> int | None:
@@ -33,22 +36,3 @@ def padding_value(image: Slice, keyword: str = "PixelPaddingValue") -> int | Non
     if value is None or value < 1 << (attributes.integer("BitsStored") or allocated):
         return value
     return attributes.word(keyword, signed=True, bits=allocated)
-
-
-def border_void(hu: np.ndarray) -> np.ndarray | None:
-    """(rows, columns) True in regions below -1024 HU that touch the image's border; None where there is none."""
-    return touching_border(hu < LOWEST_MEASURED_HU, least=max(_LEAST_REGION, hu.size // 5000))
-
-
-def touching_border(mask: np.ndarray, *, least: int = 1) -> np.ndarray | None:
-    """(rows, columns) True in regions of a mask, of `least` pixels, that touch its border; None where there is none."""
-    edges = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    if not edges.any():
-        return None
-    from scipy import ndimage  # only where a scan has such regions
-
-    labels, _ = ndimage.label(mask)
-    sizes = np.bincount(labels.ravel())
-    touching = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    kept = [label for label in touching if label and sizes[label] >= least]
-    return np.isin(labels, kept) if kept else None

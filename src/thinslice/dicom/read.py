@@ -18,14 +18,16 @@ from thinslice.dicom.decode import PixelReader
 from thinslice.dicom.find import find, linked_folders
 from thinslice.dicom.group import by_series, choose_series, only_ct, refuse_strangers, without_localizers
 from thinslice.dicom.limits import Limits
-from thinslice.dicom.padding import LOWEST_MEASURED_HU, border_void, declared_padding, touching_border
+from thinslice.dicom.padding import declared_padding
 from thinslice.dicom.quiet import quiet
 from thinslice.dicom.slices import Slice, read_slices
 from thinslice.dicom.source import SourceSeries, keep_for_writing
 from thinslice.dicom.stack import Stack, arrange
 from thinslice.dicom.terms import shown_uid
 from thinslice.errors import UsageError
+from thinslice.hounsfield import doubt
 from thinslice.memory import check_room_for
+from thinslice.padding import find_padding
 from thinslice.volume import Source, Volume
 
 ON_GAP = ("error", "split", "fill")
@@ -99,7 +101,9 @@ def read_parts(
     padded = sum(int(padding.sum()) for _, padding in decoded if padding is not None)
     if padded:
         findings.warn("DCM-PAD", f"{padded} padding voxels left out and put back")
-        findings.settle()
+    for hu, padding in decoded:
+        _check_values(hu, padding, findings, told=rescale is not None)
+    findings.settle()
     volumes = []
     for number, (stack, (hu, padding)) in enumerate(zip(stacks, decoded, strict=True), 1):
         kept = keep_for_writing(stack.slices, stack.grid.normal, rescale=rescale)
@@ -147,6 +151,17 @@ def find_series(path: Path, limits: Limits, findings: Findings) -> Found:
     return Found(by_series(kept), len(entries), skipped, len(images) - len(ct))
 
 
+def _check_values(hu: np.ndarray, padding: np.ndarray | None, findings: Findings, *, told: bool) -> None:
+    """Note values that are no HU, or may be none; where the caller has told how to rescale, nothing is refused."""
+    found = doubt(hu, padding)
+    if found is None:
+        return
+    if found.certain and not told:
+        findings.refuse("DCM-NOTHU", f"the series {found.finding}; {found.cure()}")
+    else:
+        findings.warn("DCM-NOTHU", f"the series {found.finding}")
+
+
 def decode(
     slices: Sequence[Slice], *, rescale: tuple[float, float] | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -158,21 +173,16 @@ def decode(
     shape = (len(slices), *slices[0].shape)
     check_room_for(shape)
     hu = np.empty(shape, np.float32)
-    padding: np.ndarray | None = None
+    declared: np.ndarray | None = None
     for index, stored in enumerate(PixelReader().all_stored_values(slices)):
         image = slices[index]
         slope, intercept = rescale or rescale_of(image)
         hu[index] = stored * slope + intercept
-        declared = declared_padding(image, stored)
-        if declared is not None and (hu[index] >= LOWEST_MEASURED_HU).any(where=declared):  # gas may have that value
-            declared = touching_border(declared)
-        for mask in (declared, border_void(hu[index])):
-            if mask is None or not mask.any():
-                continue
-            if padding is None:
-                padding = np.zeros(shape, np.bool_)
-            padding[index] |= mask
-    return hu, padding
+        mask = declared_padding(image, stored, hu[index])
+        if mask is not None and mask.any():
+            declared = np.zeros(shape, np.bool_) if declared is None else declared
+            declared[index] = mask
+    return hu, find_padding(hu, declared)[0]
 
 
 def _facts(stack: Stack, found: Found, kept: SourceSeries, padding: np.ndarray | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from thinslice.errors import InputError, Notice, OutputError, UsageError, named
-from thinslice.files.assemble import refuse_other_than_hu
+from thinslice.files.assemble import judged
 from thinslice.output import refuse_existing, whole_file
 from thinslice.paths import as_path
 from thinslice.volume import Volume
@@ -23,6 +23,7 @@ __all__ = [
     "check_there",
     "ending_of",
     "has_known_ending",
+    "judged",
     "parts",
     "parts_read",
     "read",
@@ -55,8 +56,8 @@ def read(
         path: .nii, .nii.gz, .nrrd, .mha or .mhd.
         axis: slice axis ("x", "y" or "z" of the file's index order); by default the axis with the
             largest spacing.
-        rescale: slope and intercept from stored values to HU, in place of what the file says; the
-            check that values can be HU is then left out.
+        rescale: slope and intercept from stored values to HU, in place of what the file says; values
+            that can be no HU are then remarked and not refused.
 
     Returns:
         The volume, its slice axis being z. Thickness is None: these formats do not say it.
@@ -69,7 +70,7 @@ def read(
     """
     path = as_path(path)
     volume = _read(path, axis=axis, rescale=rescale)
-    return volume if rescale else refuse_other_than_hu(volume, named(path))
+    return judged(volume, name=named(path), told=rescale is not None)
 
 
 def read_values(path: str | PathLike[str], *, axis: str | int = "z") -> Volume:

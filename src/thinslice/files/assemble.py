@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from thinslice.errors import InputError, Notice, UsageError
 from thinslice.files.axes import choose_axes
-from thinslice.files.padding import find_padding
+from thinslice.hounsfield import doubt
 from thinslice.memory import check_room_for
+from thinslice.padding import find_padding
 from thinslice.volume import Source, Volume
 
 SLAB_BYTES = 32 << 20  # what is converted at a time: large enough to be fast, small beside a scan
@@ -113,26 +115,25 @@ def check_rescale(rescale: tuple[float, float]) -> tuple[float, float]:
     return slope, intercept
 
 
-def refuse_other_than_hu(volume: Volume, name: str) -> Volume:
-    """Refuse values that cannot be HU.
+def judged(volume: Volume, *, name: str, told: bool, option: str = "--rescale {slope:g},{intercept:g}") -> Volume:
+    """The volume, where its values can be HU; with a remark where they are odd.
+
+    Args:
+        volume: with the values in question.
+        name: what the source is called in messages.
+        told: the caller has said how stored values become HU, or that they are: then nothing is refused.
+        option: how to say so, with places for {slope} and {intercept}.
 
     Raises:
         InputError: FILE-NOTHU.
     """
-    if said := other_than_hu(volume, name):
-        raise InputError("FILE-NOTHU", f"{said}; if it is CT, give --rescale 1,-1024 or 1,0")
-    return volume
-
-
-def other_than_hu(volume: Volume, name: str) -> str:
-    """What speaks against values being HU, or "": any CT of a body holds air or fat, which are below 0."""
-    lowest, highest = float(volume.hu.min()), float(volume.hu.max())
-    if lowest < 0 or lowest == highest:
-        return ""
-    return (
-        f"{name} has no value below 0 HU (found {lowest:g} to {highest:g}), so it is MR, a label map or CT in "
-        "other units"
-    )
+    found = doubt(volume.hu, volume.padding)
+    if found is None:
+        return volume
+    if found.certain and not told:
+        raise InputError("FILE-NOTHU", f"{name} {found.finding}; {found.cure(option)}")
+    warnings = (*volume.source.warnings, Notice("FILE-NOTHU", f"{name} {found.finding}"))
+    return replace(volume, source=replace(volume.source, warnings=warnings))
 
 
 def _fill(kji: np.ndarray, slabs: Iterable[np.ndarray], scale: tuple[float, float], name: str) -> None:

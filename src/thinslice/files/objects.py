@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thinslice.errors import Notice, UsageError
-from thinslice.files.assemble import NO_ORIENTATION, assemble, check_dtype, check_shape, other_than_hu, slabs_of
+from thinslice.files.assemble import (
+    NO_ORIENTATION,
+    assemble,
+    check_dtype,
+    check_rescale,
+    check_shape,
+    judged,
+    slabs_of,
+)
 from thinslice.files.axes import choose_axes, in_file_order
 from thinslice.volume import Volume
 
@@ -30,7 +38,12 @@ _RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def from_object(
-    obj: Any, *, affine: Any = None, thickness: float | None = None, axis: str | int | None = None
+    obj: Any,
+    *,
+    affine: Any = None,
+    thickness: float | None = None,
+    axis: str | int | None = None,
+    rescale: tuple[float, float] | None = None,
 ) -> Volume:
     """A Volume from whatever holds a CT.
 
@@ -41,44 +54,49 @@ def from_object(
         thickness: slice thickness in mm; replaces what the object says.
         axis: slice axis: "x", "y" or "z" of the object's index order. By default the axis with the
             largest spacing, and z for a Volume or an array.
+        rescale: slope and intercept from the values that the object holds to HU; values that can be no HU
+            are then remarked and not refused. A Volume holds HU.
 
     Raises:
-        UsageError: USE-INPUT, USE-AFFINE, USE-AXIS.
+        UsageError: USE-INPUT, USE-AFFINE, USE-AXIS, USE-RESCALE.
         InputError, GeometryError: as in `thinslice.files.read`.
     """
     library = _library(obj)
     if affine is not None and is_scan(obj) and library != "torch":
         raise UsageError("USE-AFFINE", f"affine goes with an array; a {type(obj).__name__} has its own")
     if isinstance(obj, Volume):
+        if rescale is not None:
+            raise UsageError("USE-RESCALE", "rescale does not go with a Volume, which holds HU; rescale its array")
         return _from_volume(obj, thickness, axis)
     if isinstance(obj, str | PathLike):
         from thinslice import files
 
-        return _from_volume(files.read(obj, axis=axis), thickness, None)
-    volume = _from_library(obj, library, affine, thickness, axis)
-    # Whoever has values in hand knows what they are: they are remarked, and not refused as those of a file.
-    if said := other_than_hu(volume, f"the {volume.source.kind}"):
-        warnings = (*volume.source.warnings, Notice("FILE-NOTHU", said))
-        return replace(volume, source=replace(volume.source, warnings=warnings))
-    return volume
+        return _from_volume(files.read(obj, axis=axis, rescale=rescale), thickness, None)
+    scale = (1.0, 0.0) if rescale is None else check_rescale(rescale)
+    volume = _from_library(obj, library, affine, thickness, axis, scale)
+    kind = volume.source.kind
+    name = "the array" if kind == "array" else f"the {kind} image"
+    return judged(volume, name=name, told=rescale is not None, option="rescale=({slope:g}, {intercept:g})")
 
 
-def _from_library(obj: Any, library: str, affine: Any, thickness: float | None, axis: str | int | None) -> Volume:
+def _from_library(
+    obj: Any, library: str, affine: Any, thickness: float | None, axis: str | int | None, scale: tuple[float, float]
+) -> Volume:
     if library == "nibabel":
-        return _from_nibabel(obj, thickness, axis)
+        return _from_nibabel(obj, thickness, axis, scale)
     if library == "SimpleITK":
         from thinslice.files.itk import from_image
 
-        return from_image(obj, name="the SimpleITK image", kind=library, axis=axis, thickness=thickness)
+        return from_image(obj, name="the SimpleITK image", kind=library, axis=axis, scale=scale, thickness=thickness)
     if library == "torchio":
         image = _ct_of_subject(obj) if hasattr(obj, "get_images_dict") else obj
-        return _from_channels(image.data, image.affine, library, thickness, axis)
+        return _from_channels(image.data, image.affine, library, thickness, axis, scale)
     if library == "monai":
         lps = str(obj.meta.get("space", "RAS")).upper().endswith("LPS")
         own = np.asarray(obj.affine, float)
-        return _from_channels(obj.as_tensor(), _RAS_FROM_LPS @ own if lps else own, library, thickness, axis)
+        return _from_channels(obj.as_tensor(), _RAS_FROM_LPS @ own if lps else own, library, thickness, axis, scale)
     if library in ("numpy", "torch"):
-        return _from_array(obj, affine, thickness, axis)
+        return _from_array(obj, affine, thickness, axis, scale)
     raise UsageError(
         "USE-INPUT",
         f"cannot read a {type(obj).__name__}; give a path, a Volume, an array with affine=, or an image of "
@@ -131,7 +149,7 @@ def _library(obj: Any) -> str:
 def _from_volume(volume: Volume, thickness: float | None, axis: str | int | None) -> Volume:
     if axis is not None and choose_axes(volume.affine, axis).order != (0, 1, 2):
         volume.refuse_uneven()
-        turned = _from_array(volume.hu, volume.affine, thickness, axis)
+        turned = _from_array(volume.hu, volume.affine, thickness, axis, (1.0, 0.0))
         padding = turned.padding
         if volume.padding is not None:
             padding = volume.padding.transpose(choose_axes(volume.affine, axis).to_volume)
@@ -139,7 +157,7 @@ def _from_volume(volume: Volume, thickness: float | None, axis: str | int | None
     return volume if thickness is None else replace(volume, thickness=thickness)
 
 
-def _from_nibabel(image: Any, thickness: float | None, axis: str | int | None) -> Volume:
+def _from_nibabel(image: Any, thickness: float | None, axis: str | int | None, scale: tuple[float, float]) -> Volume:
     from thinslice.files.nifti import spatial_mm
 
     name = "the nibabel image"
@@ -152,10 +170,12 @@ def _from_nibabel(image: Any, thickness: float | None, axis: str | int | None) -
     values = np.asanyarray(image.dataobj).reshape(shape, order="F")
     codes = [image.header[code] for code in ("sform_code", "qform_code") if stated and code in image.header]
     warnings = (NO_ORIENTATION,) if codes and not any(codes) else ()
-    return _assemble(values.T, affine, "nibabel", name, thickness, axis, warnings)
+    return _assemble(values.T, affine, "nibabel", name, thickness, axis, scale, warnings)
 
 
-def _from_channels(tensor: Any, affine: Any, library: str, thickness: float | None, axis: str | int | None) -> Volume:
+def _from_channels(
+    tensor: Any, affine: Any, library: str, thickness: float | None, axis: str | int | None, scale: tuple[float, float]
+) -> Volume:
     """From (channels, i, j, k), or MONAI's (i, j, k)."""
     name = f"the {library} image"
     values = _values(tensor)
@@ -163,16 +183,18 @@ def _from_channels(tensor: Any, affine: Any, library: str, thickness: float | No
         values = values[0]
     check_dtype(values.dtype, name)
     values = values.reshape(check_shape(values.shape, name))
-    return _assemble(values.T, affine, library, name, thickness, axis)
+    return _assemble(values.T, affine, library, name, thickness, axis, scale)
 
 
-def _from_array(array: Any, affine: Any, thickness: float | None, axis: str | int | None) -> Volume:
+def _from_array(
+    array: Any, affine: Any, thickness: float | None, axis: str | int | None, scale: tuple[float, float]
+) -> Volume:
     if affine is None:
         raise UsageError("USE-AFFINE", "an array needs affine=, 4 x 4, voxel (x, y, z) to RAS mm")
     values = _values(array)
     check_dtype(values.dtype, "the array")
     values = values.reshape(check_shape(values.shape[::-1], "the array")[::-1])
-    return _assemble(values, affine, "array", "the array", thickness, "z" if axis is None else axis)
+    return _assemble(values, affine, "array", "the array", thickness, "z" if axis is None else axis, scale)
 
 
 def _values(array: Any) -> np.ndarray:
@@ -190,6 +212,7 @@ def _assemble(
     name: str,
     thickness: float | None,
     axis: str | int | None,
+    scale: tuple[float, float],
     warnings: tuple[Notice, ...] = (),
 ) -> Volume:
     return assemble(
@@ -197,6 +220,7 @@ def _assemble(
         kji.shape,
         affine=_matrix(affine, name),
         axis=axis,
+        scale=scale,
         name=name,
         kind=kind,
         facts={"format": kind, "stored": str(kji.dtype)},

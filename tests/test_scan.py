@@ -28,7 +28,7 @@ def test_files_by_their_names(tmp_path, volume, ending):
 def test_objects_pass_the_same_door(volume):
     assert scan.read(volume) is volume
     assert scan.read(volume.hu, affine=AFFINE, thickness=5.0).thickness == 5.0
-    with pytest.raises(UsageError, match="rescale goes with a path"):
+    with pytest.raises(UsageError, match="rescale does not go with a Volume"):
         scan.read(volume, rescale=(1, 0))
 
 

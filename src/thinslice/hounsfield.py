@@ -19,6 +19,7 @@ _CONSTANT, _ISOLATED = 0.01, 100.0  # share, and HU to the next value, of a fill
 _LEAST_SPREAD, _LEAST_SPAN = 1.5, 12.0  # HU; noise alone has more
 _FEW_LEVELS = 30  # distinct values; label maps have fewer
 _RAW_TISSUE = (800.0, 1250.0)  # where soft tissue and fat lie when 1000 or 1024 has not been taken away
+_OFFSETS = ((1.0, -1024.0), (1.0, -1000.0))
 _WIDTH = 150.0  # HU of a peak of soft tissue with fat, or of air
 
 
@@ -29,25 +30,20 @@ class Doubt:
     Attributes:
         certain: no CT looks like that: refuse it. Else remark it.
         finding: what was found, a clause that goes on after "the file" or the like.
-        rescale: the slope and intercept that would make HU of them, where that is evident.
+        rescales: slopes and intercepts that would make HU of them, where that is evident.
     """
 
     certain: bool
     finding: str
-    rescale: tuple[float, float] | None = None
+    rescales: tuple[tuple[float, float], ...] = ()
 
     def cure(self, option: str = "--rescale {slope:g},{intercept:g}") -> str:
         """What to do about it; `option` says how slope and intercept are given."""
-        if self.rescale is None:
-            given = option.replace("{slope:g}", "S").replace("{intercept:g}", "I")
-            return (
-                f"give {given} with the slope and intercept that make HU of them ({_formatted(option, (1, 0))}: as is)"
-            )
-        return f"if it is CT, {_formatted(option, self.rescale)} would make HU of them"
-
-
-def _formatted(option: str, rescale: tuple[float, float]) -> str:
-    return option.format(slope=rescale[0], intercept=rescale[1])
+        if not self.rescales:
+            told = option.replace("{slope:g}", "S").replace("{intercept:g}", "I")
+            return f"give {told} where S x value + I is HU"
+        fitting = " or ".join(option.format(slope=slope, intercept=intercept) for slope, intercept in self.rescales)
+        return f"if it is CT, give {fitting}"
 
 
 def doubt(hu: np.ndarray, padding: np.ndarray | None = None) -> Doubt | None:
@@ -129,34 +125,35 @@ def _no_ct(found: Levels) -> Doubt | None:
         said = (
             f"holds values from {found.told()}: air, fat and water are missing, as in stored values without intercept"
         )
-        return Doubt(True, said, (1, -1024) if found.low < 1300 else None)
+        return Doubt(True, said, _OFFSETS if found.low < 1300 else ())
     raw = found.peak(*_RAW_TISSUE)
     stands_out = raw > 3 * found.share(400, 800) * _WIDTH / 400
     air = found.peak(-1150, -850)
     if stands_out and air < raw / 5 and (raw >= 0.15 or (raw >= 0.02 and found.low > -30)):
         if found.share(-1500, -200) < 0.01:
             said = "has its air near 0 and soft tissue near 1000, as in stored values without their intercept"
-            return Doubt(True, f"{said} (found {found.told()})", (1, _lost_intercept(found)))
+            return Doubt(True, f"{said} (found {found.told()})", _lost_intercept(found))
         return Doubt(
             True,
             f"has a peak near 1000 and none near -1000 HU, as with the sign turned (found {found.told()})",
-            (-1, 0),
+            ((-1, 0),),
         )
     if found.lowest >= 0 and (found.share(500) > 0.25 or found.few_levels() or found.highest == 255):
         said = f"has no value below 0 HU (found {found.lowest:g} to {found.highest:g})"
         return Doubt(True, f"{said}, so it is MR, a label map or CT in other units")
     if found.share(-np.inf, -1500) > 0.25 or (found.share(-np.inf, -1200) > 0.1 and found.share(-200) < 0.05):
         said = f"lies far below air, which is at -1000 HU (found {found.told()}), as with the intercept applied twice"
-        return Doubt(True, said, (1, 1024) if found.share(200) < 0.05 else None)
+        return Doubt(True, said, ((1, 1024),) if found.share(200) < 0.05 else ())
     return None
 
 
-def _lost_intercept(found: Levels) -> float:
-    """What to add to stored values, by where their air is."""
-    if found.share(found.lowest, found.lowest + 0.5) > 0.02 and found.lowest in (0, -1):
-        return -1024.0  # cut off at 0, the least of 12 bits
+def _lost_intercept(found: Levels) -> tuple[tuple[float, float], ...]:
+    """What makes HU of stored values, by where their air is; where it is cut off at 0, either intercept may do."""
     wanted = -1000 - found.mode(300)
-    return min((-1024.0, -1000.0), key=lambda known: abs(known - wanted)) if -1036 < wanted < -988 else round(wanted)
+    if -1036 < wanted < -988:
+        near = tuple(known for known in _OFFSETS if abs(known[1] - wanted) < 8 and found.share(-0.5, 0.5) < 0.01)
+        return near or _OFFSETS
+    return ((1.0, round(wanted)),)
 
 
 def _hardly_ct(found: Levels) -> Doubt | None:

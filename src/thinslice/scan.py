@@ -80,7 +80,7 @@ def read_parts(
 
         _refuse_dicom_options(f"a {type(source).__name__}", series=series, phase=phase, limits=limits, on_gap=on_gap)
         volume = from_object(source, affine=affine, thickness=thickness, axis=axis, rescale=rescale)
-        return [_strictly(remark_values(volume), strict)]
+        return [_strictly(_judged(volume, source, told=rescale is not None), strict)]
     path = as_path(source)
     files.check_there(path)
     if is_dicom(path):
@@ -95,6 +95,19 @@ def read_parts(
         refuse_options(path, dicom=False, series=series, phase=phase, limits=limits, on_gap=on_gap)
         volumes = [_strictly(files.read(path, axis=axis, rescale=rescale), strict)]
     return volumes if thickness is None else [replace(volume, thickness=thickness) for volume in volumes]
+
+
+def _judged(volume: Volume, source: Any, *, told: bool) -> Volume:
+    """The volume of an object, where its values can be HU.
+
+    Raises:
+        InputError: FILE-NOTHU.
+    """
+    if isinstance(source, Volume):
+        return remark_values(volume)
+    kind = volume.source.kind
+    name = "the array" if kind == "array" else f"the {kind} image"
+    return files.judged(volume, name=name, told=told, option="rescale=({slope:g}, {intercept:g})")
 
 
 def remark_values(volume: Volume) -> Volume:

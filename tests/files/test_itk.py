@@ -98,7 +98,7 @@ def test_what_itk_cannot_write_is_an_output_error(tmp_path, monkeypatch, ending)
 
 @pytest.mark.parametrize("ending", ["nrrd", "mha"])
 def test_a_file_that_gives_no_orientation_is_remarked(ending, tmp_path):
-    image = sitk.GetImageFromArray(np.full((6, 16, 16), -500, np.int16))
+    image = sitk.GetImageFromArray(np.resize(HU, (6, 16, 16)).astype(np.int16))
     image.SetSpacing((1.0, 1.0, 5.0))
     sitk.WriteImage(image, str(tmp_path / f"told.{ending}"))
     told = (tmp_path / f"told.{ending}").read_bytes()

@@ -120,7 +120,7 @@ def judged(volume: Volume, *, name: str, told: bool, option: str = "--rescale {s
 
     Args:
         volume: with the values in question.
-        name: what the source is called in messages.
+        name: what the source is called in an error.
         told: the caller has said how stored values become HU, or that they are: then nothing is refused.
         option: how to say so, with places for {slope} and {intercept}.
 
@@ -132,7 +132,7 @@ def judged(volume: Volume, *, name: str, told: bool, option: str = "--rescale {s
         return volume
     if found.certain and not told:
         raise InputError("FILE-NOTHU", f"{name} {found.finding}; {found.cure(option)}")
-    warnings = (*volume.source.warnings, Notice("FILE-NOTHU", f"{name} {found.finding}"))
+    warnings = (*volume.source.warnings, Notice("FILE-NOTHU", f"the scan {found.finding}"))
     return replace(volume, source=replace(volume.source, warnings=warnings))
 
 

@@ -23,7 +23,6 @@ from thinslice.files.assemble import (
     check_dtype,
     check_rescale,
     check_shape,
-    judged,
     slabs_of,
 )
 from thinslice.files.axes import choose_axes, in_file_order
@@ -45,7 +44,7 @@ def from_object(
     axis: str | int | None = None,
     rescale: tuple[float, float] | None = None,
 ) -> Volume:
-    """A Volume from whatever holds a CT.
+    """A Volume from whatever holds a CT; whether values can be HU is not asked, for label maps are read so as well.
 
     Args:
         obj: Volume, path of a file, nibabel image, SimpleITK image, torchio ScalarImage or Subject
@@ -54,8 +53,7 @@ def from_object(
         thickness: slice thickness in mm; replaces what the object says.
         axis: slice axis: "x", "y" or "z" of the object's index order. By default the axis with the
             largest spacing, and z for a Volume or an array.
-        rescale: slope and intercept from the values that the object holds to HU; values that can be no HU
-            are then remarked and not refused. A Volume holds HU.
+        rescale: slope and intercept from the values that the object holds to HU; a Volume holds HU.
 
     Raises:
         UsageError: USE-INPUT, USE-AFFINE, USE-AXIS, USE-RESCALE.
@@ -73,10 +71,7 @@ def from_object(
 
         return _from_volume(files.read(obj, axis=axis, rescale=rescale), thickness, None)
     scale = (1.0, 0.0) if rescale is None else check_rescale(rescale)
-    volume = _from_library(obj, library, affine, thickness, axis, scale)
-    kind = volume.source.kind
-    name = "the array" if kind == "array" else f"the {kind} image"
-    return judged(volume, name=name, told=rescale is not None, option="rescale=({slope:g}, {intercept:g})")
+    return _from_library(obj, library, affine, thickness, axis, scale)
 
 
 def _from_library(

@@ -165,7 +165,8 @@ def _hardly_ct(found: Levels) -> Doubt | None:
     if found.low > -940 and _begins_abruptly(found):
         return Doubt(False, f"begins abruptly at {found.low:.4g} HU, where air has -1000: cut off there, or no HU")
     between = found.peak(-750, -200)
-    if between > max(0.1, 0.6 * found.share(-750, -200), 10 * found.share(-1150, -850)):
+    beside = max(0.6 * found.share(-750, -200), 2 * found.share(-200, -75), 10 * found.share(-1150, -850))
+    if between > max(0.1, beside):
         return Doubt(
             False, f"has {between:.0%} of its voxels between lung and fat and next to none at -1000 HU, as air has"
         )
@@ -175,7 +176,10 @@ def _hardly_ct(found: Levels) -> Doubt | None:
         return Doubt(False, f"has {found.share(200):.0%} above 200 HU and little soft tissue: bare bone, or no HU")
     if (below := found.share(-np.inf, -1200)) > 0.001:
         said = f"has {below:.1%} of its voxels below -1200 HU and down to {found.lowest:g}, where air has -1000"
-        return Doubt(False, f"{said}: streaks beside metal, or no HU; they are kept, and networks take them for air")
+        return Doubt(
+            False,
+            f"{said}: streaks beside metal, strong noise, or no HU; they are kept, and networks take them for air",
+        )
     return None
 
 

@@ -391,7 +391,7 @@ def test_copies_do_not_hide_phases_at_the_same_positions(tmp_path):
     with pytest.raises(InputError) as caught:
         read_series(tmp_path)
     assert caught.value.code == "DCM-PHASES"
-    assert codes(read_series(tmp_path, phase=1)) == {"DCM-DUP"}
+    assert "DCM-DUP" in codes(read_series(tmp_path, phase=1))
 
 
 def test_a_zip_may_hold_a_slice_of_one_value(tmp_path):

@@ -101,8 +101,7 @@ def read_parts(
     padded = sum(int(padding.sum()) for _, padding in decoded if padding is not None)
     if padded:
         findings.warn("DCM-PAD", f"{padded} padding voxels left out and put back")
-    for hu, padding in decoded:
-        _check_values(hu, padding, findings, told=rescale is not None)
+    _check_values(decoded, findings, told=rescale is not None)
     findings.settle()
     volumes = []
     for number, (stack, (hu, padding)) in enumerate(zip(stacks, decoded, strict=True), 1):
@@ -151,8 +150,12 @@ def find_series(path: Path, limits: Limits, findings: Findings) -> Found:
     return Found(by_series(kept), len(entries), skipped, len(images) - len(ct))
 
 
-def _check_values(hu: np.ndarray, padding: np.ndarray | None, findings: Findings, *, told: bool) -> None:
+def _check_values(parts: Sequence[tuple[np.ndarray, np.ndarray | None]], findings: Findings, *, told: bool) -> None:
     """Note values that are no HU, or may be none; where the caller has told how to rescale, nothing is refused."""
+    hu, padding = parts[0]
+    if len(parts) > 1:  # judged as one: a part by itself may be all air
+        hu = np.concatenate([hu for hu, _ in parts])
+        padding = np.concatenate([np.zeros(hu.shape, bool) if mask is None else mask for hu, mask in parts])
     found = doubt(hu, padding)
     if found is None:
         return

@@ -55,7 +55,7 @@ class Result:
         user should know about the output is added to the record's warnings, and the time to its times.
 
         Args:
-            path: .nii, .nii.gz, .nrrd, .mha, .mhd, or a folder.
+            path: .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, or a folder.
             overwrite: replace what is there.
             dtype: "int16" or "float32" (files only).
             compress: "none", "jpegls", "j2k" or "rle" (DICOM only).

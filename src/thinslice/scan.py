@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from thinslice.dicom import Provenance
 
 _LEAST_STEPS = 16  # HU from the lowest value to the highest: less, rounded, is a sketch
-_NO_FOLDER_NAMES = (".dcm", ".zip", ".gz", ".img", ".hdr", ".nhdr")  # a slip of the pen, no folder for a series
+_NO_FOLDER_NAMES = (".dcm", ".zip", ".gz", ".img", ".hdr")  # a slip of the pen, no folder for a series
 
 
 def read(source: Any, **options: Any) -> Volume:
@@ -170,7 +170,7 @@ def write(
 
     Args:
         volume: what to write.
-        path: .nii, .nii.gz, .nrrd, .mha, .mhd, or a folder.
+        path: .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, or a folder.
         source: the DICOM scan that the volume was made from (DICOM output only).
         provenance: how it was made (DICOM output only).
         dtype: "int16" or "float32" (files only).
@@ -267,7 +267,10 @@ def check_target(
         ):
             if given:
                 raise UsageError(code, f"{name} goes with DICOM output; leave it out for a file")
-        files.check_target(path, affine=source.affine, upright=upright, overwrite=overwrite)
+        slices, rows, columns = source.shape  # split slabs reach beyond the source's by less than a slice
+        files.check_target(
+            path, affine=source.affine, shape=(slices + 1, rows, columns), upright=upright, overwrite=overwrite
+        )
         return
     if path.suffix.lower() in _NO_FOLDER_NAMES:
         raise OutputError(

@@ -118,9 +118,7 @@ class Volume:
         Equal to `voxel_mm[2]` unless the grid is sheared (gantry tilt): there the step to the next
         slice is longer than the distance of the planes.
         """
-        x, y, z = self.affine[:3, 0], self.affine[:3, 1], self.affine[:3, 2]
-        normal = np.cross(x, y)
-        return float(abs(normal @ z) / np.linalg.norm(normal))
+        return float(slice_distance_mm(self.affine)[2])
 
     def with_slices(self, hu: np.ndarray, *, first: float, step: float, **changes: Any) -> Volume:
         """The same scan on another grid along z.
@@ -173,6 +171,35 @@ def corner_shift_mm(affine: np.ndarray, other: np.ndarray, shape: tuple[int, int
     corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=float)
     corners[:, :3] *= np.array(shape[::-1]) - 1
     return float(np.abs((corners @ (affine - other).T)[:, :3]).max())
+
+
+def slice_distance_mm(affine: np.ndarray) -> np.ndarray:
+    """(3,) distance between neighbouring planes across each axis, along their normal; the voxel sizes where upright."""
+    steps = affine[:3, :3]
+    normals = np.stack([np.cross(steps[:, a - 2], steps[:, a - 1]) for a in range(3)])
+    return np.abs(np.einsum("ai,ia->a", normals, steps)) / np.linalg.norm(normals, axis=1)
+
+
+def lean(affine: np.ndarray) -> float:
+    """By how much, in radian, the axes of a grid are off right angles to one another: the largest of the three."""
+    unit = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return float(np.arcsin(min(1.0, np.abs(unit.T @ unit - np.eye(3)).max())))
+
+
+def squared(affine: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """The nearest affine whose axes are at right angles, voxel sizes and the middle of the volume kept.
+
+    Of all rotations it is the one that moves the corners of a volume of that shape (z, y, x) least, by the mean square:
+    the orthogonal factor of the unit steps, each weighted by the square of its extent.
+    """
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    extent = sizes * np.maximum(np.array(shape[::-1]) - 1, 1)
+    left, _, right = np.linalg.svd(affine[:3, :3] / sizes * extent**2)
+    middle = (np.array(shape[::-1]) - 1) / 2
+    square = affine.copy()
+    square[:3, :3] = left @ right * sizes
+    square[:3, 3] += (affine[:3, :3] - square[:3, :3]) @ middle
+    return square
 
 
 def _read_only(array: Any, dtype: Any) -> np.ndarray:

@@ -5,6 +5,7 @@ Third-party libraries are imported when a file of theirs is met.
 
 from __future__ import annotations
 
+import re
 import stat
 from os import PathLike
 from pathlib import Path
@@ -31,8 +32,10 @@ __all__ = [
     "write",
 ]
 
-ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
+ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
+_PAIRED = (".nhdr", ".mhd")  # headers that name a .raw beside them, by rules of their own
+_TAKEN_OTHERWISE = re.compile(r"^[\s~=:]|^LIST|^.:|[%\\\x00-\x1f\x7f]")  # names that ITK does not find again there
 _INT16 = np.iinfo(np.int16)
 
 
@@ -53,9 +56,9 @@ def read(
     """Read a CT volume from a file.
 
     Args:
-        path: .nii, .nii.gz, .nrrd, .mha or .mhd.
+        path: .nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd.
         axis: slice axis ("x", "y" or "z" of the file's index order); by default the axis with the
-            largest spacing.
+            largest spacing, or z where that is a pixel's side.
         rescale: slope and intercept from stored values to HU, in place of what the file says; values
             that can be no HU are then remarked and not refused.
 
@@ -65,7 +68,7 @@ def read(
     Raises:
         InputError: FILE-MISSING, FILE-UNREADABLE, FILE-FORMAT, FILE-BROKEN, FILE-DIMS, FILE-DTYPE,
             FILE-SCALE, FILE-NAN, FILE-NOTHU.
-        GeometryError: GEO-SPACING, GEO-AFFINE, GEO-TIE.
+        GeometryError: GEO-SPACING, GEO-AFFINE.
         UsageError: USE-AXIS, USE-RESCALE.
     """
     path = as_path(path)
@@ -97,6 +100,7 @@ def _read(path: Path, *, axis: str | int | None, rescale: tuple[float, float] | 
         return nifti.read(path, axis=axis, rescale=rescale)
     from thinslice.files import itk
 
+    _refuse_bytes(path, InputError, "FILE-UNREADABLE", "input")
     return itk.read(path, axis=axis, rescale=rescale)
 
 
@@ -107,7 +111,7 @@ def write(
 
     Args:
         volume: HU and their place.
-        path: .nii, .nii.gz, .nrrd, .mha or .mhd.
+        path: .nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd.
         dtype: "int16" (HU rounded; float32 where a value does not fit) or "float32".
         overwrite: replace an existing file.
 
@@ -120,7 +124,7 @@ def write(
         UsageError: USE-DTYPE.
     """
     path = as_path(path)
-    check_target(path, affine=volume.affine, overwrite=overwrite)
+    check_target(path, affine=volume.affine, shape=volume.shape, overwrite=overwrite)
     if dtype not in ("int16", "float32"):
         raise UsageError("USE-DTYPE", f"dtype must be int16 or float32, found {dtype}")
     stored = np.dtype(dtype)
@@ -142,13 +146,19 @@ def write(
 
 
 def check_target(
-    path: str | PathLike[str], *, affine: np.ndarray, upright: bool = False, overwrite: bool = False
+    path: str | PathLike[str],
+    *,
+    affine: np.ndarray,
+    shape: tuple[int, int, int],
+    upright: bool = False,
+    overwrite: bool = False,
 ) -> None:
     """Refuse, before any work, an output file that could not be written afterwards.
 
     Args:
         path: the output.
         affine: of what is to be written.
+        shape: (z, y, x), no smaller.
         upright: the grid's shear will be gone by then.
         overwrite: an existing output may be replaced.
 
@@ -160,25 +170,32 @@ def check_target(
     ending = ending_of(path)
     if not ending:
         raise OutputError("OUT-FORMAT", f"output {named(path, '')} must end in {', '.join(ENDINGS)}")
-    if ending in (".mha", ".mhd") and (path.suffix != ending or "%" in path.name):
-        raise OutputError("OUT-FORMAT", f"ITK reads no {ending} named with capitals in the ending, or a %; rename it")
+    if ending in (".mha", ".mhd", ".nhdr") and path.suffix != ending:
+        raise OutputError("OUT-FORMAT", f"ITK reads no {ending} named with capitals in the ending; rename it")
+    if ending in _PAIRED and (found := _TAKEN_OTHERWISE.search(path.name)):
+        raise OutputError(
+            "OUT-FORMAT",
+            f"ITK does not find the voxels of a {ending} whose name has {found[0]!r} there; choose another name",
+        )
+    if not ending.startswith(".nii"):
+        _refuse_bytes(path, OutputError, "OUT-FORMAT", "output")
     for part in parts(path):
         refuse_existing(part, overwrite=overwrite)
-    if not (ending.startswith(".nii") or upright):
+    if not ending.startswith(".nii"):
         from thinslice.files.itk import refuse_shear
 
-        refuse_shear(affine)
+        refuse_shear(affine, shape, upright=upright)
 
 
 def parts(path: str | PathLike[str]) -> tuple[Path, ...]:
-    """The files that an output consists of: an .mhd has its voxels in a .raw beside it."""
+    """The files that an output consists of: an .mhd or .nhdr has its voxels in a .raw beside it."""
     path = Path(path)
-    return (path, path.with_suffix(".raw")) if ending_of(path) == ".mhd" else (path,)
+    return (path, path.with_suffix(".raw")) if ending_of(path) in _PAIRED else (path,)
 
 
 def parts_read(path: Path) -> tuple[Path, ...]:
     """The files that an input consists of: a header may name another one for its voxels. Nothing is checked here."""
-    if ending_of(path) not in (".mhd", ".mha", ".nrrd"):
+    if ending_of(path) not in (".mhd", ".mha", ".nrrd", ".nhdr"):
         return (path,)
     from thinslice.files.integrity import voxel_file
 
@@ -206,3 +223,13 @@ def check_there(path: Path, *, what: str = "input") -> None:
         raise InputError("FILE-UNREADABLE", f"{what} {named(path, '')} is neither a file nor a folder")
     if empty:
         raise InputError("FILE-BROKEN", f"{what} {named(path, '')} is empty: 0 bytes; copy it again")
+
+
+def _refuse_bytes(path: Path, kind: type[InputError | OutputError], code: str, what: str) -> None:
+    """Refuse a path that is no text: SimpleITK ends the process over it."""
+    try:
+        str(path.resolve()).encode()
+    except UnicodeEncodeError as error:
+        raise kind(
+            code, f"the path of the {what} is no UTF-8, which SimpleITK needs; rename it, or use .nii.gz"
+        ) from error

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from thinslice.errors import InputError, Notice, UsageError
-from thinslice.files.axes import choose_axes
+from thinslice.files.axes import axis_remark, choose_axes
 from thinslice.hounsfield import doubt
 from thinslice.memory import check_room_for
 from thinslice.padding import find_padding
@@ -33,6 +33,7 @@ def assemble(
     facts: Mapping[str, Any],
     warnings: tuple[Notice, ...] = (),
     thickness: float | None = None,
+    forms: Any = None,
 ) -> Volume:
     """Build a Volume from slabs of stored values, converting slab by slab.
 
@@ -47,13 +48,15 @@ def assemble(
         facts: for the record.
         warnings: noticed so far.
         thickness: slice thickness in mm, where known.
+        forms: what a NIfTI header says of its place beside the affine (`thinslice.files.forms`), or None.
 
     Raises:
-        GeometryError: GEO-AFFINE, GEO-TIE, GEO-THICKNESS.
+        GeometryError: GEO-AFFINE, GEO-THICKNESS.
         InputError: FILE-NAN.
     """
     Volume(np.zeros((1, 1, 1), np.float32), affine, thickness)  # refuses a bad grid before data are read
     axes = choose_axes(affine, axis)
+    warnings = warnings if axis is not None else (*warnings, *axis_remark(affine))
     check_room_for(shape)
     hu = np.empty(tuple(np.array(shape)[list(axes.to_volume)]), np.float32)
     _fill(hu.transpose(axes.to_file), slabs, scale, name)
@@ -62,7 +65,7 @@ def assemble(
     if padding is not None:
         facts |= {"padding_value": value, "padding_voxels": int(padding.sum())}
     order = [*axes.order, 3]
-    source = Source(kind, facts, warnings, header=axes)
+    source = Source(kind, facts, warnings, header=replace(axes, forms=forms))
     return Volume(hu, affine[:, order], thickness, padding, source)
 
 

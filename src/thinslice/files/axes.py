@@ -9,16 +9,18 @@ Arrays named `kji` here are in file order, slowest axis first: element (k, j, i)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from thinslice.errors import GeometryError, UsageError
+from thinslice.errors import Notice, UsageError
 from thinslice.volume import Volume
 
 _NAMES = ("x", "y", "z")
 _DIRECTIONS = ("left-right", "front-back", "head-foot")
 _TIE = 1e-3  # relative: spacings closer than this are equal, header fields being rounded
+_CLEARLY = 1.2  # times the next spacing: slices so far apart can be made thinner, and pixels are never so oblong
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,11 @@ class FileAxes:
 
     Attributes:
         order: the file's axes (0, 1, 2 for its x, y, z) that became x, y and z of the volume.
+        forms: what a NIfTI header says of its place beside the affine (`thinslice.files.forms`), or None.
     """
 
     order: tuple[int, int, int] = (0, 1, 2)
+    forms: Any = field(default=None, repr=False, compare=False)
 
     @property
     def slice_axis(self) -> str:
@@ -50,14 +54,13 @@ class FileAxes:
 
 
 def choose_axes(affine: np.ndarray, axis: str | int | None = None) -> FileAxes:
-    """The slice axis: the named one, else the one with the largest spacing.
+    """The slice axis: the named one, else the one with the largest spacing, or the third where that is a pixel's side.
 
     Args:
         affine: (4, 4), the file's voxel (x, y, z) to RAS mm.
         axis: "x", "y", "z" or 0, 1, 2: an index axis of the file.
 
     Raises:
-        GeometryError: GEO-TIE where two or three axes share the largest spacing.
         UsageError: USE-AXIS where `axis` is none of those.
     """
     if axis is not None:
@@ -66,16 +69,20 @@ def choose_axes(affine: np.ndarray, axis: str | int | None = None) -> FileAxes:
         if chosen < 0:
             raise UsageError("USE-AXIS", f"slice axis must be x, y or z (of the file's index order), found {axis!r}")
         return _slices_along(chosen)
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    widest = [a for a in range(3) if spacing[a] >= spacing.max() * (1 - _TIE)]
-    if len(widest) > 1:
-        names = " and ".join(f"{_NAMES[a]} ({_direction(affine, a)})" for a in widest)
-        raise GeometryError(
-            "GEO-TIE",
-            f"axes {names} share the largest spacing, {spacing.max():.4g} mm, so the slice axis is not "
-            f"clear; name it with --axis {'|'.join(_NAMES[a] for a in widest)}",
-        )
-    return _slices_along(widest[0])
+    return _slices_along(_coarsest(affine)[0])
+
+
+def axis_remark(affine: np.ndarray) -> tuple[Notice, ...]:
+    """What the user should know where `choose_axes` had to guess: the slice axis is named nowhere."""
+    axis, clear = _coarsest(affine)
+    if clear:
+        return ()
+    sizes = " x ".join(f"{size:.4g}" for size in np.linalg.norm(affine[:3, :3], axis=0))
+    said = (
+        f"voxels of {sizes} mm do not show along which axis slices lie; {_NAMES[axis]} ({_direction(affine, axis)}) is "
+        "taken: where it is another, name it with --axis"
+    )
+    return (Notice("GEO-AXIS", said),)
 
 
 def in_file_order(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
@@ -89,6 +96,23 @@ def in_file_order(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
     affine = volume.affine.copy()
     affine[:, list(axes.order)] = volume.affine[:, :3]
     return volume.hu.transpose(axes.to_file), affine
+
+
+def _coarsest(affine: np.ndarray) -> tuple[int, bool]:
+    """The slice axis by the sizes of voxels, and whether they leave no doubt.
+
+    The largest size is the spacing of slices where it is that of the third axis, is `_CLEARLY` larger than both others,
+    or where the others are the two equal sides of square pixels. Else it is a pixel's side, or nobody can say: slices
+    are stored one after another, along the third axis.
+    """
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    widest = int(sizes.argmax())
+    others = np.delete(sizes, widest)
+    ratio = sizes[widest] / others.max()
+    if ratio >= _CLEARLY or (widest == 2 and ratio > 1 + _TIE):
+        return widest, True
+    square = others.max() <= others.min() * (1 + _TIE)
+    return (widest if square and ratio > 1 + _TIE else 2), False
 
 
 def _slices_along(axis: int) -> FileAxes:

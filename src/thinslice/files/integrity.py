@@ -36,7 +36,7 @@ def check_metaimage(path: Path) -> bool:
         Whether the file says how its axes lie.
 
     Raises:
-        InputError: FILE-FORMAT, FILE-BROKEN.
+        InputError: FILE-FORMAT, FILE-BROKEN, FILE-MISSING.
     """
     fields, header_bytes = _metaimage_header(path)
     oriented = bool(fields.keys() & {"TransformMatrix", "Rotation", "Orientation"})
@@ -44,8 +44,7 @@ def check_metaimage(path: Path) -> bool:
     if where.split()[0] == "LIST" or "%" in where:
         return oriented  # one file a slice: ITK opens each and says which is missing
     data = path if where.upper() == "LOCAL" else path.parent / where
-    if not data.is_file():
-        raise InputError("FILE-BROKEN", f"{named(path)} names a data file that is not there; put it beside the header")
+    _refuse_missing(data, path)
     size = _TYPES[fields["ElementType"]] * int(fields.get("ElementNumberOfChannels", "1"))
     needed = size * int(np.prod([int(n) for n in fields["DimSize"].split()]))
     if fields.get("CompressedData", "False").lower() == "true":
@@ -60,31 +59,49 @@ def check_metaimage(path: Path) -> bool:
 
 
 def check_nrrd(path: Path) -> bool:
-    """Check that the compressed voxels of an .nrrd are undamaged; ITK checks the uncompressed ones.
+    """Check that the voxels of an .nrrd or .nhdr are there, and undamaged where they are compressed.
+
+    ITK checks the uncompressed ones, and those of several data files.
 
     Returns:
         Whether the file says how its axes lie.
 
     Raises:
-        InputError: FILE-FORMAT, FILE-BROKEN.
+        InputError: FILE-FORMAT, FILE-BROKEN, FILE-MISSING.
     """
-    packed = detached = oriented = False
+    packed = skips = oriented = False
+    data = path
     with path.open("rb") as file:
         if file.read(4) != b"NRRD":
             raise InputError("FILE-FORMAT", f"{named(path)} is not NRRD, though its name says so; rename it")
         while (line := file.readline(_HEADER_LIMIT)).strip():
             text = line.decode("latin-1").lower().replace(" ", "").strip()
             packed = packed or text in ("encoding:gzip", "encoding:gz")
-            detached = detached or text.startswith(("datafile:", "byteskip:", "lineskip:"))
+            skips = skips or text.startswith(("byteskip:", "lineskip:"))
             oriented = oriented or text.startswith("spacedirections:")
+            if text.startswith("datafile:"):
+                data = path.parent / os.fsdecode(line.partition(b":")[2].strip())
         start = file.tell()
-    if packed and not detached and not _inflated_bytes(path, start):
+    several = data.name.startswith("LIST") or "%" in data.name  # ITK opens each
+    if several:
+        return oriented
+    _refuse_missing(data, path)
+    if packed and not skips and not _inflated_bytes(data, start if data == path else 0):
         raise InputError("FILE-BROKEN", f"{named(path)} is cut short or damaged; copy it again")
     return oriented
 
 
+def _refuse_missing(data: Path, header: Path) -> None:
+    if not data.is_file():
+        raise InputError(
+            "FILE-MISSING",
+            f"{named(header)} names a data file, {named(data, 'for its voxels')}, that is not there; put it beside "
+            "the header, or write both again as one file",
+        )
+
+
 def voxel_file(path: Path) -> Path | None:
-    """The file that the header of an .mha, .mhd or .nrrd names for its voxels, whether it can be read or not."""
+    """The file that the header of an .mha, .mhd, .nrrd or .nhdr names for its voxels, whether it can be read or not."""
     try:
         with path.open("rb") as file:
             elsewhere = _ELSEWHERE.search(file.read(_HEADER_LIMIT))

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,11 @@ import SimpleITK as sitk
 from thinslice.errors import GeometryError, InputError, Notice, named
 from thinslice.files.assemble import NO_ORIENTATION, assemble, check_dtype, check_rescale, check_shape, slabs_of
 from thinslice.files.axes import in_file_order
+from thinslice.files.forms import UNKNOWN, square_enough
 from thinslice.files.integrity import check_metaimage, check_nrrd
 from thinslice.output import whole_file
 from thinslice.temporary import temporary_name
-from thinslice.volume import Volume
+from thinslice.volume import Volume, lean, squared
 
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SQUARE = 1e-5  # radian: below, axes count as at right angles (5 micrometres over a body)
@@ -32,7 +34,7 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
     """Read an NRRD or MetaImage file.
 
     Args:
-        path: .nrrd, .mha or .mhd.
+        path: .nrrd, .nhdr, .mha or .mhd.
         axis: slice axis ("x", "y", "z" of the file), else the one with the largest spacing.
         rescale: slope and intercept from stored values to HU.
 
@@ -40,7 +42,7 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
         InputError: FILE-FORMAT, FILE-BROKEN, FILE-DIMS, FILE-DTYPE, FILE-NAN.
         GeometryError: GEO-SPACING, GEO-AFFINE, GEO-TIE.
     """
-    kind = "nrrd" if path.suffix.lower() == ".nrrd" else "metaimage"
+    kind = "nrrd" if path.suffix.lower() in (".nrrd", ".nhdr") else "metaimage"
     scale = check_rescale(rescale) if rescale else (1.0, 0.0)
     try:
         oriented = check_nrrd(path) if kind == "nrrd" else check_metaimage(path)
@@ -57,22 +59,22 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
 
 
 def write(volume: Volume, path: Path, *, dtype: np.dtype, overwrite: bool = False) -> None:
-    """Write an NRRD or MetaImage file; .mhd is a header with a .raw file beside it.
+    """Write an NRRD or MetaImage file; .nhdr and .mhd are headers with a .raw file beside them.
 
     Args:
         volume: what to write, in the axis order of the file it was read from.
-        path: .nrrd, .mha or .mhd.
+        path: .nrrd, .nhdr, .mha or .mhd.
         dtype: int16 (rounded) or float32.
         overwrite: replace files that exist.
 
     Raises:
         GeometryError: GEO-SHEAR.
     """
-    image, path = to_image(volume, dtype=dtype), path.resolve()  # the pair of an .mhd stays together
+    image, path = to_image(volume, dtype=dtype), path.resolve()  # a header and its voxels stay together
     ending = path.suffix.lower()
     with whole_file(path, overwrite=overwrite) as temporary, _plain_name(temporary, ending) as plain:
         _save(image, plain, packed=ending == ".nrrd")
-        if ending == ".mhd":
+        if ending in (".nhdr", ".mhd"):
             companion, data_name = plain.with_suffix(".raw"), path.with_suffix(".raw").name
             with whole_file(path.with_suffix(".raw"), overwrite=overwrite) as data:
                 os.replace(companion, data)
@@ -114,6 +116,7 @@ def from_image(
         facts={"format": {"nrrd": "NRRD", "metaimage": "MetaImage"}.get(kind, kind), "stored": str(values.dtype)},
         warnings=warnings,
         thickness=thickness,
+        forms=UNKNOWN if NO_ORIENTATION in warnings else None,
     )
 
 
@@ -123,8 +126,7 @@ def to_image(volume: Volume, *, dtype: np.dtype) -> sitk.Image:
     Raises:
         GeometryError: GEO-SHEAR.
     """
-    kji, affine = in_file_order(volume)
-    refuse_shear(affine)
+    kji, affine = in_file_order(square_grid(volume))
     lps = _TO_RAS @ affine
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     image = sitk.Image(kji.shape[::-1], sitk.sitkInt16 if dtype.kind == "i" else sitk.sitkFloat32)
@@ -139,20 +141,44 @@ def to_image(volume: Volume, *, dtype: np.dtype) -> sitk.Image:
     return image
 
 
-def refuse_shear(affine: np.ndarray) -> None:
-    """Refuse a grid whose axes are not at right angles: readers of these formats take it for upright.
+def square_grid(volume: Volume) -> Volume:
+    """The volume on a grid with axes at right angles: readers of these formats take any grid for one.
+
+    A grid that is off by rounding, no corner further than a tenth of a pixel, is put right; others are refused.
 
     Raises:
         GeometryError: GEO-SHEAR.
     """
-    unit = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    lean = float(np.abs(unit.T @ unit - np.eye(3)).max())
-    if lean > _SQUARE:
-        raise GeometryError(
-            "GEO-SHEAR",
-            f"the grid is sheared by {np.degrees(np.arcsin(min(1.0, lean))):.3g} degrees (gantry tilt), which .nrrd, "
-            f".mha and .mhd cannot hold safely; write .nii.gz, or make it upright with --detilt",
-        )
+    if lean(volume.affine) <= _SQUARE:
+        return volume
+    refuse_shear(volume.affine, volume.shape)
+    return replace(volume, affine=squared(volume.affine, volume.shape))
+
+
+def refuse_shear(affine: np.ndarray, shape: tuple[int, int, int], *, upright: bool = False) -> None:
+    """Refuse a grid that `square_grid` refuses.
+
+    Args:
+        affine: (4, 4), voxel (x, y, z) to RAS mm, z across the slices.
+        shape: (z, y, x).
+        upright: the slices' shear will be gone when it is written.
+
+    Raises:
+        GeometryError: GEO-SHEAR.
+    """
+    straight = affine.copy()
+    normal = np.cross(affine[:3, 0], affine[:3, 1])
+    straight[:3, 2] = normal * (affine[:3, 2] @ normal) / (normal @ normal)
+    if square_enough(straight if upright else affine, shape):
+        return
+    cure = "write .nii.gz, or make it upright with --detilt"
+    if not square_enough(straight, shape):
+        cure = "write .nii.gz"  # rows and columns are not at right angles either
+    raise GeometryError(
+        "GEO-SHEAR",
+        f"the grid is sheared by {np.degrees(lean(affine)):.3g} degrees (gantry tilt, or an affine of another kind), "
+        f"which .nrrd, .nhdr, .mha and .mhd cannot hold safely; {cure}",
+    )
 
 
 @contextmanager

@@ -20,9 +20,8 @@ from typing import BinaryIO, cast
 import nibabel as nib
 import numpy as np
 
-from thinslice.errors import GeometryError, InputError, Notice, named
+from thinslice.errors import InputError, named
 from thinslice.files.assemble import (
-    NO_ORIENTATION,
     SLAB_BYTES,
     assemble,
     check_dtype,
@@ -31,10 +30,10 @@ from thinslice.files.assemble import (
     slabs_of,
 )
 from thinslice.files.axes import in_file_order
+from thinslice.files.forms import Forms, forms_of, read_forms, set_forms
 from thinslice.files.gzip_blocks import gzip_blocks
 from thinslice.volume import Volume
 
-_MM_PER_UNIT = {1: 1000.0, 3: 1e-3}  # metre, micrometre; 2 is mm, 0 says nothing
 _FURTHEST_VOXEL = 1 << 30  # header extensions are not longer
 _DEFLATE_AT_MOST = 1032  # no deflate stream holds more than so many times its length
 
@@ -58,7 +57,7 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
         i, j, k = check_shape(header.get_data_shape(), name)
         check_dtype(_dtype(header, name), name)
         _check_length(path, i * j * k * header.get_data_dtype().itemsize)
-        affine, origin, warnings = _affine(header, name)
+        affine, origin, forms, warnings = read_forms(header, name)
         return assemble(
             _slabs(stream, header, (k, j, i), name),
             (k, j, i),
@@ -69,11 +68,12 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
             kind="nifti",
             facts={"format": "NIfTI", "stored": str(header.get_data_dtype()), "affine_from": origin},
             warnings=warnings,
+            forms=forms,
         )
 
 
 def write(volume: Volume, path: Path, *, dtype: np.dtype) -> None:
-    """Write a NIfTI-1 file: sform exact, qform where a quaternion can hold it, slope 1, mm.
+    """Write a NIfTI-1 file: sform and qform as the source has them (`thinslice.files.forms`), slope 1, mm.
 
     Args:
         volume: what to write, in the axis order of the file it was read from.
@@ -81,7 +81,7 @@ def write(volume: Volume, path: Path, *, dtype: np.dtype) -> None:
         dtype: int16 (rounded) or float32.
     """
     kji, affine = in_file_order(volume)
-    header = _new_header(kji.shape, affine, dtype)
+    header = new_header(kji.shape, affine, forms_of(volume.source.header), dtype)
     with _created(path) as put:
         put(header.binaryblock + bytes(4))  # the four bytes say: no extensions
         for slab in slabs_of(kji):
@@ -89,10 +89,17 @@ def write(volume: Volume, path: Path, *, dtype: np.dtype) -> None:
             put(np.ascontiguousarray(rounded, dtype=dtype).data.cast("B"))
 
 
-def spatial_mm(header: nib.Nifti1Header, affine: np.ndarray) -> np.ndarray:
-    """The affine in mm, whatever length unit the header names."""
-    factor = _MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
-    return affine * np.array([[factor], [factor], [factor], [1.0]])
+def new_header(shape: tuple[int, ...], affine: np.ndarray, forms: Forms, dtype: np.dtype) -> nib.Nifti1Header:
+    """The header of a result of that shape (kji) and place."""
+    header = nib.Nifti1Header(endianness="<")
+    header.set_data_shape(shape[::-1])
+    header.set_data_dtype(dtype)
+    set_forms(header, affine, forms)
+    header.set_xyzt_units("mm")
+    header["scl_slope"], header["scl_inter"] = 1, 0
+    header["vox_offset"] = 352
+    header["magic"] = b"n+1"
+    return header
 
 
 @contextmanager
@@ -147,30 +154,6 @@ def _check_length(path: Path, needed: int) -> None:
         )
 
 
-def _affine(header: nib.Nifti1Header, name: str) -> tuple[np.ndarray, str, tuple[Notice, ...]]:
-    """The affine in mm, the header field it comes from, and what is odd about it."""
-    spacing = np.asarray(header["pixdim"][1:4], float)
-    if not np.isfinite(spacing).all() or spacing.min() <= 0:
-        found = " x ".join(f"{value:g}" for value in spacing)
-        raise GeometryError("GEO-SPACING", f"{name} has a voxel size (pixdim) of {found} mm; every size must be over 0")
-    if header["sform_code"] > 0:
-        affine, origin = header.get_sform(), "sform"
-    elif header["qform_code"] > 0:
-        try:
-            affine, origin = header.get_qform(), "qform"
-        except ValueError as error:
-            raise GeometryError("GEO-AFFINE", f"{name} has a qform that is no rotation ({error}); repair it") from error
-    else:
-        affine, origin = header.get_base_affine(), "pixdim"
-        return spatial_mm(header, affine), origin, (NO_ORIENTATION,)
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    if np.isfinite(lengths).all() and not np.allclose(lengths, spacing, rtol=0.01):
-        told = " x ".join(f"{v:.4g}" for v in spacing), " x ".join(f"{v:.4g}" for v in lengths)
-        notice = Notice("FILE-PIXDIM", f"pixdim says {told[0]} mm, {origin} says {told[1]} mm; {origin} is used")
-        return spatial_mm(header, affine), origin, (notice,)
-    return spatial_mm(header, affine), origin, ()
-
-
 def _scale(header: nib.Nifti1Header, name: str) -> tuple[float, float]:
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if slope == 0 or np.isnan(slope):
@@ -211,23 +194,6 @@ def _voxel_offset(header: nib.Nifti1Header, name: str) -> int:
             "FILE-BROKEN", f"{name} has its voxels at byte {offset:g}, {least} is the first possible; copy it again"
         )
     return int(offset)
-
-
-def _new_header(shape: tuple[int, ...], affine: np.ndarray, dtype: np.dtype) -> nib.Nifti1Header:
-    header = nib.Nifti1Header(endianness="<")
-    header.set_data_shape(shape[::-1])
-    header.set_data_dtype(dtype)
-    header.set_sform(affine, code=1)
-    try:
-        header.set_qform(affine, code=1, strip_shears=False)
-    except nib.spatialimages.HeaderDataError:  # a quaternion holds no shear
-        header["qform_code"] = 0
-        header["pixdim"][1:4] = np.linalg.norm(affine[:3, :3], axis=0)
-    header.set_xyzt_units("mm")
-    header["scl_slope"], header["scl_inter"] = 1, 0
-    header["vox_offset"] = 352
-    header["magic"] = b"n+1"
-    return header
 
 
 @contextmanager

@@ -10,21 +10,16 @@ the caller has not imported. Each library has an axis order and sense of its own
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from thinslice.errors import Notice, UsageError
-from thinslice.files.assemble import (
-    NO_ORIENTATION,
-    assemble,
-    check_dtype,
-    check_rescale,
-    check_shape,
-    slabs_of,
-)
+from thinslice.files.assemble import assemble, check_dtype, check_rescale, check_shape, slabs_of
 from thinslice.files.axes import choose_axes, in_file_order
 from thinslice.volume import Volume
 
@@ -105,13 +100,15 @@ def is_scan(obj: Any) -> bool:
 
 
 def to_nibabel(volume: Volume) -> nibabel.Nifti1Image:
-    """The volume as a nibabel image: float32, RAS, in the axis order of its source."""
+    """The volume as a nibabel image: float32, RAS, in the axis order of its source, with the forms of its header."""
     import nibabel
 
+    from thinslice.files.forms import forms_of
+    from thinslice.files.nifti import new_header
+
     kji, affine = in_file_order(volume)
-    image = nibabel.Nifti1Image(kji.T, affine)
-    image.header.set_xyzt_units("mm")
-    return image
+    header = new_header(kji.shape, affine, forms_of(volume.source.header), np.dtype(np.float32))
+    return nibabel.Nifti1Image(kji.T, affine, header)
 
 
 def to_sitk(volume: Volume) -> SimpleITK.Image:
@@ -153,19 +150,26 @@ def _from_volume(volume: Volume, thickness: float | None, axis: str | int | None
 
 
 def _from_nibabel(image: Any, thickness: float | None, axis: str | int | None, scale: tuple[float, float]) -> Volume:
-    from thinslice.files.nifti import spatial_mm
+    import nibabel
+
+    from thinslice.files.forms import read_forms, spatial_mm
 
     name = "the nibabel image"
     check_dtype(image.get_data_dtype(), name)
     shape = check_shape(image.shape, name)
     if image.affine is None:
         raise UsageError("USE-AFFINE", f"{name} has no affine; give it one")
-    stated = hasattr(image.header, "keys") and "xyzt_units" in image.header
-    affine = spatial_mm(image.header, image.affine) if stated else image.affine
-    values = np.asanyarray(image.dataobj).reshape(shape, order="F")
-    codes = [image.header[code] for code in ("sform_code", "qform_code") if stated and code in image.header]
-    warnings = (NO_ORIENTATION,) if codes and not any(codes) else ()
-    return _assemble(values.T, affine, "nibabel", name, thickness, axis, scale, warnings)
+    values = np.asanyarray(image.dataobj).reshape(shape, order="F").T
+    header = image.header
+    if not isinstance(header, nibabel.Nifti1Header):
+        return _assemble(values, image.affine, "nibabel", name, thickness, axis, scale)
+    affine = spatial_mm(header, image.affine)  # as the header's, with more digits, unless somebody gave it another
+    stated, origin, forms, warnings = read_forms(header, name)
+    if not np.allclose(affine, stated, rtol=1e-5, atol=1e-4):
+        origin, forms, warnings = "affine", None, ()
+    return _assemble(
+        values, affine, "nibabel", name, thickness, axis, scale, warnings, forms=forms, facts={"affine_from": origin}
+    )
 
 
 def _from_channels(
@@ -209,6 +213,9 @@ def _assemble(
     axis: str | int | None,
     scale: tuple[float, float],
     warnings: tuple[Notice, ...] = (),
+    *,
+    forms: Any = None,
+    facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> Volume:
     return assemble(
         slabs_of(kji),
@@ -218,9 +225,10 @@ def _assemble(
         scale=scale,
         name=name,
         kind=kind,
-        facts={"format": kind, "stored": str(kji.dtype)},
+        facts={"format": kind, "stored": str(kji.dtype), **facts},
         thickness=thickness,
         warnings=warnings,
+        forms=forms,
     )
 
 

@@ -163,7 +163,7 @@ UNREADABLE_INPUT = {
     "NaN in the affine": (nifti(srow_z=[0, np.nan, 5, 0]), 4, "GEO-AFFINE"),
     "impossible quaternion": (nifti(sform_code=0, qform_code=1, quatern_b=0.9, quatern_c=0.9), 4, "GEO-AFFINE"),
     "determinant 0 in .nrrd": (image("in.nrrd", replace=(b"(0,0,5)", b"(0,5,0)")), 4, "GEO-AFFINE"),
-    "isotropic": (nifti(HU, np.eye(4)), 4, "GEO-TIE"),
+    "sform of 2.5 mm against a qform of 5 mm": (nifti(qform_code=1, srow_z=[0, 0, 2.5, 0]), 4, "GEO-SPACING"),
     "scl_slope 0 on unsigned values": (nifti(np.abs(HU), scl_slope=0, scl_inter=-1024), 3, "FILE-NOTHU"),
     "infinite scl_slope": (nifti(scl_slope=np.inf), 3, "FILE-SCALE"),
     "NaN scl_inter": (nifti(scl_inter=np.nan), 3, "FILE-SCALE"),

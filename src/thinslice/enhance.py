@@ -26,14 +26,14 @@ from thinslice.networks.model import VIEWS, Model
 from thinslice.plan import Job, check_effort, plan_job
 from thinslice.progress import OnProgress
 from thinslice.result import Result
-from thinslice.slice_profile import Profile, regime
+from thinslice.slice_profile import Placement, Profile, regime
 from thinslice.synthesis.consistency import residual
 from thinslice.synthesis.fuse import synthesise
 from thinslice.synthesis.labels import carry_labels
 from thinslice.synthesis.noise import noise_of
 from thinslice.synthesis.padding import carry_padding, fill_padding
 from thinslice.synthesis.texture import add_texture
-from thinslice.synthesis.upright import upright_shapes
+from thinslice.synthesis.upright import tilt_told, upright_shapes
 from thinslice.volume import Volume
 from thinslice.weights import shipped
 
@@ -54,6 +54,7 @@ def enhance(
     factor: float | None = None,
     thickness: float | None = None,
     profile: Profile = "box",
+    grid: Placement | None = None,
     fit: Fit | None = None,
     budget: float = 180.0,
     iterations: int | None = None,
@@ -79,6 +80,9 @@ def enhance(
         factor: how many times finer, instead of `spacing`; 1.2 to 8.
         thickness: slice thickness T in mm; by default the source's, else the slice spacing.
         profile: "box" or "gauss".
+        grid: "slabs" splits thick slices over the field of view; "centres" begins at the first acquired centre, so
+            that a whole factor has every acquired centre among the output slices. By default "slabs", and "centres"
+            for a NIfTI file without orientation. Thin slices lie at their centres either way.
         fit: "none" uses the weights as they are; "auto" adapts them to this scan and keeps the better of both by
             the self-check; "scan" fits to this scan from nothing. By default "none" where a model is given, else
             "auto".
@@ -107,7 +111,9 @@ def enhance(
     clock = _Clock()
     volume = _volume(source, affine, reading)
     clock.lap("read")
-    job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views)
+    job = plan_job(
+        volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views, placement=grid
+    )
     fit = fit or ("auto" if model is None else "none")
     seed, iterations, model = _plain(seed), _plain(iterations), _loaded(model)
     check_effort(fit, budget=budget, iterations=iterations, consistency=consistency, model=model, seed=seed)
@@ -145,7 +151,8 @@ def enhance(
             damping=consistency, out=out, on_progress=on_progress,
         )  # fmt: skip
         clock.lap("synthesis")
-    warnings = [*volume.source.warnings, *job.warnings, *_fit_warnings(fitted)]
+    told = tilt_told(volume.source.warnings) if detilt else volume.source.warnings
+    warnings = [*told, *job.warnings, *_fit_warnings(fitted)]
     if fit == "auto" and not adapts:
         warnings.append(Notice("FIT-AXIAL", "the axial network is not adapted to a scan: its weights are used as is"))
     if texture == "match":
@@ -169,6 +176,7 @@ def enhance(
         method={
             "fit": fit,
             "profile": profile,
+            "grid": job.placement,
             "views": [view for view in views if fitted.weights[view]],
             "texture": texture,
             "budget_s": float(budget) if fit != "none" and iterations is None else None,

@@ -13,7 +13,7 @@ from thinslice.errors import GeometryError, Notice, UsageError
 from thinslice.networks.model import VIEWS, Model
 from thinslice.networks.task import MOST_OVERLAP
 from thinslice.seeds import MOST_SEED
-from thinslice.slice_profile import Profile, SliceGrid, plan_grid
+from thinslice.slice_profile import Placement, Profile, SliceGrid, plan_grid, regime
 from thinslice.volume import Volume, refuse_small
 
 FINEST_DEFAULT_MM = 1.0
@@ -30,12 +30,14 @@ class Job:
         grid: acquired and output slices.
         pixel_mm: (x, y) pixel spacing.
         thickness_from: "option", "file" or "spacing".
+        placement: by which rule output slices were placed.
         warnings: what the user should know about the choice.
     """
 
     grid: SliceGrid
     pixel_mm: tuple[float, float]
     thickness_from: str
+    placement: Placement
     warnings: tuple[Notice, ...] = ()
 
     @property
@@ -52,11 +54,16 @@ def plan_job(
     thickness: float | None = None,
     profile: Profile = "box",
     views: Sequence[str] = VIEWS,
+    placement: Placement | None = None,
 ) -> Job:
     """Choose the output grid and the slice thickness.
 
+    Without a `placement`, slabs are split, but for a NIfTI file that gives no orientation: some readers count from its
+    first voxel then and others from its middle, and a result is where its scan is for all of them if it has the same
+    first centre and the same last one, which a whole factor gives (docs/decisions/placing-slices.md).
+
     Raises:
-        UsageError: USE-TARGET, USE-VIEWS, USE-PROFILE, USE-FACTOR, USE-THICKNESS.
+        UsageError: USE-TARGET, USE-VIEWS, USE-PROFILE, USE-GRID, USE-FACTOR, USE-THICKNESS.
         GeometryError: GEO-FEW, GEO-NOTTHICK, GEO-PLANE, GEO-THICKNESS.
     """
     refuse_small(volume.shape)
@@ -66,8 +73,13 @@ def plan_job(
         raise UsageError("USE-VIEWS", f"name each view once, at least one of {', '.join(VIEWS)}")
     if profile not in get_args(Profile):
         raise UsageError("USE-PROFILE", f"unknown profile {profile!r}; choose {' or '.join(get_args(Profile))}")
+    if placement is not None:
+        check_placement(placement)
     s = volume.slice_spacing_mm
     d = _output_spacing(volume, spacing=spacing, factor=factor)
+    whole = abs(s / d - round(s / d)) < _ROUNDED
+    unplaced = whole and volume.source.facts.get("affine_from") == "pixdim"
+    chosen: Placement = placement or ("centres" if unplaced else "slabs")
     given, thickness_from = _thickness(volume, thickness)
     warnings = []
     if given > _THICKEST * s:
@@ -83,13 +95,27 @@ def plan_job(
                 "networks learned: from 2.5 times on little more than interpolation can be expected",
             )
         )
-    grid = plan_grid(volume.shape[0], s, d, thickness_mm=given, profile=profile, acquired_mm=volume.slice_positions_mm)
+    grid = plan_grid(
+        volume.shape[0], s, d, thickness_mm=given, profile=profile, acquired_mm=volume.slice_positions_mm,
+        placement=chosen,
+    )  # fmt: skip
+    if placement is None and unplaced and regime(given, s) != "gap":
+        said = (
+            "the file gives no orientation: output slices begin at the first acquired centre, where all readers agree"
+        )
+        warnings.append(Notice("GEO-CENTRES", f"{said}; --grid slabs gives the halves of the end slabs as well"))
     if between := len(grid.acquired_mm) - len(grid.held()):
         said = f"{between} of {len(grid.acquired_mm)} acquired slices, thin ones, lie between output slices"
         warnings.append(
             Notice("GEO-BETWEEN", f"{said} and do not come back; a whole --factor of an even series keeps all")
         )
-    return Job(grid, volume.voxel_mm[:2], thickness_from, tuple(warnings))
+    return Job(grid, volume.voxel_mm[:2], thickness_from, chosen, tuple(warnings))
+
+
+def check_placement(placement: str) -> None:
+    """Raise UsageError (USE-GRID) where output slices cannot be placed so."""
+    if placement not in get_args(Placement):
+        raise UsageError("USE-GRID", f"unknown grid {placement!r}; choose {' or '.join(get_args(Placement))}")
 
 
 def grid_of(acquired: Volume, result: Volume) -> SliceGrid:

@@ -26,6 +26,7 @@ from scipy import linalg, sparse, special
 from thinslice.errors import GeometryError, UsageError
 
 Profile = Literal["box", "gauss"]
+Placement = Literal["slabs", "centres"]  # of output slices: over the field of view, or from the first acquired centre
 
 _ON_GRID = 1e-4  # of an output spacing: positions closer than this coincide
 _AS_THIN = 5e-3  # of an output spacing: slices thicker than it by less are as thin as it; headers round both
@@ -145,12 +146,13 @@ def plan_grid(
     thickness_mm: float,
     profile: Profile = "box",
     acquired_mm: np.ndarray | None = None,
+    placement: Placement = "slabs",
 ) -> SliceGrid:
     """Place the output slices.
 
-    Gap regime (`regime`): the first output centre is the first acquired centre, the last one is not
-    beyond the last acquired centre. Otherwise the slabs are split, the field of view
-    [-s/2, last + s/2] is filled from its middle, so that both ends are treated alike.
+    Gap regime (`regime`), and wherever `placement` is "centres": the first output centre is the first
+    acquired centre, the last one is not beyond the last acquired centre. Otherwise the slabs are split, the
+    field of view [-s/2, last + s/2] is filled from its middle, so that both ends are treated alike.
 
     Args:
         slices: m, number of acquired slices.
@@ -159,6 +161,7 @@ def plan_grid(
         thickness_mm: T.
         profile: shape of the slice profile.
         acquired_mm: (m,) centres of the acquired slices from the first, where they are not spaced evenly.
+        placement: what becomes of the halves of the end slabs that lie beyond their centres: "slabs" keeps them.
 
     Raises:
         GeometryError: GEO-FEW with fewer than 2 slices, GEO-NOTTHICK where d is not below s.
@@ -178,7 +181,7 @@ def plan_grid(
             f"choose a spacing from {s / 8:.3g} to {s / 1.2:.3g} mm",
         )
     acquired = np.arange(slices) * s if acquired_mm is None else np.asarray(acquired_mm, float)
-    if regime(thickness_mm, s) == "gap":
+    if placement == "centres" or regime(thickness_mm, s) == "gap":
         output = np.arange(int(np.floor(acquired[-1] / d + 1e-3)) + 1) * d
     else:
         count = int(np.floor((acquired[-1] + s) / d + 1e-3))

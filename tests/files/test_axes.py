@@ -1,11 +1,12 @@
-"""The slice axis is the one with the largest spacing, the named one, or an error that names the tie."""
+"""The slice axis is the named one, the one with the largest spacing, or the third where sizes do not tell."""
 
 import nibabel as nib
 import numpy as np
 import pytest
 
 from thinslice import files
-from thinslice.errors import GeometryError, UsageError
+from thinslice.errors import UsageError
+from thinslice.files.objects import from_object
 
 TAGS = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6) - 30
 
@@ -24,24 +25,29 @@ def test_the_coarsest_axis_becomes_z(tmp_path, spacing, shape):
 
 
 @pytest.mark.parametrize(
-    ("spacing", "names", "others"),
-    [((2, 1, 2), ("x (left-right)", "z (head-foot)"), ("y (",)), ((2, 2.001, 1), ("x (", "y (front-back)"), ("z (",)),
-     ((1, 1, 1), ("x (", "y (", "z ("), ())],
+    ("spacing", "axis"),
+    [((1, 1, 1), "z"), ((0.488, 0.488, 0.45), "z"), ((2, 1, 2), "z"), ((2, 2.001, 1), "z"), ((0.6, 0.55, 0.5), "z"),
+     ((1.1, 1, 1), "x"), ((1, 1.1, 1), "y")],
 )  # fmt: skip
-def test_a_tie_names_its_axes(tmp_path, spacing, names, others):
+def test_where_sizes_do_not_tell_it_is_the_third_axis_or_the_one_beside_square_pixels_and_is_said(
+    tmp_path, spacing, axis
+):
     path = save(tmp_path / "scan.nii", spacing)
-    with pytest.raises(GeometryError) as tie:
-        files.read(path)
-    assert tie.value.code == "GEO-TIE"
-    assert all(name in tie.value.message for name in names)
-    assert not any(name in tie.value.message for name in others)
-    assert files.read(path, axis="y").shape == (5, 6, 4)
+    for volume in (files.read(path), from_object(nib.load(path))):
+        assert volume.source.facts["slice_axis"] == axis
+        (notice,) = volume.source.warnings
+        assert notice.code == "GEO-AXIS"
+        assert f"; {axis} (" in notice.message
+    named = files.read(path, axis="y")
+    assert named.shape == (5, 6, 4)
+    assert named.source.warnings == ()
 
 
-def test_thin_slices_between_square_pixels_tie_in_plane(tmp_path):
-    """Two equal pixel sizes above the slice spacing are a tie: which of them were the slices?"""
-    with pytest.raises(GeometryError, match=r"axes x \(left-right\) and y \(front-back\).*--axis x\|y"):
-        files.read(save(tmp_path / "scan.nii", (1, 1, 0.5)))
+@pytest.mark.parametrize("spacing", [(5, 0.7, 0.7), (0.7, 5, 0.7), (0.7, 0.7, 5), (0.9, 1.2, 1.0), (0.7, 0.8, 0.9)])
+def test_a_spacing_that_is_clearly_the_largest_needs_no_remark(tmp_path, spacing):
+    volume = files.read(save(tmp_path / "scan.nii", spacing))
+    assert volume.voxel_mm[2] == pytest.approx(max(spacing))
+    assert volume.source.warnings == ()
 
 
 @pytest.mark.parametrize("axis", ["x", "X", 0, "0"])

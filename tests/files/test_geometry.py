@@ -26,7 +26,7 @@ def affines(draw, *, sheared=False):
     signs = [draw(st.sampled_from((-1, 1))) for _ in range(3)]
     steps = turn * spacing * signs
     if sheared:
-        steps[:, 2] += draw(st.floats(0.05, 0.3)) * spacing[2] * turn[:, 1]
+        steps[:, 2] += draw(st.floats(0.3, 0.6)) * spacing[2] * turn[:, 1]
     affine = np.eye(4)
     affine[:3, :3] = steps[:, list(draw(st.permutations(range(3))))]
     affine[:3, 3] = [400 * draw(unit) for _ in range(3)]
@@ -53,9 +53,7 @@ def test_nifti_keeps_every_voxel_in_its_place(tmp_path_factory, affine):
     again = nib.load(folder / "out.nii")
     np.testing.assert_array_equal(np.asarray(again.dataobj), TAGS)
     np.testing.assert_array_equal(again.affine, stored)
-    assert again.header["sform_code"] == 1
-    if again.header["qform_code"]:
-        np.testing.assert_allclose(places(TAGS, again.get_qform()), places(TAGS, stored), atol=1e-3)
+    assert (again.header["sform_code"], again.header["qform_code"]) == (2, 0)  # as nibabel saved the source
 
 
 @given(affine=affines(sheared=True))

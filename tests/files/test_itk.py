@@ -2,13 +2,14 @@
 
 import errno
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from thinslice import files
-from thinslice.errors import OutputError
+from thinslice.errors import InputError, OutputError
 from thinslice.files import gzip_blocks
 from thinslice.volume import Volume
 
@@ -63,10 +64,82 @@ def test_names_that_itk_takes_otherwise_are_written_and_read_again(tmp_path, nam
     np.testing.assert_array_equal(files.read(tmp_path / name).hu, HU)
 
 
-@pytest.mark.parametrize("name", ["U.MHA", "V.Mhd", "50%.mhd", "50%s.mha"])
-def test_names_that_itk_cannot_read_again_are_refused_before_work(tmp_path, name):
+STEMS = (
+    "~", "~a", "a~", " a", "a ", "a\nb", "\na", "a\tb", "a\rb", "LIST", "LISTa", "list", "LOCAL", "=a", "a=b", ":a",
+    "a:b", "ab:c", "C:a", "a\\b", "%", "a%d", "100%", "a%%b", "#a", "a#b", '"a"', "$a", "-a", ".a", "a.", "1 2 3",
+    "漢", "\u00a0a", "a.raw",
+)  # fmt: skip
+
+
+def refusal(path):
+    try:
+        files.check_target(path, affine=AFFINE, shape=HU.shape)
+    except OutputError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("ending", ["mhd", "nhdr", "mha", "nrrd"])
+@pytest.mark.parametrize("stem", STEMS)
+def test_any_name_is_refused_before_work_or_itk_finds_its_voxels(tmp_path, monkeypatch, stem, ending):
+    """From another working folder: a name that begins with ~ is no name beside the header then."""
+    path = tmp_path / f"{stem}.{ending}"
+    if refused := refusal(path):
+        assert refused.code == "OUT-FORMAT"
+        assert ending in ("mhd", "nhdr")
+        return
+    files.write(Volume(HU, AFFINE), path)
+    monkeypatch.chdir("/")
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))), HU)
+
+
+@pytest.mark.parametrize("stem", ["a", "a b", "ü", "scan_1.2", "a~", "list", "[a]"])
+def test_usual_names_are_not_refused(tmp_path, stem):
+    for ending in ("mhd", "nhdr"):
+        files.check_target(tmp_path / f"{stem}.{ending}", affine=AFFINE, shape=HU.shape)
+
+
+@pytest.mark.parametrize("name", ["U.MHA", "V.Mhd", "W.Nhdr"])
+def test_endings_that_itk_does_not_know_are_refused_before_work(tmp_path, name):
     with pytest.raises(OutputError, match="ITK reads no"):
-        files.check_target(tmp_path / name, affine=AFFINE)
+        files.check_target(tmp_path / name, affine=AFFINE, shape=HU.shape)
+
+
+@pytest.mark.parametrize("ending", ["nrrd", "mhd"])
+def test_a_path_that_is_no_text_is_refused_and_does_not_end_the_process(tmp_path, ending):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xe9." + ending.encode()))
+    with pytest.raises(OutputError, match="UTF-8"):
+        files.write(Volume(HU, AFFINE), path)
+    path.write_bytes(b"NRRD0004\n")
+    with pytest.raises(InputError, match="UTF-8"):
+        files.read(path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(("ending", "instead"), [("nhdr", "nhdr"), ("nhdr", "nrrd"), ("mhd", "mhd")])
+def test_voxels_beside_their_header(tmp_path, monkeypatch, packed, ending, instead):
+    """Read from any working folder; said where they are not there, and where they are damaged."""
+    image = sitk.GetImageFromArray(HU.astype(np.int16))
+    image.SetSpacing((0.75, 0.75, 5.0))
+    (tmp_path / "sub").mkdir()
+    header = tmp_path / "sub" / f"in.{instead}"
+    sitk.WriteImage(image, str(header.with_suffix(f".{ending}")), useCompression=packed)
+    header.with_suffix(f".{ending}").rename(header)
+    (data,) = {*header.parent.iterdir()} - {header}
+    for folder, path in ((tmp_path, Path("sub") / header.name), (tmp_path / "sub", Path(header.name)), ("/", header)):
+        monkeypatch.chdir(folder)
+        np.testing.assert_array_equal(files.read(path).hu, HU)
+        assert {part.resolve() for part in files.parts_read(path)} == {header, data}
+    whole = data.read_bytes()
+    data.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError) as cut:
+        files.read(header)
+    assert cut.value.code == "FILE-BROKEN"
+    data.rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="not there") as missing:
+        files.read(header)
+    assert missing.value.code == "FILE-MISSING"
+    assert data.name in missing.value.message_with_names
 
 
 @pytest.mark.parametrize("ending", ["nii", "nii.gz", "nrrd", "mha", "mhd"])

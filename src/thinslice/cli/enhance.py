@@ -30,7 +30,9 @@ def enhance(
     source: options.Input,
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="PATH", help="File (.nii.gz .nii .nrrd .mha .mhd) or DICOM folder."),
+        typer.Option(
+            "-o", "--output", metavar="PATH", help="File (.nii.gz .nii .nrrd .nhdr .mha .mhd) or DICOM folder."
+        ),
     ],
     spacing: Annotated[
         float | None,
@@ -52,6 +54,7 @@ def enhance(
         Literal["box", "gauss"],
         typer.Option(metavar="box|gauss", help="Shape of the slice profile.", rich_help_panel=_METHOD),
     ] = "box",
+    grid: options.Grid = None,
     fit: Annotated[
         Literal["auto", "scan", "none"] | None,
         typer.Option(
@@ -173,7 +176,7 @@ def enhance(
     from thinslice import scan
     from thinslice.plan import plan_job
     from thinslice.record import add_time
-    from thinslice.synthesis.upright import upright_shapes
+    from thinslice.synthesis.upright import tilt_told, upright_shapes
 
     _refuse_outputs(terminal, output, save_weights, preview, inputs=(source, labels, weights), labels=labels)
     began = time.perf_counter()
@@ -191,7 +194,8 @@ def enhance(
     reading_s = time.perf_counter() - began
     if len(volumes) > 1 and labels is not None:
         raise UsageError("USE-LABELS", f"--labels goes with one result; the series is split into {len(volumes)} parts")
-    terminal.warn(volumes[0].source.warnings)
+    told = volumes[0].source.warnings
+    terminal.warn(tilt_told(told) if detilt else told)
     outputs = _outputs(output, save_weights, preview, series_number, parts=len(volumes))
     form: dict[str, Any] = {
         "dtype": dtype,
@@ -204,7 +208,9 @@ def enhance(
         terminal.refuse_existing(own.weights, own.picture)
         made_upright = detilt and bool(upright_shapes(volume, slices=volume.shape[0], step=1.0))
         scan.check_target(own.result, source=volume, upright=made_upright, series_number=own.series_number, **form)
-        job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views)
+        job = plan_job(
+            volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views, placement=grid
+        )
         shape = (len(job.grid.output_mm), *volume.shape[1:])
         scan.check_room(own.result, shape, dtype=dtype, compress=compress)
     model = None if weights is None else thinslice.Model.load(weights)
@@ -217,6 +223,7 @@ def enhance(
                 factor=factor,
                 thickness=thickness,
                 profile=profile,
+                grid=grid,
                 fit=fit,
                 budget=budget / len(volumes),
                 iterations=iterations,

@@ -59,6 +59,14 @@ def evaluate(
         Literal["box", "gauss"] | None,
         typer.Option(metavar="box|gauss", help="Tell methods this profile.", rich_help_panel=_CASES),
     ] = None,
+    grid: Annotated[
+        Literal["slabs", "centres"],
+        typer.Option(
+            metavar="slabs|centres",
+            help="Results over all slices, or from the first thick centre (odd factors, or gap).",
+            rich_help_panel=_CASES,
+        ),
+    ] = "slabs",
     methods: Annotated[
         Any,
         typer.Option(
@@ -142,6 +150,7 @@ def evaluate(
                 weights=None if weights is None else thinslice.Model.load(weights),
                 thickness_scale=tell_thickness,
                 told_profile=tell_profile,
+                grid=grid,
                 write_inputs=write_inputs,
                 overwrite=terminal.overwrite,
                 device=terminal.device,
@@ -154,7 +163,7 @@ def evaluate(
         if pages:
             pages.write(table)
         terminal.write_record(
-            {"version": thinslice.__version__, "command": "evaluate", "rows": table.as_records(),
+            {"version": thinslice.__version__, "command": "evaluate", "grid": grid, "rows": table.as_records(),
              "warnings": [asdict(notice) for notice in table.warnings]}
         )  # fmt: skip
     terminal.warn(table.warnings)

@@ -195,6 +195,15 @@ Axis = Annotated[
     Literal["x", "y", "z"] | None,
     typer.Option(metavar="x|y|z", help="Slice axis of a file.", show_default="the coarsest", rich_help_panel=_READING),
 ]
+Grid = Annotated[
+    Literal["slabs", "centres"] | None,
+    typer.Option(
+        metavar="slabs|centres",
+        help="Output slices of thick ones: over the field of view, or from the first acquired centre.",
+        show_default="slabs",
+        rich_help_panel="Grid",
+    ),
+]
 Series = Annotated[
     str | None, typer.Option(metavar="UID", help="Which DICOM series: UID or number.", rich_help_panel=_READING)
 ]

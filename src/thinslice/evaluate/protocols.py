@@ -6,6 +6,10 @@ From a thin scan with spacing d, for an integer factor f:
 * ``box``: f consecutive slices are averaged into one; all slices are new.
 * ``gauss``: as box, with a Gaussian profile of FWHM f d.
 
+A result lies where `plan_grid` places it. At the centres of acquired slices (``placement="centres"``) that is on the
+scan's own slices for odd factors, and for ``gap``: an even number of slices averages to a centre between two of them,
+where there is no truth, and interpolated truth would be no truth.
+
 A scan is cut (`cut`) before anything else: a method sees what the table says that it sees.
 """
 
@@ -19,7 +23,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from thinslice.errors import GeometryError, UsageError
-from thinslice.slice_profile import Profile, SliceGrid, acquired_operator, plan_grid
+from thinslice.slice_profile import Placement, Profile, SliceGrid, acquired_operator, plan_grid
 from thinslice.tissues import HU_RANGE
 from thinslice.volume import Volume
 
@@ -118,6 +122,7 @@ def make_case(
     factor: int,
     thickness_scale: float = 1.0,
     told_profile: Profile | None = None,
+    placement: Placement = "slabs",
 ) -> Case:
     """Thicken a thin scan by a protocol.
 
@@ -128,6 +133,7 @@ def make_case(
         factor: f, a whole number from 2 to 8.
         thickness_scale: the method is told this many times the true thickness.
         told_profile: the method is told this profile; None tells it the true one.
+        placement: where output slices lie, as in `plan_grid`.
 
     Raises:
         UsageError: USE-PROTOCOL, USE-FACTOR.
@@ -139,17 +145,23 @@ def make_case(
     truth = np.clip(volume.hu[:n], *HU_RANGE)
     thickness = d if protocol == "gap" else f * d
     profile: Profile = "gauss" if protocol == "gauss" else "box"
-    grid = plan_grid(m, f * d, d, thickness_mm=thickness, profile=profile)
+    whole = plan_grid(m, f * d, d, thickness_mm=thickness, profile=profile)
     first = 0.0 if protocol == "gap" else (f - 1) / 2
-    _check_grid(grid, n, -first * d)
+    _check_grid(whole, n, -first * d)
     if protocol == "gap":
         hu = truth[::f]
         new = np.arange(n) % f != 0
     else:
-        hu = (acquired_operator(grid) @ truth.reshape(n, -1).astype(np.float64)).reshape(m, *truth.shape[1:])
+        hu = (acquired_operator(whole) @ truth.reshape(n, -1).astype(np.float64)).reshape(m, *truth.shape[1:])
         new = np.ones(n, dtype=bool)
     told = thickness * thickness_scale
     thick = volume.with_slices(hu, first=first, step=f, thickness=told, padding=_thick_padding(volume, n, f, protocol))
+    grid = whole
+    if placement == "centres" and protocol != "gap":
+        grid = plan_grid(m, f * d, d, thickness_mm=thickness, profile=profile, placement=placement)
+        there = slice(int(first), int(first) + len(grid.output_mm))
+        truth, new = truth[there], new[there]
+        _check_grid(grid, len(truth), 0.0)
     grid = replace(grid, thickness_mm=told, profile=told_profile or profile)
     return Case(name, protocol, f, thick, grid, truth, new, thickness_scale)
 
@@ -165,12 +177,20 @@ def thick_slices(slices: int, name: str, protocol: Protocol, factor: int) -> int
     return left
 
 
-def check_protocol(protocol: Protocol, factor: int) -> None:
-    """Raise UsageError (USE-PROTOCOL, USE-FACTOR) where there is no such way to thicken a scan."""
+def check_protocol(protocol: Protocol, factor: int, *, placement: Placement = "slabs") -> None:
+    """Raise UsageError (USE-PROTOCOL, USE-FACTOR, USE-GRID) where there is no such way to thicken a scan."""
     if protocol not in PROTOCOLS:
         raise UsageError("USE-PROTOCOL", f"unknown protocol {protocol!r}; choose from {', '.join(PROTOCOLS)}")
     if factor not in range(2, 9):
         raise UsageError("USE-FACTOR", f"evaluation factors are whole numbers from 2 to 8, found {factor}")
+    if placement not in get_args(Placement):
+        raise UsageError("USE-GRID", f"unknown grid {placement!r}; choose {' or '.join(get_args(Placement))}")
+    if placement == "centres" and protocol != "gap" and factor % 2 == 0:
+        raise UsageError(
+            "USE-GRID",
+            f"{factor} slices average to a centre between two of them ({protocol}), where there is no truth; with grid "
+            "centres, choose odd factors or protocol gap",
+        )
 
 
 def _check_grid(grid: SliceGrid, slices: int, first_mm: float) -> None:

@@ -25,7 +25,7 @@ from thinslice.output import none_left, refuse_clashes, refuse_existing
 from thinslice.paths import as_path
 from thinslice.progress import OnProgress
 from thinslice.seeds import MOST_SEED
-from thinslice.slice_profile import Profile
+from thinslice.slice_profile import Placement, Profile
 from thinslice.volume import Volume
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def evaluate(
     weights: Model | None = None,
     thickness_scale: float = 1.0,
     told_profile: Profile | None = None,
+    grid: Placement = "slabs",
     write_inputs: str | Path | None = None,
     overwrite: bool = False,
     device: str = "auto",
@@ -114,6 +115,8 @@ def evaluate(
         weights: for "thinslice" and "thinslice-fit" in place of the shipped ones.
         thickness_scale: methods are told this many times the true thickness.
         told_profile: methods are told this profile in place of the true one.
+        grid: where output slices of thick ones lie: "slabs" over all slices that were averaged, "centres" from the
+            centre of the first block, for odd factors.
         write_inputs: folder for the thick volumes, as ``SCAN_PROTOCOL_xFACTOR.nii.gz``.
         overwrite: replace thick volumes that are there. A run that fails or is interrupted removes those it wrote, but
             does not bring back what it replaced.
@@ -150,7 +153,7 @@ def evaluate(
     if len(names) != len(scans):
         raise UsageError("USE-INPUT", f"{len(names)} names are given for {len(scans)} scans")
     for protocol, factor in product(protocols, factors):
-        check_protocol(protocol, factor)
+        check_protocol(protocol, factor, placement=grid)
     factors = [int(factor) for factor in factors]
     cases = list(product(protocols, factors))
     slugs = case_slugs(names, protocols, factors)
@@ -166,7 +169,7 @@ def evaluate(
         for protocol, factor in cases:
             yield make_case(
                 volume, name, protocol=protocol, factor=factor, thickness_scale=thickness_scale,
-                told_profile=told_profile,
+                told_profile=told_profile, placement=grid,
             )  # fmt: skip
 
     for number, scan_and_name in enumerate(zip(scans, names, strict=True)):

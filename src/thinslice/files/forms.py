@@ -63,12 +63,12 @@ def read_forms(header: nib.Nifti1Header, name: str) -> tuple[np.ndarray, str, Fo
         GeometryError: GEO-SPACING, GEO-AFFINE.
     """
     spacing = np.asarray(header["pixdim"][1:4], float) * _unit_mm(header)
-    shape = tuple(int(n) for n in header["dim"][1:4])
+    shape = _shape(header)
     if not np.isfinite(spacing).all() or spacing.min() <= 0:
         found = " x ".join(f"{value:g}" for value in spacing)
         raise GeometryError("GEO-SPACING", f"{name} has a voxel size (pixdim) of {found} mm; every size must be over 0")
     sform_code, qform_code = int(header["sform_code"]), int(header["qform_code"])
-    quaternion = tuple(float(header[f"quatern_{letter}"]) for letter in "bcd")
+    quaternion = float(header["quatern_b"]), float(header["quatern_c"]), float(header["quatern_d"])
     if sform_code <= 0 and qform_code <= 0:
         affine = spatial_mm(header, header.get_base_affine())
         other = _by_itk(spacing) @ np.linalg.inv(affine)
@@ -83,7 +83,7 @@ def read_forms(header: nib.Nifti1Header, name: str) -> tuple[np.ndarray, str, Fo
         return affine, "sform", Forms(sform_code, 0), notices
     try:
         second = spatial_mm(header, _qform(header, name))
-        apart = corner_shift_mm(affine, second, shape[::-1])
+        apart = corner_shift_mm(affine, second, shape)
     except GeometryError:
         apart = np.nan
     if not np.isfinite(apart):
@@ -108,7 +108,7 @@ def set_forms(header: nib.Nifti1Header, affine: np.ndarray, forms: Forms) -> Non
         affine: (4, 4), voxel (x, y, z) to RAS mm.
         forms: of the file that the volume was made from.
     """
-    shape = tuple(int(n) for n in header["dim"][1:4])[::-1]
+    shape = _shape(header)
     second = affine if forms.other is None else forms.other @ affine
     sform_code, qform_code = forms.sform_code, forms.qform_code
     if not sform_code and not qform_code:
@@ -147,6 +147,12 @@ def square_enough(affine: np.ndarray, shape: tuple[int, int, int]) -> bool:
     """Whether the nearest grid with axes at right angles puts no corner further off than a tenth of a voxel."""
     smallest = np.linalg.norm(affine[:3, :3], axis=0).min()
     return corner_shift_mm(affine, squared(affine, shape), shape) <= _TENTH * smallest
+
+
+def _shape(header: nib.Nifti1Header) -> tuple[int, int, int]:
+    """(z, y, x)."""
+    x, y, z = (int(n) for n in header["dim"][1:4])
+    return z, y, x
 
 
 def _unit_mm(header: nib.Nifti1Header) -> float:

@@ -95,7 +95,7 @@ def _refuse_missing(data: Path, header: Path) -> None:
     if not data.is_file():
         raise InputError(
             "FILE-MISSING",
-            f"{named(header)} names a data file, {named(data, 'for its voxels')}, that is not there; put it beside "
+            f"the data file {named(data, '')} that {named(header)} names for its voxels is not there; put it beside "
             "the header, or write both again as one file",
         )
 

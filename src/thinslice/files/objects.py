@@ -166,7 +166,7 @@ def _from_nibabel(image: Any, thickness: float | None, axis: str | int | None, s
     affine = spatial_mm(header, image.affine)  # as the header's, with more digits, unless somebody gave it another
     stated, origin, forms, warnings = read_forms(header, name)
     if not np.allclose(affine, stated, rtol=1e-5, atol=1e-4):
-        origin, forms, warnings = "affine", None, ()
+        return _assemble(values, affine, "nibabel", name, thickness, axis)
     return _assemble(
         values, affine, "nibabel", name, thickness, axis, scale, warnings, forms=forms, facts={"affine_from": origin}
     )

@@ -7,10 +7,12 @@ large enough for all slices; what no slice covers is padding.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 
+from thinslice.errors import Notice
 from thinslice.tissues import HU_RANGE
 from thinslice.volume import Volume
 
@@ -42,6 +44,16 @@ def upright(volume: Volume) -> Volume:
         hu, padding = _shifted(hu, padding, axis=2 - axis, places=places, more=int(np.ceil(abs(drift))))
         affine[:3, 3] -= before * affine[:3, axis]
     return replace(volume, hu=hu, padding=padding, affine=affine)
+
+
+def tilt_told(warnings: Iterable[Notice]) -> tuple[Notice, ...]:
+    """A scan's warnings where the result is made upright: that of tilt neither calls it sheared nor gives advice."""
+    return tuple(
+        replace(notice, message=f"{notice.message.partition(': ')[0]}: slices are sheared; the result is made upright")
+        if notice.code == "DCM-TILT"
+        else notice
+        for notice in warnings
+    )
 
 
 def upright_shapes(volume: Volume, *, slices: int, step: float) -> list[tuple[int, int, int]]:

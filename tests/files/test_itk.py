@@ -138,7 +138,7 @@ def test_voxels_beside_their_header(tmp_path, monkeypatch, packed, ending, inste
     data.rename(tmp_path / "elsewhere")
     with pytest.raises(InputError, match="not there") as missing:
         files.read(header)
-    assert missing.value.code == "FILE-MISSING"
+    assert missing.value.code == "FILE-BROKEN"
     assert data.name in missing.value.message_with_names
 
 

@@ -36,7 +36,7 @@ def check_metaimage(path: Path) -> bool:
         Whether the file says how its axes lie.
 
     Raises:
-        InputError: FILE-FORMAT, FILE-BROKEN, FILE-MISSING.
+        InputError: FILE-FORMAT, FILE-BROKEN.
     """
     fields, header_bytes = _metaimage_header(path)
     oriented = bool(fields.keys() & {"TransformMatrix", "Rotation", "Orientation"})
@@ -67,7 +67,7 @@ def check_nrrd(path: Path) -> bool:
         Whether the file says how its axes lie.
 
     Raises:
-        InputError: FILE-FORMAT, FILE-BROKEN, FILE-MISSING.
+        InputError: FILE-FORMAT, FILE-BROKEN.
     """
     packed = skips = oriented = False
     data = path
@@ -94,7 +94,7 @@ def check_nrrd(path: Path) -> bool:
 def _refuse_missing(data: Path, header: Path) -> None:
     if not data.is_file():
         raise InputError(
-            "FILE-MISSING",
+            "FILE-BROKEN",
             f"the data file {named(data, '')} that {named(header)} names for its voxels is not there; put it beside "
             "the header, or write both again as one file",
         )

@@ -6,6 +6,7 @@ can name every reason, and the exit code is the smallest that applies.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from thinslice.errors import GeometryError, InputError, ModelError, Notice, ThinsliceError
@@ -31,6 +32,12 @@ def refusal(code: str, message: str) -> ThinsliceError:
     if code == "DCM-SYNTH":
         return ModelError(code, message)
     return GeometryError(code, message) if code in GEOMETRIC else InputError(code, message)
+
+
+def listed(texts: Sequence[str], most: int, *, separator: str = ", ") -> str:
+    """The first texts in one line, and how many there are where that is not all."""
+    more = f"{separator}... ({len(texts)} in all)" if len(texts) > most else ""
+    return separator.join(texts[:most]) + more
 
 
 @dataclass

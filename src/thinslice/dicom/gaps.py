@@ -10,10 +10,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from thinslice.dicom.codes import Findings
+from thinslice.dicom.codes import Findings, listed
 
 FILL_LIMIT = 4  # spacings: three slices missing in a row; neighbours further apart share too little
-_SAME_SPACING = 0.05  # relative
+SAME_SPACING = 0.05  # relative
+_LEAST_OF_GRID, _MOST_GRIDS = 3, 4  # slices of a grid; grids of a stack
 
 
 def regular_runs(along: np.ndarray, *, least: int) -> list[range]:
@@ -25,10 +26,48 @@ def regular_runs(along: np.ndarray, *, least: int) -> list[range]:
     runs, start = [], 0
     for index in range(1, len(gaps) + 1):
         usual = lower_median(gaps[start:index])
-        if index == len(gaps) or abs(gaps[index] - usual) > _SAME_SPACING * usual:
+        if index == len(gaps) or abs(gaps[index] - usual) > SAME_SPACING * usual:
             runs.append(range(start, index + 1))
             start = index
     return [run for run in runs if len(run) >= least]
+
+
+def regular_grids(along: np.ndarray, *, spacing: float | None = None, within: bool = False) -> list[np.ndarray]:
+    """Regular grids of one spacing that together make an irregular stack, as passes that overlap do.
+
+    Args:
+        along: positions, increasing.
+        spacing: which spacing it may also be, where no two neighbours are that far apart: the slices' thickness.
+        within: also grids of which one does not reach beyond another; a scan that is finer in its midst looks so, too.
+
+    Returns:
+        The indices of each grid's slices, three or more; [] where there are no such grids.
+    """
+    gaps = np.diff(along)
+    seen = [gap for gap in np.unique(gaps.round(3)) if (np.abs(gaps - gap) <= SAME_SPACING * gap).sum() > 1]
+    for candidate in reversed(seen):
+        grids = _grids_of(along, candidate)
+        reached = [grid[-1] for grid in grids]
+        overlapping = all(later[0] < max(reached[:number]) for number, later in enumerate(grids[1:], 1))
+        if len(grids) > 1 and overlapping and (within or reached == sorted(reached)):
+            return grids
+    if spacing is not None and gaps.max() < (1 - SAME_SPACING) * spacing:
+        return _grids_of(along, spacing)
+    return []
+
+
+def _grids_of(along: np.ndarray, spacing: float) -> list[np.ndarray]:
+    """Each slice with the one that lies a spacing after it, and so on; [] where fewer than three go together."""
+    grids: list[list[int]] = []
+    for index, place in enumerate(along):
+        before = [grid for grid in grids if abs(place - along[grid[-1]] - spacing) <= SAME_SPACING * spacing]
+        if before:
+            before[0].append(index)
+        else:
+            grids.append([index])
+        if len(grids) > _MOST_GRIDS:
+            return []
+    return [np.array(grid) for grid in grids] if min(map(len, grids)) >= _LEAST_OF_GRID else []
 
 
 def wide_gaps(along: np.ndarray) -> list[tuple[float, float]]:
@@ -57,8 +96,8 @@ def slice_numbers(along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     gaps = np.diff(along)
     usual = lower_median(gaps)
     multiple = np.maximum(np.round(gaps / usual), 1)
-    missing = (multiple >= 2) & (np.abs(gaps / (multiple * usual) - 1) <= _SAME_SPACING)
-    if missing.any() and np.abs(gaps[~missing] - usual).max() <= _SAME_SPACING * usual:
+    missing = (multiple >= 2) & (np.abs(gaps / (multiple * usual) - 1) <= SAME_SPACING)
+    if missing.any() and np.abs(gaps[~missing] - usual).max() <= SAME_SPACING * usual:
         return np.concatenate([[0.0], np.cumsum(multiple)]), missing
     return np.arange(len(along), dtype=float), np.zeros(len(gaps), bool)
 
@@ -75,11 +114,13 @@ def is_fillable(along: np.ndarray, spacing: float, findings: Findings) -> bool:
         )
         return False
     wide = wide_gaps(along)
-    where = ", ".join(f"{width:.2f} mm after {start:.2f} mm" for start, width in wide[:6])
+    where = listed([f"{width:.2f} mm after {start:.2f} mm" for start, width in wide], 6)
+    grids = regular_grids(along, within=True)
+    mixed = f"; the slices make {len(grids)} regular grids: if these are different passes, the result mixes them"
     findings.warn(
         "DCM-REPAIRED",
         f"slices lie {gaps.min():.3f} to {gaps.max():.3f} mm apart and are synthesised across from their true "
-        f"positions; {len(wide)} gaps" + (f": {where}" if wide else ""),
+        f"positions; {len(wide)} gaps" + (f": {where}" if wide else "") + (mixed if len(grids) > 1 else ""),
     )
     return True
 
@@ -87,7 +128,7 @@ def is_fillable(along: np.ndarray, spacing: float, findings: Findings) -> bool:
 def refuse_gap(along: np.ndarray, missing: np.ndarray, findings: Findings) -> None:
     """Note DCM-GAP with the positions before the intervals that lack slices."""
     usual = lower_median(np.diff(along))
-    where = ", ".join(f"{value:.2f}" for value in along[:-1][missing][:6])
+    where = listed([f"{value:.2f}" for value in along[:-1][missing]], 6)
     count = int(np.round(np.diff(along)[missing] / usual - 1).sum())
     findings.refuse(
         "DCM-GAP",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,20 +10,10 @@ import numpy as np
 from thinslice.dicom.attributes import is_uid, parse_number
 from thinslice.dicom.codes import Findings, refusal
 from thinslice.dicom.geometry import off_main_normal, same_position_mm
+from thinslice.dicom.passes import TOLD_APART_BY, Passes, find_passes
 from thinslice.dicom.slices import CT_CLASSES, Slice
 from thinslice.dicom.terms import MODALITIES, shown, shown_uid
 from thinslice.errors import UsageError
-
-INTERLEAVED_KEYS = (
-    "TemporalPositionIdentifier",
-    "TemporalPositionIndex",
-    "NominalPercentageOfCardiacPhase",
-    "TriggerTime",
-    "ConvolutionKernel",
-    "KVP",
-    "ImageType",
-)
-PHASE_KEYS = (*INTERLEAVED_KEYS, "AcquisitionNumber", "AcquisitionTime")
 
 
 def only_ct(slices: Sequence[Slice], files: int) -> list[Slice]:
@@ -136,40 +126,75 @@ def choose_series(series: dict[str, list[Slice]], wanted: str | int | None) -> l
     return next(iter(series.values()))
 
 
-def choose_phase(slices: list[Slice], normal: np.ndarray, phase: int | None, findings: Findings) -> list[Slice]:
+def choose_phase(
+    slices: list[Slice],
+    normal: np.ndarray,
+    phase: int | None,
+    same_image: Callable[[Slice, Slice], bool],
+    findings: Findings,
+) -> tuple[list[Slice], Passes | None]:
     """One volume out of a series that holds several, at the same positions or between each other's.
 
+    Args:
+        slices: of one series and orientation.
+        normal: (3,) unit vector.
+        phase: which volume, from 1; None where the series should hold one.
+        same_image: whether two slices hold the same pixels and rescale.
+        findings: gets DCM-PHASES where there are several and `phase` is None.
+
     Returns:
-        The slices of the phase asked for, or all where the series holds one volume.
+        The slices of the phase asked for, or all where the series holds one volume; then also the passes that lie
+        one after the other in it, if any.
 
     Raises:
-        InputError: DCM-PHASES where there are several and `phase` names none.
+        InputError: DCM-PHASES.
         UsageError: DCM-PHASE where there is no such phase.
     """
-    once = list({_copy_key(image): image for image in slices}.values())
-    repeats = positions_of(once, normal)
-    several = [group for group in repeats if len(group) > 1]
-    if not several:
-        found, where = _interleaved([image for (image,) in repeats]), "with their slices by turns"
-    else:
-        found = _phases(once, repeats) if 3 * len(several) > len(repeats) else None
-        where = "at the same positions"
-    if found is None:
+    copies = _by_image(slices)
+    once = [same[0] for same in copies]
+    passes = find_passes(once, normal)
+    if passes and _are_copies(passes, normal, same_image):
+        passes = None
+    if passes is None:
         if phase not in (None, 1):
             raise UsageError("DCM-PHASE", f"the series holds one volume, there is no phase {phase}; leave --phase out")
-        return slices
-    key, phases = found
+        return slices, None
+    if phase is None and passes.apart:
+        return slices, passes
     if phase is None:
-        sizes = ", ".join(f"{number}: {len(group)} slices" for number, group in enumerate(phases, 1))
         findings.refuse(
             "DCM-PHASES",
-            f"the series holds {len(phases)} volumes {where}, told apart by {key} ({sizes}); choose with --phase",
+            f"the series holds {len(passes.groups)} volumes {passes.where}, told apart by {passes.key} "
+            f"({passes.sizes(normal)}); choose with --phase",
         )
         findings.settle()
-    if not isinstance(phase, int) or not 1 <= phase <= len(phases):
-        raise UsageError("DCM-PHASE", f"phase {phase} is not among 1 to {len(phases)}")
-    chosen = {_copy_key(image) for image in phases[phase - 1]}
-    return [image for image in slices if _copy_key(image) in chosen]
+    if not isinstance(phase, int) or not 1 <= phase <= len(passes.groups):
+        raise UsageError("DCM-PHASE", f"phase {phase} is not among 1 to {len(passes.groups)}")
+    chosen = set(map(id, passes.groups[phase - 1]))
+    return [image for same in copies if id(same[0]) in chosen for image in same], None
+
+
+def _by_image(slices: Sequence[Slice]) -> list[list[Slice]]:
+    """Slices with their copies: files of one image at one place that differ in nothing that tells volumes apart."""
+    found: defaultdict[tuple[object, ...], list[Slice]] = defaultdict(list)
+    for image in slices:  # an image without UID is nobody's copy
+        uid = image.attributes.text("SOPInstanceUID") or id(image)
+        found[uid, image.frame, tuple(image.position)].append(image)
+    copies: list[list[Slice]] = []
+    for alike in found.values():
+        told: defaultdict[tuple[str, ...], list[Slice]] = defaultdict(list)
+        for image in alike:
+            key = tuple(map(image.attributes.text, TOLD_APART_BY)) if len(alike) > 1 else ()
+            told[key].append(image)
+        copies += told.values()
+    return copies
+
+
+def _are_copies(passes: Passes, normal: np.ndarray, same_image: Callable[[Slice, Slice], bool]) -> bool:
+    """Whether what lies at the same positions are the same images: parts of a series that was stored twice."""
+    places = positions_of([image for group in passes.groups for image in group], normal)
+    repeated = [place for place in places if len(place) > 1]
+    return bool(repeated) and all(same_image(place[0], other) for place in repeated for other in place[1:])
 
 
 def without_copies(
@@ -213,42 +238,6 @@ def positions_of(slices: Sequence[Slice], normal: np.ndarray) -> list[list[Slice
             groups.append([slices[index]])
             last = along[index]
     return groups
-
-
-def _phases(slices: Sequence[Slice], repeats: list[list[Slice]]) -> tuple[str, list[list[Slice]]] | None:
-    """The first key that parts the slices into volumes without repeated positions, and the volumes."""
-    place = {id(image): number for number, group in enumerate(repeats) for image in group}
-    most = max(len(group) for group in repeats)
-    for key in PHASE_KEYS:
-        parts: defaultdict[str, list[Slice]] = defaultdict(list)
-        for image in slices:
-            parts[image.attributes.text(key)].append(image)
-        once = all(max(Counter(place[id(image)] for image in part).values()) == 1 for part in parts.values())
-        if len(parts) == most and once and min(map(len, parts.values())) >= 3:
-            return key, [parts[value] for value in sorted(parts, key=_sorting)]
-    return None
-
-
-def _interleaved(ordered: Sequence[Slice]) -> tuple[str, list[list[Slice]]] | None:
-    """The first key whose values come by turns along the stack, and the volumes; taken as one, they would be mixed."""
-    for key in INTERLEAVED_KEYS:
-        values = [image.attributes.text(key) for image in ordered]
-        turns = sorted(set(values), key=_sorting)
-        by_turns = all(value == other for value, other in zip(values, values[len(turns) :], strict=False))
-        if 1 < len(turns) <= len(ordered) // 3 and len(set(values[: len(turns)])) == len(turns) and by_turns:
-            return key, [[image for image, own in zip(ordered, values, strict=True) if own == value] for value in turns]
-    return None
-
-
-def _copy_key(image: Slice) -> tuple[object, ...]:
-    """Equal for copies of one image; an image without UID is nobody's copy."""
-    uid = image.attributes.text("SOPInstanceUID") or id(image)
-    return uid, image.frame, tuple(image.position), *(image.attributes.text(key) for key in PHASE_KEYS)
-
-
-def _sorting(value: str) -> tuple[float, str]:
-    number = parse_number(value)
-    return (number if number == number else np.inf), value
 
 
 def _number(slices: Sequence[Slice]) -> int | None:

@@ -87,7 +87,16 @@ _GEOMETRY_AND_PIXELS = _names(
     """
 )
 
-WANTED = (*COPIED, *EQUIPMENT, *TRANSFORMED, *_GEOMETRY_AND_PIXELS)
+_TELLS_VOLUMES_APART = _names(
+    """
+    AcquisitionDateTime ContentTime ContentDate SeriesTime SeriesDate InstanceCreationTime IrradiationEventUID
+    ImageComments ExposureTime XRayTubeCurrent Exposure FocalSpots TableHeight TableSpeed SpiralPitchFactor
+    AcquisitionType NominalCardiacTriggerDelayTime
+    """
+)
+"""Compared between the slices of a series (`passes`); never written."""
+
+WANTED = (*COPIED, *EQUIPMENT, *TRANSFORMED, *_GEOMETRY_AND_PIXELS, *_TELLS_VOLUMES_APART)
 
 UNPAIRED_BODY_PARTS = frozenset(
     _names(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,12 +17,13 @@ from thinslice.dicom.checks import (
     check_values,
     rescale_of,
 )
-from thinslice.dicom.codes import Findings
+from thinslice.dicom.codes import Findings, listed
 from thinslice.dicom.decode import PixelReader
-from thinslice.dicom.gaps import between, lower_median, regular_runs, wide_gaps
+from thinslice.dicom.gaps import between, lower_median, regular_runs, slice_numbers, wide_gaps
 from thinslice.dicom.geometry import Grid, fit, mean_orientation
 from thinslice.dicom.group import choose_phase, without_copies, without_crossing
 from thinslice.dicom.limits import Limits
+from thinslice.dicom.passes import Passes
 from thinslice.dicom.slices import DicomFile, Slice
 
 LEAST_SLICES = 3
@@ -75,8 +77,9 @@ def arrange(
     findings.settle()
     assert directions is not None
     normal = np.cross(*directions)
-    slices = choose_phase(slices, normal, phase, findings)
-    slices = without_copies(slices, normal, _ImageComparison(), findings)
+    same_image = _ImageComparison()
+    slices, passes = choose_phase(slices, normal, phase, same_image, findings)
+    slices = without_copies(slices, normal, same_image, findings)
     check_uids(slices, findings)
     if len(slices) < LEAST_SLICES:
         findings.refuse(
@@ -84,7 +87,7 @@ def arrange(
             f"slices at {len(slices)} positions found, at least {LEAST_SLICES} are needed; give the whole series",
         )
         findings.settle()
-    stacks = _stacks(slices, directions, findings, on_gap=on_gap)
+    stacks = _stacks(slices, directions, findings, on_gap=on_gap, passes=passes)
     for stack in stacks:
         _compare_tilt(stack.slices, stack.grid, findings)
     if rescale is None and len({rescale_of(image) for image in slices}) > 1:
@@ -97,17 +100,25 @@ def arrange(
 
 
 def _stacks(
-    slices: list[Slice], directions: tuple[np.ndarray, np.ndarray], findings: Findings, *, on_gap: str
+    slices: list[Slice],
+    directions: tuple[np.ndarray, np.ndarray],
+    findings: Findings,
+    *,
+    on_gap: str,
+    passes: Passes | None,
 ) -> list[Stack]:
     """The slices on their grid, or the regular parts of them on theirs; [] where they are refused."""
     positions = np.array([image.position for image in slices])
     along = positions @ np.cross(*directions)
     runs, gaps = [range(len(slices))], []
+    if passes and on_gap != "split":
+        _refuse_to_join(passes, along, findings, np.cross(*directions))
+        return []
     if on_gap == "split" and _is_irregular(positions, directions, slices[0].pixel_spacing):
-        runs = regular_runs(along, least=LEAST_OF_PART) or runs  # none: refused as it would be without the option
+        runs = _parts(slices, along, passes) or runs  # none: refused as it would be without the option
         if len(runs[0]) < len(slices):
             gaps = between(runs, along)
-            sizes, where = ", ".join(str(len(run)) for run in runs), ", ".join(f"{start:.2f}" for start, _ in gaps[:6])
+            sizes, where = ", ".join(str(len(run)) for run in runs), listed([f"{start:.2f}" for start, _ in gaps], 6)
             left_out = len(slices) - len({index for run in runs for index in run})
             findings.warn(
                 "DCM-REPAIRED",
@@ -124,6 +135,30 @@ def _stacks(
         filled = gaps if grid.places is None else wide_gaps(along)
         stacks.append(Stack(part, grid, _thickness(part, grid, findings), tuple(filled)))
     return stacks
+
+
+def _parts(slices: Sequence[Slice], along: np.ndarray, passes: Passes | None) -> list[range]:
+    """Stretches of regularly spaced slices, none of which reaches from one pass into another."""
+    if passes is None:
+        return regular_runs(along, least=LEAST_OF_PART)
+    number = {id(image): number for number, group in enumerate(passes.groups) for image in group}
+    labels = [number[id(image)] for image in slices]
+    starts = [0, *(index for index in range(1, len(labels)) if labels[index] != labels[index - 1]), len(labels)]
+    runs = []
+    for start, stop in pairwise(starts):
+        least = min(LEAST_OF_PART, max(LEAST_SLICES, stop - start))
+        runs += [range(start + run.start, start + run.stop) for run in regular_runs(along[start:stop], least=least)]
+    return runs
+
+
+def _refuse_to_join(passes: Passes, along: np.ndarray, findings: Findings, normal: np.ndarray) -> None:
+    """Note that passes which lie one after the other are not filled between, nor taken for one scan."""
+    findings.refuse(
+        "DCM-GAP" if slice_numbers(along)[1].any() else "DCM-UNEVEN",
+        f"the series holds {len(passes.groups)} passes one after the other, told apart by {passes.key} "
+        f"({passes.sizes(normal)}): what lies between them is not filled; enhance --on-gap split makes a result of "
+        "each, --phase N of one",
+    )
 
 
 def _is_irregular(positions: np.ndarray, directions: tuple[np.ndarray, np.ndarray], pixel_spacing: np.ndarray) -> bool:

@@ -29,6 +29,7 @@ _UNCOMPRESSED = frozenset(
 )
 _READ_SYNTAXES = _UNCOMPRESSED | jpeg.SYNTAXES | PLUGINS.keys()  # of a vendor's own, not even the byte order is known
 _LEAST_MM, _MOST_MM = 1e-3, 100.0  # micro-CT has pixels of some micrometres; a patient has none of 10 cm
+_LEAST_FRAMES, _OWN_FRAMES = 3, 0.9  # frames of reference, and their share of slices, that are one for each slice
 _SAID_ONCE = (
     *("PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber"),
     "ReferringPhysicianName",
@@ -41,11 +42,19 @@ def check_values(
 ) -> None:
     """Note what forbids reading the pixels as Hounsfield units; raise nothing but DCM-LIMIT."""
     files = set[DicomFile]()
+    excess = []
     for image in slices:
         _check_pixels(image, limits, findings, first=image.file not in files)
+        if image.file not in files and _excess_bytes(image) > 0:
+            excess.append(_excess_bytes(image))
         files.add(image.file)
         if rescale is None:
             _check_rescale(image, findings)
+    if excess:
+        findings.warn(
+            "DCM-EXCESS",
+            f"{len(excess)} files hold up to {max(excess)} bytes after their pixels, which were ignored (PS3.5 8.1.1)",
+        )
     limits.check("slices", len(slices), "slices of the series")
     rows, columns = slices[0].shape
     limits.check("voxels", len(slices) * rows * columns, "voxels of the series")
@@ -121,8 +130,8 @@ def check_series(slices: Sequence[Slice], findings: Findings) -> None:
     if len(shapes) > 1:
         listing = ", ".join(f"{rows}x{columns}" for rows, columns in shapes[:4])
         findings.refuse("DCM-MIXED", f"the matrix changes inside the series ({listing}); give one scan")
-    frames = {image.attributes.text("FrameOfReferenceUID") for image in slices}
-    if len(frames) > 1:
+    frames = frames_of_reference(slices)
+    if len(frames) > 1 and not has_frame_per_slice(slices):
         findings.refuse(
             "DCM-FOR", f"{len(frames)} frames of reference in one series: positions do not compare; give one scan"
         )
@@ -133,6 +142,22 @@ def check_series(slices: Sequence[Slice], findings: Findings) -> None:
     differing = [word for word in _SAID_ONCE if len({text_of(image, word) for image in slices} - {""}) > 1]
     if differing:
         findings.warn("DCM-IDENTITY", f"slices differ in {', '.join(differing)}: left empty in a series made of them")
+
+
+def frames_of_reference(slices: Sequence[Slice]) -> set[str]:
+    """FrameOfReferenceUIDs, "" among them where a slice states none."""
+    return {image.attributes.text("FrameOfReferenceUID") for image in slices}
+
+
+def has_frame_per_slice(slices: Sequence[Slice]) -> bool:
+    """Whether slices have a frame of reference each, as some anonymisers write: such UIDs say nothing of the patient.
+
+    That positions compare all the same must be seen from them. Copies of a slice share its frame, and a few slices
+    may by chance; what comes in some groups is a frame that means something.
+    """
+    frames = frames_of_reference(slices)
+    places = len({tuple(image.position) for image in slices})
+    return "" not in frames and len(frames) >= max(_LEAST_FRAMES, _OWN_FRAMES * places)
 
 
 def check_concatenation(slices: Sequence[Slice], findings: Findings) -> None:
@@ -188,23 +213,33 @@ def _check_pixels(image: Slice, limits: Limits, findings: Findings, *, first: bo
             "DCM-CODEC",
             f"transfer syntax {shown_uid(image.file.syntax)} cannot be decoded here; export the series uncompressed",
         )
-    elif image.file.pixel_length is not None and first:
-        assert allocated is not None
-        _check_native_length(image, rows * columns * allocated // 8, findings)
+    elif image.file.pixel_length is not None and first and (message := _check_native_length(image)):
+        findings.refuse("DCM-UNREADABLE", message)
 
 
-def _check_native_length(image: Slice, frame_bytes: int, findings: Findings) -> None:
-    """Uncompressed pixels must be there in full, before anything is allocated for them."""
-    file = image.file
-    expected = frame_bytes * (image.attributes.integer("NumberOfFrames") or 1)
-    stated = file.pixel_length or 0
-    present = min(stated, file.size - (file.pixel_offset or 0))
-    if present < expected or stated > expected + 1 + expected % 2:
-        findings.refuse(
-            "DCM-UNREADABLE",
-            f"{file.name} holds {present} bytes of pixels where its header asks for {expected}; nothing was skipped, "
-            "copy the series anew",
-        )
+def _native_length(image: Slice) -> int:
+    """Bytes that the pixels of an uncompressed file take, by its header."""
+    rows, columns = image.shape
+    bits = rows * columns * (image.attributes.integer("BitsAllocated") or 0)
+    return bits // 8 * (image.attributes.integer("NumberOfFrames") or 1)
+
+
+def _check_native_length(image: Slice) -> str:
+    """What is wrong where uncompressed pixels are not there in full, before anything is allocated for them; else ""."""
+    file, expected = image.file, _native_length(image)
+    present = min(file.pixel_length or 0, file.size - (file.pixel_offset or 0))
+    if present >= expected:
+        return ""
+    return (
+        f"{file.name} holds {present} bytes of pixels where its header asks for {expected}; nothing was skipped, "
+        "copy the series anew"
+    )
+
+
+def _excess_bytes(image: Slice) -> int:
+    """Bytes after uncompressed pixels, the one that makes their length even left out (PS3.5 8.1.1)."""
+    expected = _native_length(image)
+    return (image.file.pixel_length or 0) - expected - expected % 2
 
 
 def _check_rescale(image: Slice, findings: Findings) -> None:

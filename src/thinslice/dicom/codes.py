@@ -22,6 +22,7 @@ GEOMETRIC = frozenset(
         "DCM-THICK",
         "DCM-DUP",
         "DCM-REPAIRED",
+        "DCM-FOR-SLICE",
     }
 )
 """Codes of geometry, also those of warnings that become errors under --strict."""

@@ -15,6 +15,7 @@ from thinslice.dicom.checks import (
     check_series,
     check_uids,
     check_values,
+    frames_of_reference,
     rescale_of,
 )
 from thinslice.dicom.codes import Findings, listed
@@ -88,6 +89,7 @@ def arrange(
         )
         findings.settle()
     stacks = _stacks(slices, directions, findings, on_gap=on_gap, passes=passes)
+    _judge_frames_of_reference(slices, stacks, findings)
     for stack in stacks:
         _compare_tilt(stack.slices, stack.grid, findings)
     if rescale is None and len({rescale_of(image) for image in slices}) > 1:
@@ -207,6 +209,22 @@ def _thickness(slices: Sequence[Slice], grid: Grid, findings: Findings) -> float
             "--thickness overrides it where it is wrong",
         )
     return value
+
+
+def _judge_frames_of_reference(slices: Sequence[Slice], stacks: Sequence[Stack], findings: Findings) -> None:
+    """Where slices have a frame of reference each, only positions on one grid show that they compare."""
+    frames = len(frames_of_reference(slices))
+    if frames < 2 or not stacks:
+        return
+    if any(stack.grid.places is not None and (stack.grid.places % 1).any() for stack in stacks):
+        findings.refuse(
+            "DCM-FOR", f"{frames} frames of reference, and slices that lie on no grid: positions do not compare"
+        )
+    findings.warn(
+        "DCM-FOR-SLICE",
+        f"{frames} frames of reference, one a slice, where study, orientation and positions are of one regular grid: "
+        "taken as one; the result has a frame of its own",
+    )
 
 
 def _compare_tilt(slices: Sequence[Slice], grid: Grid, findings: Findings) -> None:

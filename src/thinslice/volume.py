@@ -16,7 +16,7 @@ import numpy as np
 
 from thinslice.errors import GeometryError, InputError, Notice
 
-_FEWEST_SLICES, _LEAST_PIXELS = 4, 16
+_FEWEST_SLICES, _LEAST_PIXELS = 3, 16
 
 
 @dataclass(frozen=True)

@@ -54,8 +54,9 @@ def test_matrix_that_lies(size, code, tmp_path):
 
 @pytest.mark.parametrize("keyword", ["Rows", "Columns"])
 def test_a_matrix_smaller_than_its_pixels(keyword, tmp_path):
+    """Bytes after the pixels must be accepted (PS3.5 8.1.1): that the matrix may be wrong is said."""
     save(each(lambda _, ds: setattr(ds, keyword, 16)), tmp_path)
-    assert refused(tmp_path) == "DCM-UNREADABLE"
+    assert refused(tmp_path, strict=True) == "DCM-EXCESS"
 
 
 def test_frames_that_lie(tmp_path):

@@ -17,16 +17,21 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+_SYNTHETIC = "DCM-SYNTH"  # is shown as what it is, no fault
+
+
 @dataclass(frozen=True)
 class Entry:
     """A volume that could be read, or is refused.
 
     Attributes:
-        name: DICOM series number, or the kind of file.
+        name: DICOM series number, with its place where several have one, or the kind of file.
         shape: slices, rows, columns.
         pixel_mm: along x and y; None where missing.
         spacing_mm: of the slices; None where refused.
         thickness_mm: None where nothing says.
+        chosen_by: what --series takes; "" of a file.
+        told_apart: what tells a series from others of its number.
         facts: what else is known, for the JSON document.
         warnings: what reading it warns of.
         error: what refuses it.
@@ -37,6 +42,8 @@ class Entry:
     pixel_mm: tuple[float, float] | None
     spacing_mm: float | None
     thickness_mm: float | None
+    chosen_by: str = ""
+    told_apart: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
     error: ThinsliceError | None = None
@@ -86,7 +93,16 @@ def inspect(
             "volumes": [entry.as_record(names=terminal.show_identity) for entry in entries],
         }
     )
-    terminal.say(_table(entries), *_remarks(entries, terminal))
+    refused = _refusal(entries)
+    terminal.say(_table(entries), *_remarks(entries, terminal, raised=refused))
+    if refused:
+        raise refused
+
+
+def _refusal(entries: list[Entry]) -> ThinsliceError | None:
+    """What the command ends with where nothing that it shows can be enhanced: the error of the smallest exit code."""
+    errors = [entry.error for entry in entries if entry.error and entry.error.code != _SYNTHETIC]
+    return min(errors, key=lambda error: error.exit_code) if errors and len(errors) == len(entries) else None
 
 
 def _with_size_checked(entry: Entry) -> Entry:
@@ -105,13 +121,16 @@ def _series(source: Path, *, uids: bool, **reading: Any) -> list[Entry]:
 
     return [
         Entry(
-            name=f"series {number if (number := found.number) is not None else '-'}",
+            name=f"series {found.name}",
             shape=(found.images, found.rows, found.columns),
             pixel_mm=found.pixel_spacing_mm[::-1] if found.pixel_spacing_mm else None,
             spacing_mm=found.spacing_mm,
             thickness_mm=found.thickness_mm,
+            chosen_by=found.uid if uids and found.uid else found.name,
+            told_apart=", ".join((*found.apart, *([f'"{found.description}"'] if uids and found.description else []))),
             facts={
-                **({"uid": found.uid} if uids else {}),
+                "series": found.name,
+                **({"uid": found.uid, "description": found.description} if uids else {}),
                 "tilt_deg": found.tilt_deg,
                 "spacing_fit_residual_mm": found.residual_mm,
                 "kernel": found.kernel or None,
@@ -168,20 +187,25 @@ def _table(entries: list[Entry]) -> Table:
 
 
 def _standing(entry: Entry) -> str:
-    if entry.error and entry.error.code != "DCM-SYNTH":
+    if entry.error and entry.error.code != _SYNTHETIC:
         return entry.error.code
     return "synthetic" if entry.facts.get("synthetic") else "readable"
 
 
-def _remarks(entries: list[Entry], terminal: Terminal) -> list[str]:
-    """Lines under the table: how to choose a series, what is refused, what is warned of."""
+def _remarks(entries: list[Entry], terminal: Terminal, *, raised: ThinsliceError | None) -> list[str]:
+    """Lines under the table: how to choose a series, what is refused, what is warned of; not what is raised after."""
     lines = []
     for entry in entries:
         if len(entries) > 1:
-            chosen_by = entry.facts.get("uid") or entry.name.removeprefix("series ")
-            lines.append(f"{entry.name}: --series {chosen_by}")
+            lines.append(
+                f"{entry.name}: --series {entry.chosen_by}" + (f" ({entry.told_apart})" if entry.told_apart else "")
+            )
         lines += [f"{entry.name}: {notice.line}" for notice in entry.warnings]
+        if entry.facts.get("tilt_deg"):
+            lines.append(f"{entry.name}: enhance --detilt makes the result upright")
         if entry.error:
+            if entry.error is raised:
+                continue
             lines.append(f"{entry.name}: {terminal.line_of(entry.error)}")
         elif entry.thickness_mm is None:
             lines.append(

@@ -53,7 +53,8 @@ def check_values(
     if excess:
         findings.warn(
             "DCM-EXCESS",
-            f"{len(excess)} files hold up to {max(excess)} bytes after their pixels, which were ignored (PS3.5 8.1.1)",
+            f"{len(excess)} files hold up to {max(excess)} bytes after their pixels, which were ignored (PS3.5 8.1.1); "
+            "look at the images: where the header's matrix is too small, they are wrong",
         )
     limits.check("slices", len(slices), "slices of the series")
     rows, columns = slices[0].shape

@@ -90,14 +90,32 @@ def find(path: Path, limits: Limits) -> list[Entry]:
     Raises:
         InputError: DCM-NONE where there is no such input, DCM-UNREADABLE, DCM-LIMIT, DCM-ZIP.
     """
-    if path.is_dir():
-        entries = sorted(_walk(path, limits), key=lambda entry: entry.name)
-        entries = [replace(entry, number=number) for number, entry in enumerate(entries, 1)]
+    if path.is_dir() or is_directory_file(path):
+        entries = _numbered(_walk(path if path.is_dir() else path.parent, limits))
     elif path.is_file():
         entries = list(_members(path, limits)) if is_zip(path) else [Entry(path.name, path.stat().st_size, path)]
     else:
         raise InputError("DCM-NONE", f"no file or folder called {named(path, '')}; check the path")
     return entries
+
+
+def find_beside(file: Path, limits: Limits) -> list[Entry]:
+    """The regular files of the folder that a file lies in, without those of folders below it, sorted by name.
+
+    Raises:
+        InputError: DCM-UNREADABLE, DCM-LIMIT.
+    """
+    return _numbered(_walk(file.parent, limits, deeper=False))
+
+
+def is_directory_file(path: Path) -> bool:
+    """Whether a path is the DICOMDIR of a medium, whose folder holds what it lists."""
+    return path.name.upper() in ("DICOMDIR", "DICOMDIR.DCM") and path.is_file()
+
+
+def _numbered(entries: Iterator[Entry]) -> list[Entry]:
+    in_order = sorted(entries, key=lambda entry: entry.name)
+    return [replace(entry, number=number) for number, entry in enumerate(in_order, 1)]
 
 
 def linked_folders(path: Path) -> int:
@@ -129,8 +147,10 @@ def is_meant(name: str) -> bool:
     return name.lower().endswith((".dcm", ".dicom", ".ima"))
 
 
-def _walk(top: Path, limits: Limits) -> Iterator[Entry]:
-    """Files below a folder. Links that lead nowhere or in a circle are left out, unless named as a slice is.
+def _walk(top: Path, limits: Limits, *, deeper: bool = True) -> Iterator[Entry]:
+    """Files in a folder, and below it where `deeper`.
+
+    Links that lead nowhere or in a circle are left out, unless named as a slice is.
 
     Raises:
         InputError: DCM-UNREADABLE for what may not be looked at: it might hold slices.
@@ -142,7 +162,7 @@ def _walk(top: Path, limits: Limits) -> Iterator[Entry]:
 
     count = 0
     for folder, folders, names in os.walk(top, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(PREFIX)]  # results in the making
+        folders[:] = [name for name in folders if deeper and not name.startswith(PREFIX)]  # results in the making
         depth = len(Path(folder).relative_to(top).parts)
         limits.check("depth", depth, f"folder depth under {named(top, 'the input')}")
         for name in names:

@@ -185,7 +185,7 @@ def fit(
         tilt = float(np.degrees(np.arctan2(np.linalg.norm(shear), spacing)))
         findings.warn(
             "DCM-TILT",
-            f"gantry tilt {tilt:.2f} degrees: slices are sheared, and so is the result's grid unless it is made upright",
+            f"gantry tilt {tilt:.2f} degrees: slices are sheared, and so is the result unless it is made upright",
         )
     worst = max(along_residual if along_residual > silent else 0, in_plane if in_plane > 0.05 else 0)
     if worst or (tilt == 0 and drift > DRIFT_SILENT_PIXELS * pixel):

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
 from thinslice.dicom.attributes import is_uid, parse_number
-from thinslice.dicom.codes import Findings, refusal
+from thinslice.dicom.codes import Findings, listed, refusal
+from thinslice.dicom.faults import Fault
+from thinslice.dicom.find import Entry
 from thinslice.dicom.geometry import off_main_normal, same_position_mm
 from thinslice.dicom.passes import TOLD_APART_BY, Passes, find_passes
 from thinslice.dicom.slices import CT_CLASSES, Slice
 from thinslice.dicom.terms import MODALITIES, shown, shown_uid
 from thinslice.errors import UsageError
 
+_VOLUME_FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+_LEAST_OF_UID = 5  # characters: fewer may be a wrong number
 
-def only_ct(slices: Sequence[Slice], files: int) -> list[Slice]:
+
+def only_ct(slices: Sequence[Slice], faults: Sequence[Fault], entries: Sequence[Entry]) -> list[Slice]:
     """The CT images.
 
     Raises:
-        InputError: DCM-NONE where there is no image, DCM-NOTCT where no image is CT.
+        InputError: DCM-NONE where there is no image, DCM-NOTCT where no image is CT; what is wrong with the first
+            file that cannot be read, where there is no CT beside it.
     """
-    if not slices:
-        raise refusal("DCM-NONE", f"no DICOM image found in the input ({files} files looked at); check the path")
     ct = [image for image in slices if is_ct(image)]
+    if not ct and faults:
+        raise faults[0].error
+    if not slices:
+        raise refusal(
+            "DCM-NONE", f"no DICOM image found in the input ({len(entries)} files looked at){_instead(entries)}"
+        )
     if not ct:
         attributes = slices[0].attributes
         raise refusal(
@@ -35,29 +45,37 @@ def only_ct(slices: Sequence[Slice], files: int) -> list[Slice]:
     return ct
 
 
-def refuse_strangers(images: Sequence[Slice], ct: Sequence[Slice]) -> None:
-    """Refuse images that lie among the CT slices of a series and are no CT by their header.
+def _instead(entries: Sequence[Entry]) -> str:
+    """What to do where an input holds no DICOM: name one of the files of other formats, if any."""
+    others = sum(entry.name.lower().endswith(_VOLUME_FILES) for entry in entries)
+    if not others:
+        return "; check the path"
+    return f", but {others} that may be NIfTI, NRRD or MetaImage: a folder is read as DICOM; name one of these files"
+
+
+def strangers(images: Sequence[Slice], ct: Sequence[Slice]) -> list[Fault]:
+    """Images that lie among the CT slices of a series and are no CT by their header.
 
     A series has one modality (PS3.3 A.1.2.3): such an image is a slice with a damaged header, and leaving it out
     would lose it without a word where it is the first or the last. Its matrix may be damaged as well. An image
     whose SOP class is no UID may be a slice of any series.
-
-    Raises:
-        InputError: DCM-NOTCT.
     """
     ours = {id(image) for image in ct}
     series = {image.attributes.text("SeriesInstanceUID") for image in ct}
+    found = []
     for image in images:
         if id(image) in ours:
             continue
-        sop_class = image.attributes.text("SOPClassUID")
-        within = image.attributes.text("SeriesInstanceUID") in series and image.attributes.has("ImagePositionPatient")
+        sop_class, own = image.attributes.text("SOPClassUID"), image.attributes.text("SeriesInstanceUID")
+        within = own in series and image.attributes.has("ImagePositionPatient")
         if within or (sop_class and not is_uid(sop_class)):
-            raise refusal(
+            error = refusal(
                 "DCM-NOTCT",
                 f"{image.file.name} lies beside CT slices as one of them, but its modality or SOP class is not CT; "
                 "export the series again, or take the file away",
             )
+            found.append(Fault(error, own if own in series else None))
+    return found
 
 
 def is_ct(image: Slice) -> bool:
@@ -100,30 +118,62 @@ def by_series(slices: Sequence[Slice]) -> dict[str, list[Slice]]:
     return {uid: series[uid] for uid in sorted(series, key=number)}
 
 
+def series_names(series: Mapping[str, Sequence[Slice]]) -> dict[str, str]:
+    """What each series is chosen by: its number ("-": it has none), and its place among those of one number."""
+    numbers = {uid: _number(images) for uid, images in series.items()}
+    names = {}
+    for uid, number in numbers.items():
+        alike = [other for other in numbers if numbers[other] == number]
+        place = f".{alike.index(uid) + 1}" if len(alike) > 1 else ""
+        names[uid] = ("-" if number is None else str(number)) + place
+    return names
+
+
 def choose_series(series: dict[str, list[Slice]], wanted: str | int | None) -> list[Slice]:
-    """The series asked for, by UID or by series number ("-": it has none); the only one where nothing is asked for.
+    """The series asked for: by UID, its number, its number and place (`series_names`), or the end of its UID.
 
     Raises:
-        InputError: DCM-MULTISERIES.
+        InputError: DCM-MULTISERIES where none is meant, or several.
     """
     if wanted is not None:
-        text = str(wanted).strip()
-        asked = None if text == "-" else parse_number(text)
-        found = [uid for uid in series if uid == text] or [uid for uid in series if _number(series[uid]) == asked]
+        found = _meant(series, str(wanted).strip())
         if len(found) == 1:
             return series[found[0]]
         if not found:
             raise refusal(
                 "DCM-MULTISERIES", f"no series has this UID or number; found {_listing(series)}; choose with --series"
             )
-        series = {uid: series[uid] for uid in found}
-    if len(series) > 1:
+    else:
+        found = list(series)
+    if len(found) > 2 and all(len(series[uid]) == 1 for uid in found):
         raise refusal(
             "DCM-MULTISERIES",
-            f"{len(series)} series found: {_listing(series)}; "
-            "choose one with --series NUMBER or UID (inspect --show-identity shows the UIDs)",
+            f"each of {len(found)} images has a SeriesInstanceUID of its own, as some anonymisers write: nothing says "
+            "which of them make one scan; export the series again",
         )
-    return next(iter(series.values()))
+    if len(found) > 1:
+        raise refusal(
+            "DCM-MULTISERIES",
+            f"{len(found)} series found: {_listing(series, found)}; choose one with --series NUMBER or UID "
+            "(inspect shows what tells them apart, with --show-identity also the UIDs)",
+        )
+    return series[found[0]]
+
+
+def _meant(series: Mapping[str, Sequence[Slice]], text: str) -> list[str]:
+    """UIDs of the series that a text stands for."""
+    if text in series:
+        return [text]
+    asked = None if text == "-" else parse_number(text)
+    if found := [uid for uid, images in series.items() if _number(images) == asked]:
+        return found
+    number, _, place = text.rpartition(".")
+    if place.isdigit():
+        asked = None if number == "-" else parse_number(number)
+        alike = [uid for uid, images in series.items() if _number(images) == asked]
+        if 0 < int(place) <= len(alike):
+            return [alike[int(place) - 1]]
+    return [uid for uid in series if len(text) >= _LEAST_OF_UID and uid.endswith(text)]
 
 
 def choose_phase(
@@ -244,10 +294,13 @@ def _number(slices: Sequence[Slice]) -> int | None:
     return slices[0].attributes.integer("SeriesNumber")
 
 
-def _shown_number(slices: Sequence[Slice]) -> str:
-    number = _number(slices)
-    return "missing" if number is None else str(number)
-
-
-def _listing(series: dict[str, list[Slice]]) -> str:
-    return ", ".join(f"number {_shown_number(group)} ({len(group)} images)" for group in list(series.values())[:8])
+def _listing(series: Mapping[str, Sequence[Slice]], uids: Collection[str] | None = None) -> str:
+    """The series, or those of some UIDs, by the names that they are chosen by."""
+    names = series_names(series)
+    return listed(
+        [
+            f"number {'missing' if names[uid] == '-' else names[uid]} ({len(series[uid])} images)"
+            for uid in (series if uids is None else uids)
+        ],
+        8,
+    )

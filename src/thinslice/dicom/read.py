@@ -15,8 +15,9 @@ import numpy as np
 from thinslice.dicom.checks import is_lossy, rescale_of
 from thinslice.dicom.codes import Findings
 from thinslice.dicom.decode import PixelReader
-from thinslice.dicom.find import find, linked_folders
-from thinslice.dicom.group import by_series, choose_series, only_ct, refuse_strangers, without_localizers
+from thinslice.dicom.faults import Fault, fault_of, placed, warn_of_others
+from thinslice.dicom.find import Entry, find, find_beside, linked_folders
+from thinslice.dicom.group import by_series, choose_series, only_ct, strangers, without_localizers
 from thinslice.dicom.limits import Limits
 from thinslice.dicom.padding import declared_padding
 from thinslice.dicom.quiet import quiet
@@ -24,7 +25,7 @@ from thinslice.dicom.slices import Slice, read_slices
 from thinslice.dicom.source import SourceSeries, keep_for_writing
 from thinslice.dicom.stack import Stack, arrange
 from thinslice.dicom.terms import shown_uid
-from thinslice.errors import UsageError
+from thinslice.errors import InputError, ThinsliceError, UsageError
 from thinslice.hounsfield import doubt
 from thinslice.memory import check_room_for
 from thinslice.padding import find_padding
@@ -42,12 +43,20 @@ class Found:
         files: files looked at.
         skipped: files that are no DICOM images.
         other: images that are not CT.
+        faults: files that should be slices and cannot be read.
+        of_a_slice: whether the input is a slice, which stands for its series.
     """
 
     series: dict[str, list[Slice]]
     files: int
     skipped: int
     other: int
+    faults: tuple[Fault, ...] = ()
+    of_a_slice: bool = False
+
+    def told_apart(self, *, asked: bool) -> bool:
+        """Whether the series that is read is one of several, and was asked for."""
+        return self.of_a_slice or (asked and len(self.series) > 1)
 
 
 @quiet()
@@ -62,11 +71,12 @@ def read_parts(
     strict: bool = False,
     limits: Mapping[str, float] | Limits | None = None,
 ) -> list[Volume]:
-    """Read a CT series from a folder of any depth, a zip archive or a multi-frame file.
+    """Read a CT series from a folder of any depth, a zip archive or a file.
 
     Args:
-        path: folder, archive or file.
-        series: SeriesInstanceUID or SeriesNumber, where the input holds several.
+        path: folder, archive, multi-frame file, DICOMDIR (for its folder), or a slice (for its series).
+        series: where the input holds several: SeriesInstanceUID or its end, SeriesNumber, or number and place
+            (`3.1`, `3.2`) where several have one number.
         phase: number from 1, where the series holds several volumes, at the same positions or by turns.
         rescale: (slope, intercept) in place of what the files say.
         on_gap: of a series with missing or unevenly spaced slices: "error" refuses it; "split" gives its
@@ -96,6 +106,10 @@ def read_parts(
     findings = Findings(strict=strict)
     found = find_series(Path(path), bounds, findings)
     images = choose_series(found.series, series)
+    uid = images[0].attributes.text("SeriesInstanceUID")
+    if fault := fault_of(found.faults, uid, told_apart=found.told_apart(asked=series is not None)):
+        raise fault.error
+    warn_of_others(found.faults, uid, findings)
     stacks = arrange(images, bounds, findings, phase=phase, rescale=rescale, on_gap=on_gap, allow_derived=allow_derived)
     decoded = [decode(stack.slices, rescale=rescale) for stack in stacks]
     padded = sum(int(padding.sum()) for _, padding in decoded if padding is not None)
@@ -134,20 +148,44 @@ def read_series(path: str | Path, **options: Any) -> Volume:
 
 
 def find_series(path: Path, limits: Limits, findings: Findings) -> Found:
-    """Read all headers of an input and sort the CT images into series (pass 1)."""
-    images: list[Slice] = []
-    skipped = 0
+    """Read all headers of an input and sort the CT images into series (pass 1).
+
+    A file that holds one slice stands for its series, as far as that lies in the same folder.
+    """
     entries = find(path, limits)
     if linked := linked_folders(path):
         findings.warn("DCM-LINK", f"{linked} links to folders elsewhere are not followed; copy what they lead to")
+    only = None
+    if path.is_file() and len(entries) == 1 and entries[0].path == path:
+        only = _series_of_a_slice(entries[0], limits)
+        entries = entries if only is None else find_beside(path, limits)
+    images: list[Slice] = []
+    damaged: list[tuple[Entry, ThinsliceError]] = []
+    skipped = 0
     for entry in entries:
-        slices = read_slices(entry, limits)
+        try:
+            slices = read_slices(entry, limits)
+        except InputError as error:
+            if error.code != "DCM-UNREADABLE":
+                raise
+            damaged.append((entry, error))
+            continue
         skipped += not slices
         images += slices or []
-    ct = only_ct(images, len(entries))
-    refuse_strangers(images, ct)
+    faults = [placed(entry, error, images) for entry, error in damaged]
+    if only is not None:
+        images = [image for image in images if image.attributes.text("SeriesInstanceUID") == only]
+    ct = only_ct(images, faults, entries)
+    faults += strangers(images, ct)
     kept = without_localizers(ct, findings)
-    return Found(by_series(kept), len(entries), skipped, len(images) - len(ct))
+    return Found(by_series(kept), len(entries), skipped, len(images) - len(ct), tuple(faults), only is not None)
+
+
+def _series_of_a_slice(entry: Entry, limits: Limits) -> str | None:
+    """SeriesInstanceUID of a file that holds one slice, or one part of a volume; None where it is whole by itself."""
+    images = read_slices(entry, limits) or []
+    parts = [image for image in images if image.attributes.has("ConcatenationUID")]
+    return images[0].attributes.text("SeriesInstanceUID") if len(images) == 1 or parts else None
 
 
 def _check_values(parts: Sequence[tuple[np.ndarray, np.ndarray | None]], findings: Findings, *, told: bool) -> None:

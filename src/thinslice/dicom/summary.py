@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from thinslice.dicom.charset import text_of
 from thinslice.dicom.checks import is_synthetic
 from thinslice.dicom.codes import Findings
+from thinslice.dicom.faults import fault_of, warn_of_others
+from thinslice.dicom.group import series_names
 from thinslice.dicom.limits import Limits
 from thinslice.dicom.quiet import quiet
 from thinslice.dicom.read import find_series
 from thinslice.dicom.slices import Slice
 from thinslice.dicom.stack import arrange
-from thinslice.dicom.terms import shown_uid
+from thinslice.dicom.terms import IMAGE_TYPES, shown_uid
 from thinslice.errors import Notice, ThinsliceError
 
 
@@ -27,6 +31,9 @@ class SeriesSummary:
     Attributes:
         uid: SeriesInstanceUID; identity, shown only so that a series can be chosen.
         number: SeriesNumber, or None.
+        name: what it is chosen by: its number, "-" where it has none, and its place among those of one number.
+        description: SeriesDescription, one line; identity, as technologists type what they like.
+        apart: what tells it from the others of its number, in numbers and the standard's words.
         images: slices of its stack; where it is refused, images in the series, localizers left out.
         rows: rows of the matrix.
         columns: columns of the matrix.
@@ -46,6 +53,9 @@ class SeriesSummary:
 
     uid: str
     number: int | None
+    name: str
+    description: str
+    apart: tuple[str, ...]
     images: int
     rows: int
     columns: int
@@ -81,16 +91,61 @@ def list_series(
     common = Findings()
     found = find_series(Path(path), bounds, common)
     summaries = []
+    names, apart = series_names(found.series), _apart(found.series)
     for uid, images in found.series.items():
         findings = Findings(notices=list(common.notices))
-        summaries.append(
-            _summary(uid, images, bounds, findings, phase=phase, rescale=rescale, allow_derived=allow_derived)
-        )
+        fault = fault_of(found.faults, uid, told_apart=found.told_apart(asked=True))
+        if fault is None:
+            warn_of_others(found.faults, uid, findings)
+        summary = _summary(
+            uid, names[uid], apart[uid], images, bounds, findings,
+            phase=phase, rescale=rescale, allow_derived=allow_derived,
+        )  # fmt: skip
+        summaries.append(summary if fault is None else replace(summary, error=fault.error))
     return summaries
+
+
+def _apart(series: Mapping[str, Sequence[Slice]]) -> dict[str, tuple[str, ...]]:
+    """What tells each series from the others of its number, where it is more than its size."""
+    found: dict[str, tuple[str, ...]] = {}
+    for uid, images in series.items():
+        number = images[0].attributes.integer("SeriesNumber")
+        alike = [other for other in series.values() if other[0].attributes.integer("SeriesNumber") == number]
+        facts = [_facts(other[0]) for other in alike]
+        own = _facts(images[0])
+        told = [own[key] for key in own if len({fact[key] for fact in facts}) > 1 and own[key]]
+        times = sorted({_began(other) for other in alike})
+        if len(times) > 1 and "" not in times:
+            told.append(f"{times.index(_began(images)) + 1} of {len(times)} in time")
+        found[uid] = tuple(told)
+    return found
+
+
+def _facts(image: Slice) -> dict[str, str]:
+    """What may tell a series from another and is no identity: of free text, percentages alone (T=50%)."""
+    attributes = image.attributes
+    kernel, thickness = attributes.text("ConvolutionKernel")[:64], attributes.finite("SliceThickness")
+    phase = attributes.finite("NominalPercentageOfCardiacPhase")
+    percent = re.search(r"(?<![\d.])(\d{1,3}(?:\.\d)?) ?%", text_of(image, "SeriesDescription"))
+    return {
+        "kernel": kernel and f"kernel {kernel}",
+        "thickness": "" if thickness is None else f"{thickness:g} mm thick",
+        "phase": f"{phase:g} %" if phase is not None else f"{percent[1]} %" if percent else "",
+        "type": "\\".join(word for word in image.image_type if word in IMAGE_TYPES),
+    }
+
+
+def _began(images: Sequence[Slice]) -> str:
+    """When the first slice of a series was acquired, to be sorted by; "" where that is not stated."""
+    keys = ("AcquisitionDateTime", "AcquisitionTime", "ContentTime", "SeriesTime")
+    stated = [[image.attributes.text(key) for image in images] for key in keys]
+    return next((min(texts) for texts in stated if all(texts)), "")
 
 
 def _summary(
     uid: str,
+    name: str,
+    apart: tuple[str, ...],
     images: Sequence[Slice],
     limits: Limits,
     findings: Findings,
@@ -114,6 +169,9 @@ def _summary(
     return SeriesSummary(
         uid=uid,
         number=attributes.integer("SeriesNumber"),
+        name=name,
+        description=" ".join(text_of(chosen[0], "SeriesDescription").split()),
+        apart=apart,
         images=len(chosen),
         rows=rows,
         columns=columns,

@@ -175,7 +175,7 @@ UNREADABLE_INPUT = {
 
 TOO_FEW_SLICES = {
     "one slice": (nifti(HU[..., :1]), 4, "GEO-FEW"),
-    "three slices": (nifti(HU[..., :3]), 4, "GEO-FEW"),
+    "two slices": (nifti(HU[..., :2]), 4, "GEO-FEW"),
 }
 
 

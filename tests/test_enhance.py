@@ -144,7 +144,7 @@ def test_the_default_spacing_is_near_the_pixels():
 @pytest.mark.parametrize(
     ("shape", "options", "error", "code"),
     [
-        ((3, 20, 20), {}, GeometryError, "GEO-FEW"),
+        ((2, 20, 20), {}, GeometryError, "GEO-FEW"),
         ((9, 8, 20), {}, GeometryError, "GEO-PLANE"),
         ((9, 20, 20), {"spacing": 6.0}, GeometryError, "GEO-NOTTHICK"),
         ((9, 20, 20), {"factor": 9.0}, UsageError, "USE-FACTOR"),

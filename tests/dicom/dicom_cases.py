@@ -12,21 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import gdcm
+import numpy as np
 from dicom_folders import (
     among_foreign_files,
     archive,
     big_endian,
     compressed,
     ct_beside_others,
+    damaged_series_beside,
     deflated_multi_frame,
     empty_file,
     linked_folder,
     no_image,
     other_codestream,
+    series_uid_per_slice,
     transcoded,
     truncated_file,
     twelve_bit_jpeg,
     two_series,
+    two_series_of_one_number,
     two_syntaxes,
     unknown_syntax,
     with_directory,
@@ -44,6 +48,7 @@ from dicom_makers import (
     eight_bit,
     enhanced_rescale,
     flipped,
+    frames_of_reference,
     from_slice,
     high_bits,
     in_parts,
@@ -61,12 +66,14 @@ from dicom_makers import (
     rescale_in_both_groups,
     rescaled,
     reversed_numbers,
+    second_pass,
     setting,
     shuffled,
     split_by_acquisition,
     tilted,
     two_spacings,
     two_times_in_frames,
+    with_bytes_after,
     with_icon,
     with_orientation_noise,
     without,
@@ -230,6 +237,13 @@ GEOMETRY = [
         "two patients under one series UID", "DCM-MIXED", lambda: one_slice(lambda ds: setattr(ds, "PatientID", "P2"))
     ),
     read("PatientID missing in one slice", lambda: one_slice(_without("PatientID"))),
+    refuse("three frames of reference", "DCM-FOR", lambda: frames_of_reference(lambda k: k // 4), unreadable=True),
+    read("a frame of reference for every slice", lambda: frames_of_reference(lambda k: k), "DCM-FOR-SLICE"),
+    read(
+        "a frame of reference for every slice but two",
+        lambda: frames_of_reference(lambda k: max(k, 1)),
+        "DCM-FOR-SLICE",
+    ),
     refuse("one frame of reference missing", "DCM-FOR", lambda: one_slice(_without("FrameOfReferenceUID"))),
     read("no frame of reference", lambda: setting(FrameOfReferenceUID=None)),
     refuse("pixel spacing at the detector only", "DCM-SPACING", lambda: each(_detector_spacing)),
@@ -242,6 +256,24 @@ GEOMETRY = [
     read("spacing tag negative", lambda: setting(SpacingBetweenSlices="-5")),
     read("overlapping", lambda: series(spacing=2.5), "DCM-THICK"),
 ]
+
+PLACES = np.arange(8) + 9.5
+SECOND_PASS = {
+    "AcquisitionNumber": 2,
+    "AcquisitionTime": "040000",
+    "AcquisitionDateTime": "20200102040000",
+    "ContentTime": "040000",
+    "SeriesTime": "040000",
+    "TriggerTime": "300",
+    "ConvolutionKernel": "SHARP",
+    "KVP": "80",
+    "ExposureTime": "700",
+    "FilterType": "B",
+    "ReconstructionDiameter": "300",
+    "ImageComments": "second",
+    "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL", "B"],
+    "InstanceNumber": lambda number: number + 1,
+}
 
 GROUPS = [
     refuse("two phases", "DCM-PHASES", lambda: in_parts(TriggerTime="300"), above=(0, 100)),
@@ -263,6 +295,56 @@ GROUPS = [
     read("accession number changes once", lambda: from_slice(6, AccessionNumber="another"), "DCM-IDENTITY"),
     read("first phase", lambda: in_parts(AcquisitionNumber=2), options={"phase": 1}, policy=True),
     read("one scan, two acquisitions", split_by_acquisition),
+    *[
+        refuse(
+            f"second pass between the first one's slices, by {key}",
+            "DCM-PHASES",
+            lambda key=key, value=value: second_pass(PLACES, **{key: value}),
+            unreadable=True,
+        )
+        for key, value in SECOND_PASS.items()
+    ],
+    refuse(
+        "second pass, to be filled",
+        "DCM-PHASES",
+        lambda: second_pass(PLACES, AcquisitionNumber=2),
+        options={"on_gap": "fill"},
+    ),
+    read(
+        "second pass, first chosen",
+        lambda: second_pass(PLACES, AcquisitionNumber=2),
+        options={"phase": 1},
+        policy=True,
+    ),
+    refuse(
+        "second pass between all slices of the first",
+        "DCM-PHASES",
+        lambda: second_pass(np.arange(12) + 0.5, AcquisitionNumber=2),
+        unreadable=True,
+    ),
+    refuse(
+        "second pass that shares the last position",
+        "DCM-PHASES",
+        lambda: second_pass(np.arange(11, 19), AcquisitionNumber=2),
+        above=(0, 100),
+    ),
+    refuse(
+        "second pass after a gap",
+        "DCM-GAP",
+        lambda: second_pass(np.arange(13, 19), above=0, AcquisitionNumber=2),
+    ),
+    refuse(
+        "second pass after a gap, to be filled",
+        "DCM-GAP",
+        lambda: second_pass(np.arange(13, 19), above=0, AcquisitionNumber=2),
+        options={"on_gap": "fill"},
+    ),
+    refuse(
+        "second pass with one slice too few",
+        "DCM-PHASES",
+        lambda: [ds for number, ds in enumerate(second_pass(PLACES, AcquisitionNumber=2)) if number != 15],
+        unreadable=True,
+    ),
     read("two copies", lambda: copies(range(3, 5)), "DCM-DUP"),
     read("all twice", lambda: copies(range(SLICES)), "DCM-DUP"),
     read("files copied as they are", lambda: copies(range(3, 5), own_uids=False), "DCM-DUP"),
@@ -309,6 +391,8 @@ VALUES = [
     read("8 bit", lambda: [*map(eight_bit, series())], "DCM-RESCALE-VARIES"),
     refuse("high bit 15 of 12", "DCM-BITS", high_bits),
     read("sign by slice", own_sign, "DCM-RESCALE-VARIES"),
+    read("bytes after the pixels", lambda: with_bytes_after(2), "DCM-EXCESS"),
+    read("many bytes after the pixels", lambda: with_bytes_after(512), "DCM-EXCESS"),
     read("negative slope", lambda: rescaled("-1", "0")),
     read("icon of another matrix", with_icon),
     read("rescale by slice", own_rescale, "DCM-RESCALE-VARIES"),
@@ -368,6 +452,24 @@ FILES = [
     folder("DICOMDIR on top", with_directory),
     folder("two series", two_series, "DCM-MULTISERIES"),
     folder("two series, one chosen", two_series, options={"series": 4}, slices=5, policy=True),
+    folder("two series of one number", two_series_of_one_number, "DCM-MULTISERIES"),
+    folder("two series of one number, the second chosen", two_series_of_one_number, options={"series": "3.2"}),
+    folder("a series UID for every slice", series_uid_per_slice, "DCM-MULTISERIES"),
+    folder("one of two series damaged", damaged_series_beside, "DCM-MULTISERIES", policy=True),
+    folder(
+        "one of two series damaged, the other chosen",
+        damaged_series_beside,
+        warned={"DCM-LEFT-OUT"},
+        options={"series": 3},
+        policy=True,
+    ),
+    folder(
+        "one of two series damaged, and chosen",
+        damaged_series_beside,
+        "DCM-UNREADABLE",
+        options={"series": 4},
+        policy=True,
+    ),
     folder("one CT among others", ct_beside_others, warned={"DCM-LOCALIZER"}, policy=True),
     folder("a link to a folder elsewhere", linked_folder, warned={"DCM-LINK"}),
     folder("an empty file", empty_file, "DCM-UNREADABLE"),

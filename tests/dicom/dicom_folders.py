@@ -126,6 +126,31 @@ def two_series(folder: Path) -> None:
     save(other, folder, ending="b.dcm")
 
 
+def two_series_of_one_number(folder: Path) -> None:
+    """Phases of a breath, each a series, all with one number: only descriptions tell them apart."""
+    for number in range(2):
+        datasets = series()
+        for ds in datasets:
+            ds.SeriesInstanceUID, ds.SeriesDescription = f"{ROOT}.2.{number}", f"Thorax T={50 * number}%"
+            ds.SOPInstanceUID += f".{number}"
+        save(datasets, folder, ending=f"_{number}.dcm")
+
+
+def series_uid_per_slice(folder: Path) -> None:
+    datasets = series()
+    for number, ds in enumerate(datasets):
+        ds.SeriesInstanceUID = f"{ROOT}.2.{number}"
+    save(datasets, folder)
+
+
+def damaged_series_beside(folder: Path) -> None:
+    """Two series in one folder; a file of the second ends in its header."""
+    two_series(folder)
+    file = sorted(folder.glob("*b.dcm"))[2]
+    data = file.read_bytes()
+    file.write_bytes(data[: data.index(f"{ROOT}.22".encode()) + 80])
+
+
 def ct_beside_others(folder: Path) -> None:
     """One CT series among a localizer series and a PET series: the only candidate."""
     save(series(), folder / "ct")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -94,6 +94,32 @@ def in_parts(**second: Any) -> Series:
         for keyword, value in second.items():
             setattr(ds, keyword, value)
     return first + later
+
+
+def second_pass(places: Iterable[float], *, above: float = 100, **values: Any) -> Series:
+    """A regular series, and a second pass whose slices lie at these places, in spacings from its first slice."""
+    first = series()
+    origin, step = (np.array([float(v) for v in first[k].ImagePositionPatient]) for k in (0, 1))
+    later = []
+    for number, place in enumerate(places):
+        (ds,) = series(slices=1)
+        ds.ImagePositionPatient = [f"{value:.6f}" for value in origin + place * (step - origin)]
+        ds.SOPInstanceUID, ds.InstanceNumber = f"{ROOT}.5.{number + 1}", SLICES + number + 1
+        paint(ds, true_hu(ds) + above)
+        for keyword, value in values.items():
+            setattr(ds, keyword, value(number) if callable(value) else value)
+        later.append(ds)
+    return first + later
+
+
+def frames_of_reference(group_of: Callable[[int], int]) -> Series:
+    """A regular series whose slices have the frame of reference of their group."""
+    return each(lambda number, ds: setattr(ds, "FrameOfReferenceUID", f"{ROOT}.44.{group_of(number)}"))
+
+
+def with_bytes_after(count: int) -> Series:
+    """Bytes after the pixels, which belong to no image."""
+    return each(lambda _, ds: setattr(ds, "PixelData", ds.PixelData + b"\1" * count))
 
 
 def by_turns(**second: Any) -> Series:

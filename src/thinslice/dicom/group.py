@@ -74,7 +74,7 @@ def strangers(images: Sequence[Slice], ct: Sequence[Slice]) -> list[Fault]:
                 f"{image.file.name} lies beside CT slices as one of them, but its modality or SOP class is not CT; "
                 "export the series again, or take the file away",
             )
-            found.append(Fault(error, own if own in series else None))
+            found.append(Fault(error, own if own in series else None, image.file.entry.number))
     return found
 
 

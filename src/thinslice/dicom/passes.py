@@ -28,17 +28,19 @@ _VOLUMES = (
 )
 _ACQUISITIONS = (
     *("AcquisitionNumber", "AcquisitionTime", "AcquisitionDateTime", "AcquisitionDate", "FrameAcquisitionNumber"),
-    *("FrameAcquisitionDateTime", "IrradiationEventUID", "ContentTime", "ContentDate", "SeriesTime", "SeriesDate"),
-    *("SeriesNumber", "SeriesDescription", "ProtocolName", "ImageComments", "StackID", "FilterType"),
-    *("ReconstructionDiameter", "DataCollectionDiameter", "ScanOptions", "ContrastBolusAgent", "FrameType"),
-    *("InstanceCreationTime", "TemporalPositionTimeOffset", "FrameReferenceDateTime", "NominalCardiacTriggerDelayTime"),
+    *("FrameAcquisitionDateTime", "IrradiationEventUID", "ContrastBolusAgent", "TemporalPositionTimeOffset"),
+)
+_DESCRIPTIONS = (
+    *("ContentTime", "ContentDate", "SeriesTime", "SeriesDate", "SeriesNumber", "SeriesDescription", "ProtocolName"),
+    *("ImageComments", "StackID", "FilterType", "ReconstructionDiameter", "DataCollectionDiameter", "ScanOptions"),
+    *("FrameType", "InstanceCreationTime", "FrameReferenceDateTime", "NominalCardiacTriggerDelayTime"),
 )
 _ALSO_WITHIN_A_SCAN = (  # may change along one scan: they tell apart only what overlaps
     *("SliceThickness", "ExposureTime", "XRayTubeCurrent", "Exposure", "FocalSpots", "TableHeight", "WindowCenter"),
     *("GantryDetectorTilt", "SpiralPitchFactor", "TableSpeed", "AcquisitionType", "RotationDirection"),
     *("StationName", "Manufacturer", "ManufacturerModelName", "SoftwareVersions", "BodyPartExamined"),
 )
-TOLD_APART_BY = (*_VOLUMES, *_ACQUISITIONS, *_ALSO_WITHIN_A_SCAN)
+TOLD_APART_BY = (*_VOLUMES, *_ACQUISITIONS, *_DESCRIPTIONS, *_ALSO_WITHIN_A_SCAN)
 """Attributes that may tell volumes of one series apart, the likeliest first."""
 
 _IN_ORDER = (
@@ -146,8 +148,13 @@ def _fault(along: np.ndarray, near: float) -> int:
 
 
 def _by_turns(stack: _Stack) -> Passes | None:
-    """Volumes whose slices come by turns in a regular stack: taken as one, they would be mixed."""
-    for key in TOLD_APART_BY:
+    """Volumes whose slices come by turns in a regular stack: taken as one, they would be mixed.
+
+    What need not speak of a volume counts where slices are as thick as those of one volume are apart.
+    """
+    thickness = stack.slices[0].attributes.finite("SliceThickness")
+    overlapping = thickness is not None and thickness >= 1.5 * stack.spacing
+    for key in TOLD_APART_BY if overlapping else (*_VOLUMES, *_ACQUISITIONS):
         first = stack.slices[0].attributes.text(key)
         if first == stack.slices[1].attributes.text(key):
             continue
@@ -158,10 +165,7 @@ def _by_turns(stack: _Stack) -> Passes | None:
         if turns <= len(values) // _LEAST and distinct and repeating:
             groups = stack.groups([_sorting(value) for value in values])
             return stack.passes(key, groups, "with their slices by turns")
-    thickness = stack.slices[0].attributes.finite("SliceThickness")
-    if thickness is None or thickness < 1.5 * stack.spacing:
-        return None
-    for key, labels in _sweeps(stack):  # slices in two sweeps, as thick as the slices of one are apart
+    for key, labels in _sweeps(stack) if overlapping else ():
         groups = stack.groups(labels)
         if len(groups) > 1 and min(map(len, groups)) >= _LEAST and not any(_faults(stack, groups)):
             return stack.passes(f"the order of {key}", groups, "with their slices by turns")

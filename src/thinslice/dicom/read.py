@@ -15,7 +15,7 @@ import numpy as np
 from thinslice.dicom.checks import is_lossy, rescale_of
 from thinslice.dicom.codes import Findings
 from thinslice.dicom.decode import PixelReader
-from thinslice.dicom.faults import Fault, fault_of, placed, warn_of_others
+from thinslice.dicom.faults import Fault, behind_a_gap, fault_of, placed, warn_of_others
 from thinslice.dicom.find import Entry, find, find_beside, linked_folders
 from thinslice.dicom.group import by_series, choose_series, only_ct, strangers, without_localizers
 from thinslice.dicom.limits import Limits
@@ -110,7 +110,14 @@ def read_parts(
     if fault := fault_of(found.faults, uid, told_apart=found.told_apart(asked=series is not None)):
         raise fault.error
     warn_of_others(found.faults, uid, findings)
-    stacks = arrange(images, bounds, findings, phase=phase, rescale=rescale, on_gap=on_gap, allow_derived=allow_derived)
+    unknown = any(fault.series is None for fault in found.faults)  # a slice may be lost: no gap is taken for one
+    try:
+        stacks = arrange(
+            images, bounds, findings, phase=phase, rescale=rescale, on_gap="error" if unknown else on_gap,
+            allow_derived=allow_derived,
+        )  # fmt: skip
+    except ThinsliceError as error:
+        raise behind_a_gap(found.faults, error) from error
     decoded = [decode(stack.slices, rescale=rescale) for stack in stacks]
     padded = sum(int(padding.sum()) for _, padding in decoded if padding is not None)
     if padded:

@@ -13,7 +13,7 @@ import numpy as np
 from thinslice.dicom.charset import text_of
 from thinslice.dicom.checks import is_synthetic
 from thinslice.dicom.codes import Findings
-from thinslice.dicom.faults import fault_of, warn_of_others
+from thinslice.dicom.faults import behind_a_gap, fault_of, warn_of_others
 from thinslice.dicom.group import series_names
 from thinslice.dicom.limits import Limits
 from thinslice.dicom.quiet import quiet
@@ -101,7 +101,8 @@ def list_series(
             uid, names[uid], apart[uid], images, bounds, findings,
             phase=phase, rescale=rescale, allow_derived=allow_derived,
         )  # fmt: skip
-        summaries.append(summary if fault is None else replace(summary, error=fault.error))
+        error = fault.error if fault else summary.error and behind_a_gap(found.faults, summary.error)
+        summaries.append(replace(summary, error=error))
     return summaries
 
 

@@ -44,7 +44,7 @@ def test_a_map_stored_in_another_order_or_sense_means_the_same_voxels(order, fli
         affine[:3, 3] += affine[:3, axis] * (values.shape[axis] - 1)
         affine[:3, axis] *= -1
     image = nib.Nifti1Image(np.ascontiguousarray(values), affine)
-    assert np.array_equal(read_label_map(image, scan=scan), drawn)
+    assert np.array_equal(read_label_map(image, scan=scan).values, drawn)
 
 
 def test_files_images_and_arrays_give_the_same_labels(scan, drawn, tmp_path):
@@ -58,25 +58,24 @@ def test_files_images_and_arrays_give_the_same_labels(scan, drawn, tmp_path):
     sitk.WriteImage(itk, str(tmp_path / "a.nrrd"))
     sources = [drawn, drawn.astype(np.float32), image, itk, tmp_path / "a.nii.gz", str(tmp_path / "a.nrrd")]
     for source in [*sources, tmp_path / "scaled.nii.gz"]:
-        found = read_label_map(source, scan=upright)
+        found = read_label_map(source, scan=upright).values
         assert found.dtype == np.int16
         assert np.array_equal(found, drawn)
-    assert np.array_equal(read_label_map(drawn == 7, scan=upright), drawn == 7)
+    assert np.array_equal(read_label_map(drawn == 7, scan=upright).values, drawn == 7)
 
 
 @pytest.mark.parametrize(
     ("change", "error", "code"),
     [
-        (lambda hu, affine: (hu[1:], affine), GeometryError, "LABEL-GRID"),
         (lambda hu, affine: (hu, affine + 3 * np.eye(4, k=3)), GeometryError, "LABEL-GRID"),
         (lambda hu, affine: (hu, affine @ np.diag([1, 1, 1.02, 1])), GeometryError, "LABEL-GRID"),
         (lambda hu, affine: (hu, affine @ np.diag([2, 2, 1, 1])), GeometryError, "LABEL-GRID"),
         (lambda hu, affine: (hu + 0.25, affine), InputError, "LABEL-VALUES"),
         (lambda hu, affine: (hu - 1.0, affine), InputError, "LABEL-VALUES"),
-        (lambda hu, affine: (hu * 1000.0, affine), InputError, "LABEL-VALUES"),
+        (lambda hu, affine: (hu * 1e8, affine), InputError, "LABEL-VALUES"),
         (lambda hu, affine: (np.arange(hu.size).reshape(hu.shape) % 1500, affine), InputError, "LABEL-MANY"),
     ],
-    ids=["fewer slices", "elsewhere", "other spacing", "other pixels", "halves", "negative", "too large", "an image"],
+    ids=["elsewhere", "other spacing", "other pixels", "halves", "negative", "too large", "an image"],
 )  # fmt: skip
 def test_what_is_no_label_map_of_this_scan_is_refused_in_one_line(scan, drawn, change, error, code):
     hu, affine = change(drawn.astype(np.float32), AFFINE)
@@ -177,13 +176,10 @@ def test_a_picture_that_cannot_be_drawn_leaves_neither_result_nor_labels(
 
 def test_a_result_that_cannot_be_written_leaves_no_labels(thick_phantom, map_file, tmp_path, monkeypatch):
     result = thinslice.enhance(thick_phantom, factor=2, iterations=1, labels=map_file)
-    write, called = files.write, []
 
-    def full(*args, **options):
-        called.append(args[1])
-        if len(called) > 1:
-            raise thinslice.OutputError("OUT-FULL", "no space left")
-        return write(*args, **options)
+    def full(*_, **__):
+        assert (tmp_path / "thin_labels.nii.gz").exists()
+        raise thinslice.OutputError("OUT-FULL", "no space left")
 
     monkeypatch.setattr(files, "write", full)
     with pytest.raises(thinslice.OutputError):
@@ -192,10 +188,10 @@ def test_a_result_that_cannot_be_written_leaves_no_labels(thick_phantom, map_fil
 
 
 def test_tensors_are_arrays_and_masks_may_be_of_truth_values(scan, drawn):
-    assert np.array_equal(read_label_map(torch.from_numpy(drawn), scan=scan), drawn)
-    assert np.array_equal(read_label_map(torch.from_numpy(drawn > 3), scan=scan), drawn > 3)
+    assert np.array_equal(read_label_map(torch.from_numpy(drawn), scan=scan).values, drawn)
+    assert np.array_equal(read_label_map(torch.from_numpy(drawn > 3), scan=scan).values, drawn > 3)
     mask = MetaTensor(torch.from_numpy(drawn.T.copy() > 3), affine=torch.from_numpy(AFFINE))
-    assert np.array_equal(read_label_map(mask, scan=scan), drawn > 3)
+    assert np.array_equal(read_label_map(mask, scan=scan).values, drawn > 3)
 
 
 @pytest.mark.parametrize("axis", ["x", "y", "z"])
@@ -210,12 +206,14 @@ def test_a_label_array_has_the_axes_of_the_array_that_the_scan_was_given_as(axis
         kind(hu), affine=affine, axis=axis, labels=kind(drawn), factor=2, thickness=1.0, fit="none", views=("axial",)
     )
     assert np.array_equal(result.labels[::2], result.source.hu > 100)
-    seen = read_label_map(kind(result.source.hu.copy() > 100), scan=result.source)  # of a volume: in its own order
+    seen = read_label_map(
+        kind(result.source.hu.copy() > 100), scan=result.source
+    ).values  # of a volume: in its own order
     assert np.array_equal(seen, result.source.hu > 100)
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("seg.dcm", "convert a DICOM"), ("masks", "a folder of masks"), ("none.nii", "label map")]
+    ("name", "said"), [("seg.dcm", "no segmentation"), ("masks", "a folder of masks"), ("none.nii", "label map")]
 )
 def test_what_is_no_label_map_is_said_to_be_none(scan, name, said, tmp_path):
     (tmp_path / "seg.dcm").write_bytes(bytes(128) + b"DICM")

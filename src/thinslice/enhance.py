@@ -19,7 +19,7 @@ from thinslice.errors import Notice, UsageError
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loop import Budget
 from thinslice.fit.scan import FittedScan, fit_scan, take_as_it_is
-from thinslice.label_map import read_label_map
+from thinslice.label_map import labels_with, read_label_map
 from thinslice.memory import output_array
 from thinslice.networks.device import arithmetic_name, choose_device
 from thinslice.networks.model import VIEWS, Model
@@ -97,8 +97,9 @@ def enhance(
         threads: of the CPU; by default all.
         device: "auto", "cpu", "cuda" or "mps".
         config: every choice of the fit; by default `FitConfig()` from nothing and `FitConfig.adapting()` from weights.
-        labels: a label map on the scan's grid, to be carried to the result's: path, image, or an array in the order
-            of `source` where that is an array, else (z, y, x) of its `Volume`.
+        labels: a label map in the scan's voxels, of all or a part of them, to be carried to the result's grid: path
+            (also of a .seg.nrrd or a DICOM segmentation), image, or an array in the order of `source` where that is an
+            array, else (z, y, x) of its `Volume`. By default the one that a torchio Subject holds beside its scan.
         on_progress: called with (stage, done, total).
         **reading: axis, rescale, series, phase, on_gap, allow_derived, strict, limits: see `thinslice.read`.
 
@@ -121,10 +122,12 @@ def enhance(
     start = None if fit == "scan" else model or shipped()
     if texture not in ("keep", "match"):
         raise UsageError("USE-TEXTURE", f"unknown texture {texture!r}; choose keep or match")
+    labels = labels_with(source, labels)
     if detilt and labels is not None:
         raise UsageError("USE-LABELS", "labels do not go with detilt: make the label map upright elsewhere")
     axes = None if isinstance(source, Volume) or volume.source.kind != "array" else volume.source.header
-    label_map = None if labels is None else read_label_map(labels, scan=volume, axes=axes)
+    read = None if labels is None else read_label_map(labels, scan=volume, axes=axes)
+    label_map, remarks = (None, ()) if read is None else (read.values, read.warnings)
     chosen = choose_device(device)
     adapts = bool({"coronal", "sagittal"} & set(views)) or (config is not None and config.increments_run)
     with _threads(threads) as count:
@@ -152,7 +155,7 @@ def enhance(
         )  # fmt: skip
         clock.lap("synthesis")
     told = tilt_told(volume.source.warnings) if detilt else volume.source.warnings
-    warnings = [*told, *job.warnings, *_fit_warnings(fitted)]
+    warnings = [*told, *remarks, *job.warnings, *_fit_warnings(fitted)]
     if fit == "auto" and not adapts:
         warnings.append(Notice("FIT-AXIAL", "the axial network is not adapted to a scan: its weights are used as is"))
     if texture == "match":

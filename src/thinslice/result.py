@@ -33,7 +33,7 @@ class Result:
         model: the weights used.
         source: the scan that went in.
         uncertainty: (n, y, x) HU on the same grid, or None.
-        labels: (n, y, x) int16, the label map on the same grid, or None.
+        labels: (n, y, x) int16, or int32 where a label exceeds it, the label map on the same grid; or None.
         sheared: the thin slices as they were before they were made upright, or None.
     """
 
@@ -70,7 +70,7 @@ class Result:
         beside = () if self.labels is None else files.parts(labels_path(path))
         with none_left(beside):
             if self.labels is not None:
-                scan.write(replace(self.volume, hu=self.labels, padding=None), labels_path(path), overwrite=overwrite)
+                files.write_labels(self.labels, labels_path(path), like=self.volume, overwrite=overwrite)
             notices = scan.write(
                 self.volume, path, source=self.source, dtype=dtype, compress=compress, series_number=series_number,
                 like_source=like_source, overwrite=overwrite,

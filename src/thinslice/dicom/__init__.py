@@ -13,17 +13,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from thinslice.dicom.derived import Provenance
     from thinslice.dicom.read import read_parts, read_series
+    from thinslice.dicom.segmentation import Segmentation, only_file, read_segmentation
     from thinslice.dicom.sniff import looks_like_dicom
     from thinslice.dicom.summary import SeriesSummary, list_series
     from thinslice.dicom.write import WrittenSeries, write_series, wrote
 
 __all__ = [
     "Provenance",
+    "Segmentation",
     "SeriesSummary",
     "WrittenSeries",
     "list_series",
     "looks_like_dicom",
+    "only_file",
     "read_parts",
+    "read_segmentation",
     "read_series",
     "write_series",
     "wrote",
@@ -31,11 +35,14 @@ __all__ = [
 
 _HOMES = {
     "Provenance": "derived",
+    "Segmentation": "segmentation",
     "SeriesSummary": "summary",
     "WrittenSeries": "write",
     "list_series": "summary",
     "looks_like_dicom": "sniff",
+    "only_file": "segmentation",
     "read_parts": "read",
+    "read_segmentation": "segmentation",
     "read_series": "read",
     "write_series": "write",
     "wrote": "write",

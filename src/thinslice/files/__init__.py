@@ -14,6 +14,7 @@ import numpy as np
 
 from thinslice.errors import InputError, Notice, OutputError, UsageError, named
 from thinslice.files.assemble import judged
+from thinslice.label_image import LabelImage
 from thinslice.output import refuse_existing, whole_file
 from thinslice.paths import as_path
 from thinslice.volume import Volume
@@ -28,8 +29,10 @@ __all__ = [
     "parts",
     "parts_read",
     "read",
+    "read_labels",
     "read_values",
     "write",
+    "write_labels",
 ]
 
 ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -85,7 +88,37 @@ def read_values(path: str | PathLike[str], *, axis: str | int = "z") -> Volume:
     return _read(as_path(path), axis=axis, rescale=None)
 
 
+def read_labels(path: str | PathLike[str]) -> LabelImage:
+    """Read a label map from a file, as it is stored.
+
+    Raises:
+        InputError, GeometryError: as in `read`, but for FILE-NOTHU; LABEL-VALUES, LABEL-MANY.
+    """
+    path = as_path(path)
+    if _ending_read(path).startswith(".nii"):
+        from thinslice.files import nifti
+        from thinslice.files.labels import as_labels
+
+        found: LabelImage = nifti.read(path, into=as_labels)
+        return found
+    from thinslice.files import itk
+
+    return itk.read_labels(path)
+
+
 def _read(path: Path, *, axis: str | int | None, rescale: tuple[float, float] | None) -> Volume:
+    if _ending_read(path).startswith(".nii"):
+        from thinslice.files import nifti
+
+        volume: Volume = nifti.read(path, axis=axis, rescale=rescale)
+        return volume
+    from thinslice.files import itk
+
+    return itk.read(path, axis=axis, rescale=rescale)
+
+
+def _ending_read(path: Path) -> str:
+    """The ending of a file that is there and can be read by it."""
     check_there(path)
     ending = ending_of(path)
     if not ending:
@@ -94,14 +127,9 @@ def _read(path: Path, *, axis: str | int | None, rescale: tuple[float, float] | 
         )
     if not path.is_file():
         raise InputError("FILE-UNREADABLE", f"{named(path)} is no file, though its name says so; give the file in it")
-    if ending.startswith(".nii"):
-        from thinslice.files import nifti
-
-        return nifti.read(path, axis=axis, rescale=rescale)
-    from thinslice.files import itk
-
-    _refuse_bytes(path, InputError, "FILE-UNREADABLE", "input")
-    return itk.read(path, axis=axis, rescale=rescale)
+    if not ending.startswith(".nii"):
+        _refuse_bytes(path, InputError, "FILE-UNREADABLE", "input")
+    return ending
 
 
 def write(
@@ -143,6 +171,31 @@ def write(
 
         itk.write(volume, path, dtype=stored, overwrite=overwrite)
     return notices
+
+
+def write_labels(labels: np.ndarray, path: str | PathLike[str], *, like: Volume, overwrite: bool = False) -> None:
+    """Write a label map to a file, in the type that it has.
+
+    Args:
+        labels: (z, y, x) int16 or int32.
+        path: .nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd.
+        like: the volume on whose grid it lies.
+        overwrite: replace an existing file.
+
+    Raises:
+        OutputError, GeometryError: as in `write`.
+    """
+    path = as_path(path)
+    check_target(path, affine=like.affine, shape=like.shape, overwrite=overwrite)
+    if ending_of(path).startswith(".nii"):
+        from thinslice.files import nifti
+
+        with whole_file(path, overwrite=overwrite) as temporary:
+            nifti.write(like, temporary, dtype=labels.dtype, values=labels)
+    else:
+        from thinslice.files import itk
+
+        itk.write(like, path, dtype=labels.dtype, overwrite=overwrite, values=labels)
 
 
 def check_target(

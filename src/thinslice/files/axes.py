@@ -85,8 +85,12 @@ def axis_remark(affine: np.ndarray) -> tuple[Notice, ...]:
     return (Notice("GEO-AXIS", said),)
 
 
-def in_file_order(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
+def in_file_order(volume: Volume, values: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The volume's values (kji, a view) and affine, in the axis order of the file it came from.
+
+    Args:
+        volume: what to turn.
+        values: (z, y, x) on its grid, such as labels, in place of its HU.
 
     Raises:
         GeometryError: GEO-UNEVEN.
@@ -95,7 +99,7 @@ def in_file_order(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
     axes = volume.source.header if isinstance(volume.source.header, FileAxes) else FileAxes()
     affine = volume.affine.copy()
     affine[:, list(axes.order)] = volume.affine[:, :3]
-    return volume.hu.transpose(axes.to_file), affine
+    return (volume.hu if values is None else values).transpose(axes.to_file), affine
 
 
 def _coarsest(affine: np.ndarray) -> tuple[int, bool]:

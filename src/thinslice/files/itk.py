@@ -9,10 +9,11 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -22,11 +23,15 @@ from thinslice.files.assemble import NO_ORIENTATION, assemble, check_dtype, chec
 from thinslice.files.axes import in_file_order
 from thinslice.files.forms import UNKNOWN, square_enough
 from thinslice.files.integrity import check_metaimage, check_nrrd
+from thinslice.files.labels import as_labels
+from thinslice.files.segments import join_layers, segments_of
+from thinslice.label_image import LabelImage
 from thinslice.output import whole_file
 from thinslice.temporary import temporary_name
 from thinslice.volume import Volume, lean, squared
 
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_PIXELS = {"int16": sitk.sitkInt16, "int32": sitk.sitkInt32, "float32": sitk.sitkFloat32}
 _SQUARE = 1e-5  # radian: below, axes count as at right angles (5 micrometres over a body)
 
 
@@ -42,8 +47,25 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
         InputError: FILE-FORMAT, FILE-BROKEN, FILE-DIMS, FILE-DTYPE, FILE-NAN.
         GeometryError: GEO-SPACING, GEO-AFFINE, GEO-TIE.
     """
-    kind = "nrrd" if path.suffix.lower() in (".nrrd", ".nhdr") else "metaimage"
     scale = check_rescale(rescale) if rescale else (1.0, 0.0)
+    image, facts = _load(path)
+    volume: Volume = from_image(image, axis=axis, scale=scale, **facts)
+    return volume
+
+
+def read_labels(path: Path) -> LabelImage:
+    """Read a label map from an NRRD or MetaImage file, also the layers of Slicer's .seg.nrrd.
+
+    Raises:
+        InputError, GeometryError: as `read`, and `labels_from_image`.
+    """
+    image, facts = _load(path)
+    return labels_from_image(image, **facts)
+
+
+def _load(path: Path) -> tuple[sitk.Image, dict[str, Any]]:
+    """The image in a file, and what `from_image` is to know of it."""
+    kind = "nrrd" if path.suffix.lower() in (".nrrd", ".nhdr") else "metaimage"
     try:
         oriented = check_nrrd(path) if kind == "nrrd" else check_metaimage(path)
         with _without_itk_warnings():
@@ -55,22 +77,25 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
     except (RuntimeError, ValueError) as error:
         raise _in_our_words(str(error), named(path)) from error
     warnings = () if oriented else (NO_ORIENTATION,)
-    return from_image(image, name=named(path), kind=kind, axis=axis, scale=scale, warnings=warnings)
+    return image, {"name": named(path), "kind": kind, "warnings": warnings}
 
 
-def write(volume: Volume, path: Path, *, dtype: np.dtype, overwrite: bool = False) -> None:
+def write(
+    volume: Volume, path: Path, *, dtype: np.dtype, overwrite: bool = False, values: np.ndarray | None = None
+) -> None:
     """Write an NRRD or MetaImage file; .nhdr and .mhd are headers with a .raw file beside them.
 
     Args:
         volume: what to write, in the axis order of the file it was read from.
         path: .nrrd, .nhdr, .mha or .mhd.
-        dtype: int16 (rounded) or float32.
+        dtype: int16, int32 (rounded) or float32.
         overwrite: replace files that exist.
+        values: (z, y, x), in place of its HU.
 
     Raises:
         GeometryError: GEO-SHEAR.
     """
-    image, path = to_image(volume, dtype=dtype), path.resolve()  # a header and its voxels stay together
+    image, path = to_image(volume, dtype=dtype, values=values), path.resolve()  # header and voxels stay together
     ending = path.suffix.lower()
     with whole_file(path, overwrite=overwrite) as temporary, _plain_name(temporary, ending) as plain:
         _save(image, plain, packed=ending == ".nrrd")
@@ -92,23 +117,19 @@ def from_image(
     scale: tuple[float, float] = (1.0, 0.0),
     thickness: float | None = None,
     warnings: tuple[Notice, ...] = (),
-) -> Volume:
-    """A SimpleITK image as a Volume; arguments as in `assemble`."""
+    into: Callable[..., Any] = assemble,
+) -> Any:
+    """A SimpleITK image as a Volume, or as what `into` makes of it; arguments as in `assemble`."""
     values = sitk.GetArrayViewFromImage(image)
     if image.GetNumberOfComponentsPerPixel() > 1:
         count = image.GetNumberOfComponentsPerPixel()
         raise InputError("FILE-DTYPE", f"{name} holds {count} values per voxel (RGB or a vector); CT has one")
     check_dtype(values.dtype, name)
     shape = check_shape(image.GetSize(), name)
-    dimension = image.GetDimension()
-    direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]
-    lps = np.eye(4)
-    lps[:3, :3] = direction * np.array(image.GetSpacing()[:3])
-    lps[:3, 3] = image.GetOrigin()[:3]
-    return assemble(
+    return into(
         slabs_of(values.reshape(shape[::-1])),
         shape[::-1],
-        affine=_TO_RAS @ lps,
+        affine=_affine(image),
         axis=axis,
         scale=scale,
         name=name,
@@ -120,16 +141,29 @@ def from_image(
     )
 
 
-def to_image(volume: Volume, *, dtype: np.dtype) -> sitk.Image:
-    """A Volume as a SimpleITK image, int16 (rounded) or float32, filled slab by slab.
+def labels_from_image(image: sitk.Image, *, name: str, **facts: Any) -> LabelImage:
+    """A SimpleITK image as a label map; with segments in layers, as Slicer writes them, these are joined.
+
+    Raises:
+        InputError: as `from_image` and `join_layers`.
+    """
+    segments = segments_of({key: image.GetMetaData(key) for key in image.GetMetaDataKeys()})
+    if image.GetNumberOfComponentsPerPixel() > 1 and image.GetDimension() == 3 and segments:
+        return join_layers(sitk.GetArrayViewFromImage(image), segments, affine=_affine(image), name=name)
+    found: LabelImage = from_image(image, name=name, into=as_labels, **facts)
+    return found
+
+
+def to_image(volume: Volume, *, dtype: np.dtype, values: np.ndarray | None = None) -> sitk.Image:
+    """A Volume as a SimpleITK image, int16, int32 (rounded) or float32, filled slab by slab; arguments as in `write`.
 
     Raises:
         GeometryError: GEO-SHEAR.
     """
-    kji, affine = in_file_order(square_grid(volume))
+    kji, affine = in_file_order(square_grid(volume), values)
     lps = _TO_RAS @ affine
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    image = sitk.Image(kji.shape[::-1], sitk.sitkInt16 if dtype.kind == "i" else sitk.sitkFloat32)
+    image = sitk.Image(kji.shape[::-1], _PIXELS[dtype.name])
     image.SetSpacing(spacing.tolist())
     image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
     image.SetOrigin(lps[:3, 3].tolist())
@@ -179,6 +213,16 @@ def refuse_shear(affine: np.ndarray, shape: tuple[int, int, int], *, upright: bo
         f"the grid is sheared by {np.degrees(lean(affine)):.3g} degrees (gantry tilt, or an affine of another kind), "
         f"which .nrrd, .nhdr, .mha and .mhd cannot hold safely; {cure}",
     )
+
+
+def _affine(image: sitk.Image) -> np.ndarray:
+    """Voxel (i, j, k) to RAS mm."""
+    dimension = image.GetDimension()
+    direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]
+    lps = np.eye(4)
+    lps[:3, :3] = direction * np.array(image.GetSpacing()[:3])
+    lps[:3, 3] = image.GetOrigin()[:3]
+    return _TO_RAS @ lps
 
 
 @contextmanager

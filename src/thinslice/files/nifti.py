@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import nibabel as nib
 import numpy as np
@@ -38,13 +38,20 @@ _FURTHEST_VOXEL = 1 << 30  # header extensions are not longer
 _DEFLATE_AT_MOST = 1032  # no deflate stream holds more than so many times its length
 
 
-def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, float] | None = None) -> Volume:
+def read(
+    path: Path,
+    *,
+    axis: str | int | None = None,
+    rescale: tuple[float, float] | None = None,
+    into: Callable[..., Any] = assemble,
+) -> Any:
     """Read a NIfTI-1 or NIfTI-2 file, compressed or not.
 
     Args:
         path: .nii or .nii.gz; whether it is compressed is seen from its bytes.
         axis: slice axis ("x", "y", "z" of the file), else the one with the largest spacing.
         rescale: slope and intercept from stored values to HU, in place of the header's.
+        into: what makes something of the stored values: a Volume, or with `as_labels` a label map.
 
     Raises:
         InputError: FILE-FORMAT, FILE-BROKEN, FILE-DIMS, FILE-DTYPE, FILE-SCALE, FILE-NAN.
@@ -58,7 +65,7 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
         check_dtype(_dtype(header, name), name)
         _check_length(path, i * j * k * header.get_data_dtype().itemsize)
         affine, origin, forms, warnings = read_forms(header, name)
-        return assemble(
+        return into(
             _slabs(stream, header, (k, j, i), name),
             (k, j, i),
             affine=affine,
@@ -72,15 +79,16 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
         )
 
 
-def write(volume: Volume, path: Path, *, dtype: np.dtype) -> None:
+def write(volume: Volume, path: Path, *, dtype: np.dtype, values: np.ndarray | None = None) -> None:
     """Write a NIfTI-1 file: sform and qform as the source has them (`thinslice.files.forms`), slope 1, mm.
 
     Args:
         volume: what to write, in the axis order of the file it was read from.
         path: .nii or .nii.gz.
-        dtype: int16 (rounded) or float32.
+        dtype: int16, int32 (rounded) or float32.
+        values: (z, y, x), in place of its HU.
     """
-    kji, affine = in_file_order(volume)
+    kji, affine = in_file_order(volume, values)
     header = new_header(kji.shape, affine, forms_of(volume.source.header), dtype)
     with _created(path) as put:
         put(header.binaryblock + bytes(4))  # the four bytes say: no extensions

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+import torchio
 from hypothesis import given
 from hypothesis import strategies as st
 from monai.data import MetaTensor
@@ -15,9 +16,9 @@ from monai.data import MetaTensor
 import thinslice
 from thinslice import files
 from thinslice.cli.app import run
-from thinslice.errors import GeometryError, InputError
+from thinslice.errors import GeometryError, InputError, UsageError
 from thinslice.files.itk import to_image
-from thinslice.label_map import labels_path, read_label_map
+from thinslice.label_map import labels_path, labels_with, read_label_map
 from thinslice.volume import Volume
 
 AFFINE = np.array([[-0.8, 0, 0, 60], [0, 0.8, 0.1, -40], [0, -0.05, 5, 7], [0, 0, 0, 1]])
@@ -83,6 +84,150 @@ def test_what_is_no_label_map_of_this_scan_is_refused_in_one_line(scan, drawn, c
         read_label_map(Volume(hu, affine), scan=scan)
     assert caught.value.code == code
     assert "\n" not in caught.value.line
+
+
+CORNERS = st.lists(st.tuples(st.integers(-4, 8), st.integers(1, 9)), min_size=3, max_size=3)
+
+
+@given(CORNERS, st.permutations([0, 1, 2]), st.lists(st.booleans(), min_size=3, max_size=3), st.booleans())
+def test_a_part_lies_where_it_was_cut_from_and_what_is_outside_is_left_out(corners, order, flips, rounded):
+    """The scan's lattice goes on beyond it: a part of that, in any order of axes and sense."""
+    scan = Volume(np.zeros((6, 20, 24)), AFFINE)
+    start, size = np.array(corners).T
+    part = (np.arange(np.prod(size)).reshape(size) % 7).astype(np.int16)  # index order (x, y, z)
+    affine = AFFINE.copy()
+    affine[:3, 3] += AFFINE[:3, :3] @ start
+    expected = np.zeros((24, 20, 6), np.int16)
+    for index in np.ndindex(*size):
+        place = start + index
+        if (place >= 0).all() and (place < expected.shape).all():
+            expected[tuple(place)] = part[index]
+    overlaps = ((start < expected.shape) & (start + size > 0)).all()
+    lost = np.count_nonzero(part) - np.count_nonzero(expected)
+    values, affine = part.transpose(order), affine[:, [*order, 3]]
+    for axis in np.flatnonzero(flips):
+        values = np.flip(values, axis)
+        affine[:3, 3] += affine[:3, axis] * (values.shape[axis] - 1)
+        affine[:3, axis] *= -1
+    if rounded:
+        affine[:3, 3] += [0.03, -0.02, 0.04]
+    image = nib.Nifti1Image(np.ascontiguousarray(values), affine)
+    if not overlaps:
+        with pytest.raises(GeometryError, match="wholly outside"):
+            read_label_map(image, scan=scan)
+        return
+    found = read_label_map(image, scan=scan)
+    assert np.array_equal(found.values.T, expected)
+    assert [(n.code, n.message.split()[0]) for n in found.warnings] == ([("LABEL-OUTSIDE", str(lost))] if lost else [])
+
+
+@pytest.mark.parametrize("ending", ["nii.gz", "nrrd", "mha", "mhd"])
+def test_a_crop_is_placed_whatever_its_format(tmp_path, drawn, ending):
+    scan = Volume(np.zeros((6, 20, 24)), np.diag([-0.8, 0.8, 5, 1]))
+    moved = np.eye(4)
+    moved[:3, 3] = 3, 4, 1
+    crop = Volume(drawn[1:5, 4:15, 3:20], scan.affine @ moved)
+    files.write(crop, tmp_path / f"crop.{ending}")
+    expected = np.zeros_like(drawn)
+    expected[1:5, 4:15, 3:20] = drawn[1:5, 4:15, 3:20]
+    assert np.array_equal(read_label_map(tmp_path / f"crop.{ending}", scan=scan).values, expected)
+    whole = Volume(drawn, scan.affine)  # and the whole map on a scan that was cropped
+    files.write(whole, tmp_path / f"whole.{ending}")
+    assert np.array_equal(read_label_map(tmp_path / f"whole.{ending}", scan=crop).values, crop.hu)
+
+
+@pytest.mark.parametrize("shift", [(0.3, 0, 0), (0, 0, 2.5), (0, 0, 0.3)])
+def test_a_part_between_voxels_is_refused(scan, drawn, shift):
+    affine = AFFINE.copy()
+    affine[:3, 3] += AFFINE[:3, 2] + shift
+    with pytest.raises(GeometryError, match="mm off the scan's voxels") as refused:
+        read_label_map(Volume(drawn[1:], affine), scan=scan)
+    assert refused.value.code == "LABEL-GRID"
+
+
+def test_a_part_that_does_not_say_where_it_lies_is_refused(scan, drawn, tmp_path):
+    """Placed by what a header without orientation is taken for, it would lie somewhere."""
+    plain = Volume(scan.hu, np.diag([0.8, 0.8, 5, 1]))
+    for values, accepted in ((drawn, True), (drawn[:-1], False)):
+        image = nib.Nifti1Image(values.T, plain.affine)
+        nib.save(image, tmp_path / "a.nii")
+        stated = nib.load(tmp_path / "a.nii")
+        for set_form in (stated.set_sform, stated.set_qform):
+            set_form(None, code=0)
+        nib.save(stated, tmp_path / "b.nii")
+        base = Volume(plain.hu, nib.load(tmp_path / "b.nii").affine)
+        sources = [(values, plain), (torch.from_numpy(values), plain), (stated, base), (tmp_path / "b.nii", base)]
+        for source, place in sources:
+            if accepted:
+                assert np.array_equal(read_label_map(source, scan=place).values, drawn)
+                continue
+            with pytest.raises(GeometryError) as refused:
+                read_label_map(source, scan=place)
+            assert refused.value.code == "LABEL-GRID"
+
+
+@pytest.mark.parametrize("ending", ["nii", "nrrd", "mha", "mhd"])
+def test_large_labels_are_written_as_they_are(thick_phantom, tmp_path, ending):
+    """Numbers of an atlas, which float32 cannot hold."""
+    volume = files.read(thick_phantom)
+    labels = np.where(volume.hu > 200, 614454277, 0).astype(np.int32)
+    files.write_labels(labels, tmp_path / f"a.{ending}", like=volume)
+    path = tmp_path / f"a.{ending}"
+    stored = nib.load(path).dataobj[:] if ending == "nii" else sitk.GetArrayFromImage(sitk.ReadImage(str(path))).T
+    assert stored.dtype == np.int32
+    assert np.array_equal(stored.T, labels)
+    assert np.array_equal(read_label_map(path, scan=volume).values, labels)
+
+
+def test_a_scaled_image_that_was_not_yet_read_keeps_its_labels(scan, drawn, tmp_path):
+    scaled = nib.Nifti1Image(drawn.T.astype(float), AFFINE)
+    scaled.set_data_dtype(np.uint8)
+    nib.save(scaled, tmp_path / "a.nii.gz")
+    image = nib.load(tmp_path / "a.nii.gz")
+    assert np.abs(image.get_fdata() - np.rint(image.get_fdata())).max() > 0.1
+    for source in (nib.load(tmp_path / "a.nii.gz"), tmp_path / "a.nii.gz"):
+        assert np.array_equal(read_label_map(source, scan=scan).values, drawn)
+
+
+def subject_of(scan, **maps):
+    def image(kind, values):
+        return kind(tensor=torch.from_numpy(np.ascontiguousarray(values.T)[None]), affine=scan.affine)
+
+    images = {name: image(torchio.LabelMap, values) for name, values in maps.items()}
+    return torchio.Subject(ct=image(torchio.ScalarImage, scan.hu), age=7, **images)
+
+
+def test_a_subject_s_label_map_goes_along_with_its_scan(scan, drawn):
+    subject = subject_of(scan, organs=drawn)
+    options = {"factor": 2, "thickness": 1.0, "fit": "none", "views": ("axial",)}
+    result = thinslice.enhance(subject, **options)
+    assert np.array_equal(result.labels[::2], drawn)
+    assert np.array_equal(read_label_map(subject, scan=scan).values, drawn)
+
+
+def test_which_of_a_subject_s_label_maps_is_meant_must_be_clear(scan, drawn):
+    one, two = subject_of(scan, organs=drawn), subject_of(scan, organs=drawn, bones=drawn > 3)
+    assert labels_with(one, None) is one["organs"]
+    assert labels_with(two, two["bones"]) is two["bones"]
+    assert labels_with(subject_of(scan), None) is None
+    assert labels_with(one["ct"], None) is None
+    assert labels_with(scan, drawn) is drawn
+    for subject, labels in ((two, None), (one, drawn), (two, "labels.nii.gz"), (two, two)):
+        with pytest.raises(UsageError, match="organs") as refused:
+            labels_with(subject, labels)
+        assert refused.value.code == "USE-LABELS"
+    with pytest.raises(UsageError, match="no label map"):
+        read_label_map(subject_of(scan), scan=scan)
+
+
+def test_a_label_map_outside_the_scan_is_told_in_the_record(thick_phantom):
+    volume = files.read(thick_phantom)
+    affine = volume.affine.copy()
+    affine[:3, 3] -= 2 * affine[:3, 2]
+    drawn = nib.Nifti1Image(_drawn(volume).T, affine)
+    result = thinslice.enhance(volume, factor=2, thickness=1.0, fit="none", views=("axial",), labels=drawn)
+    assert np.array_equal(result.labels[: 2 * len(volume.hu) - 5 : 2], _drawn(volume)[2:])
+    assert "LABEL-OUTSIDE" in [warning["code"] for warning in result.record["warnings"]]
 
 
 def test_names_of_label_files_are_kept_back(scan, drawn, tmp_path):

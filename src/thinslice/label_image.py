@@ -101,6 +101,7 @@ def _whole(stored: np.ndarray, *, name: str, scale: tuple[float, float]) -> np.n
     if wrong.any():
         raise InputError(
             "LABEL-VALUES",
-            f"{name} holds {values[wrong][0]:.10g}; labels are whole numbers from 0 to {_LARGEST}: is it a mask?",
+            f"{name} holds {values[wrong][0]:.10g}; labels are whole numbers from 0 to {_LARGEST}: threshold "
+            "probabilities, and round what was stored with a scale",
         )
     return whole

@@ -181,7 +181,7 @@ def _frames_in_voxels_of(scan: Volume, found: Segmentation) -> LabelMap:
     labels = np.zeros(scan.shape, np.int32)
     counts = np.zeros(3, int)
     for frame in found.frames():
-        affine, pixels = _on_slices(scan, frame.affine), frame.labels[None]
+        affine, pixels = _on_slices(scan, frame.affine, found.name), frame.labels[None]
         counts += _place(scan, affine, pixels.shape, found.name).put(pixels, labels)
     inside, lost, overlap = counts.tolist()
     if lost and not inside:
@@ -191,7 +191,7 @@ def _frames_in_voxels_of(scan: Volume, found: Segmentation) -> LabelMap:
     return LabelMap(narrowed(labels, largest=int(labels.max())), _remarks(lost=lost, overlap=overlap))
 
 
-def _on_slices(scan: Volume, frame: np.ndarray) -> np.ndarray:
+def _on_slices(scan: Volume, frame: np.ndarray, name: str) -> np.ndarray:
     """The affine of a frame (x, y, normal) as that of a one-slice map whose slice step is a step of the scan.
 
     Where slices of the scan are missing or unevenly spaced, it is moved to where its slice would be if they were not.
@@ -202,7 +202,12 @@ def _on_slices(scan: Volume, frame: np.ndarray) -> np.ndarray:
     affine[:3, 2] = scan.affine[:3, along]
     if along == 2 and scan.slice_positions_mm is not None:
         places = scan.slice_positions_mm / scan.slice_spacing_mm
-        slice_ = int(np.abs(places - (np.linalg.inv(scan.affine) @ affine)[2, 3]).argmin())
+        off = places - (np.linalg.inv(scan.affine) @ affine)[2, 3]
+        slice_ = int(np.abs(off).argmin())
+        if (apart := abs(off[slice_]) * scan.slice_spacing_mm) > _OFF * min(scan.voxel_mm):
+            raise GeometryError(
+                "LABEL-GRID", f"{name} has a frame {apart:.3g} mm off the nearest slice; give one drawn on these slices"
+            )
         affine[:3, 3] -= (places[slice_] - slice_) * scan.affine[:3, 2]
     return affine
 

@@ -99,7 +99,7 @@ def read_labels(path: str | PathLike[str]) -> LabelImage:
         from thinslice.files import nifti
         from thinslice.files.labels import as_labels
 
-        found: LabelImage = nifti.read(path, into=as_labels)
+        found: LabelImage = nifti.read(path, name=named(path, "the label map"), into=as_labels)
         return found
     from thinslice.files import itk
 

@@ -60,7 +60,7 @@ def read_labels(path: Path) -> LabelImage:
         InputError, GeometryError: as `read`, and `labels_from_image`.
     """
     image, facts = _load(path)
-    return labels_from_image(image, **facts)
+    return labels_from_image(image, **facts | {"name": named(path, "the label map")})
 
 
 def _load(path: Path) -> tuple[sitk.Image, dict[str, Any]]:

@@ -43,6 +43,7 @@ def read(
     *,
     axis: str | int | None = None,
     rescale: tuple[float, float] | None = None,
+    name: str = "",
     into: Callable[..., Any] = assemble,
 ) -> Any:
     """Read a NIfTI-1 or NIfTI-2 file, compressed or not.
@@ -51,13 +52,14 @@ def read(
         path: .nii or .nii.gz; whether it is compressed is seen from its bytes.
         axis: slice axis ("x", "y", "z" of the file), else the one with the largest spacing.
         rescale: slope and intercept from stored values to HU, in place of the header's.
+        name: what messages call it; by default "the file".
         into: what makes something of the stored values: a Volume, or with `as_labels` a label map.
 
     Raises:
         InputError: FILE-FORMAT, FILE-BROKEN, FILE-DIMS, FILE-DTYPE, FILE-SCALE, FILE-NAN.
         GeometryError: GEO-SPACING, GEO-AFFINE, GEO-TIE.
     """
-    name = named(path)
+    name = name or named(path)
     scale = check_rescale(rescale) if rescale else None
     with _opened(path) as stream:
         header = _header(stream, name)

@@ -51,11 +51,12 @@ def join_layers(layers: np.ndarray, segments: list[Segment], *, affine: np.ndarr
         name: what messages call the map.
 
     Raises:
-        InputError: FILE-BROKEN where the header names a layer that is not there; LABEL-VALUES, LABEL-MANY.
+        InputError: FILE-BROKEN where the header names a layer or value that cannot be; LABEL-VALUES, LABEL-MANY.
     """
     count = layers.shape[-1]
-    if any(not 0 <= segment.layer < count for segment in segments):
-        raise InputError("FILE-BROKEN", f"{name} names a segment in a layer beyond its {count}; write it again")
+    if any(not 0 <= segment.layer < count or segment.value < 0 for segment in segments):
+        said = f"{name} lists a segment in a layer that is none of its {count}, or of a value that is no number"
+        raise InputError("FILE-BROKEN", f"{said}; write it again")
     values = [segment.value for segment in segments]
     warnings = []
     if len(set(values)) < len(values) or min(values) < 1:

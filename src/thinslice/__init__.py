@@ -19,6 +19,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from thinslice import forks as _forks  # noqa: F401 - from here on, a fork is noticed
+
 __version__ = "0.1.0"
 
 __all__ = [

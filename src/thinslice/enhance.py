@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from os import PathLike
 from typing import Any, Literal
@@ -23,6 +22,7 @@ from thinslice.label_map import labels_with, read_label_map
 from thinslice.memory import output_array
 from thinslice.networks.device import arithmetic_name, choose_device
 from thinslice.networks.model import VIEWS, Model
+from thinslice.networks.threads import cpu_threads
 from thinslice.plan import Job, check_effort, plan_job
 from thinslice.progress import OnProgress
 from thinslice.result import Result
@@ -130,7 +130,7 @@ def enhance(
     label_map, remarks = (None, ()) if read is None else (read.values, read.warnings)
     chosen = choose_device(device)
     adapts = bool({"coronal", "sagittal"} & set(views)) or (config is not None and config.increments_run)
-    with _threads(threads) as count:
+    with cpu_threads(threads) as count:
         acquired = fill_padding(volume)
         shape = (len(job.grid.output_mm), *volume.shape[1:])
         step = job.grid.output_spacing_mm / volume.slice_spacing_mm
@@ -156,6 +156,8 @@ def enhance(
         clock.lap("synthesis")
     told = tilt_told(volume.source.warnings) if detilt else volume.source.warnings
     warnings = [*told, *remarks, *job.warnings, *_fit_warnings(fitted)]
+    if threads is not None and count < threads:
+        warnings.append(Notice("RES-THREADS", f"{threads} threads were asked for; a forked process has one: spawn it"))
     if fit == "auto" and not adapts:
         warnings.append(Notice("FIT-AXIAL", "the axial network is not adapted to a scan: its weights are used as is"))
     if texture == "match":
@@ -243,7 +245,7 @@ def fit(
         raise UsageError("USE-FIT", f"fit {fit!r} fits nothing; choose auto or scan")
     seed, iterations, model = _plain(seed), _plain(iterations), _loaded(model)
     check_effort(fit, budget=budget, iterations=iterations, consistency=None, model=model, seed=seed)
-    with _threads(threads):
+    with cpu_threads(threads):
         return fit_scan(
             fill_padding(volume), job.grid, pixel_mm=job.pixel_mm, budget=Budget(budget, iterations), config=config,
             seed=seed, device=choose_device(device), start=None if fit == "scan" else model or shipped(),
@@ -365,16 +367,3 @@ class _Clock:
 
     def times(self) -> dict[str, float]:
         return self._laps | {"total": time.perf_counter() - self._start}
-
-
-@contextlib.contextmanager
-def _threads(count: int | None) -> Iterator[int]:
-    """Use so many CPU threads within the block, by default as many as before; gives the number."""
-    before = torch.get_num_threads()
-    if count is not None and count < 1:
-        raise UsageError("USE-THREADS", f"threads must be at least 1, found {count}")
-    torch.set_num_threads(count or before)
-    try:
-        yield torch.get_num_threads()
-    finally:
-        torch.set_num_threads(before)

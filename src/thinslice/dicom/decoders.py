@@ -139,6 +139,17 @@ def _end_all() -> None:
         _idle.pop().close()
 
 
+def _after_fork() -> None:
+    """In the child: the workers are the parent's, and one of its other threads may have held the lock."""
+    global _lock
+    _lock = threading.Lock()
+    _idle.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def _exactly(pipe: IO[bytes], count: int) -> bytes:
     data = pipe.read(count)
     if len(data) < count:

@@ -30,6 +30,7 @@ from thinslice.errors import UsageError
 from thinslice.fit.wavelet import wavelet_loss
 from thinslice.networks.device import arithmetic, choose_device
 from thinslice.networks.paper import AxialView, PixelWise, SliceWise
+from thinslice.networks.threads import seeded
 from thinslice.progress import OnProgress
 from thinslice.slice_profile import SliceGrid
 
@@ -146,8 +147,7 @@ def paper_rows(
     if not distil:
         config = replace(config, distillation=0.0)
     where = choose_device(device)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         networks = PaperNetworks(config, ratio=fitted_ratio(grid)).to(where)
     inside = np.clip(thick, -_OFFSET_HU, _RANGE_HU - _OFFSET_HU - 1)
     slices = torch.from_numpy(((inside + _OFFSET_HU) / _RANGE_HU).astype(np.float32)).to(where)

@@ -10,6 +10,7 @@ from functools import cache
 import torch
 
 from thinslice.errors import UsageError
+from thinslice.networks.threads import seeded
 
 # Left to itself, MKL sums in another order when the machine is busy: of 80 short trainings beside another
 # program 13 ended with other last bits, of 40 with this none. It is read at MKL's first product.
@@ -22,7 +23,7 @@ def choose_device(name: str = "auto") -> torch.device:
     Raises:
         UsageError: USE-DEVICE where the device asked for is not there.
     """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there = {"cpu": True, "cuda": _cuda_is_there(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next(device for device in ("cuda", "mps", "cpu") if there[device])
     if not there.get(name, False):
@@ -31,6 +32,11 @@ def choose_device(name: str = "auto") -> torch.device:
             f"device {name} is not available here; available: {', '.join(k for k, v in there.items() if v)}",
         )
     return torch.device(name)
+
+
+def _cuda_is_there() -> bool:
+    """Whether CUDA can be used: never in a process that was forked after its parent had used it."""
+    return torch.cuda.is_available() and not torch.cuda._is_in_bad_fork()
 
 
 def arithmetic(device: torch.device) -> AbstractContextManager[None]:
@@ -57,7 +63,7 @@ def _bfloat16_is_faster(device_type: str) -> bool:
 
 
 def _convolution_seconds(half: bool) -> float:
-    with torch.random.fork_rng(devices=[]):
+    with seeded(0):
         convolution, x = torch.nn.Conv2d(48, 48, 3, padding=1), torch.randn(8, 48, 16, 64)
     convolution.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = x.to(memory_format=torch.channels_last)

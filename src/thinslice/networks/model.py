@@ -17,6 +17,7 @@ from torch import nn
 from thinslice.errors import ModelError, UsageError, named
 from thinslice.networks.axial import AxialConfig, AxialNetwork
 from thinslice.networks.inplane import InplaneConfig, InplaneNetwork
+from thinslice.networks.threads import seeded
 from thinslice.output import whole_file
 from thinslice.paths import as_path
 
@@ -48,8 +49,7 @@ class Model:
             axial: size of the axial network.
             seed: of the weights; torch's own random numbers are left alone.
         """
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             model = cls(InplaneNetwork(inplane), AxialNetwork(axial), dict.fromkeys(VIEWS, 1 / 3))
         for network in model.networks.values():
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

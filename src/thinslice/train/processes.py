@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import torch
 from torch import distributed
 
 from thinslice.networks.model import Model
+from thinslice.networks.threads import use_threads
 from thinslice.train.loop import train
 from thinslice.train.scans import ScanPool
 
@@ -22,7 +22,7 @@ def train_processes(pool: ScanPool, *, threads: int | None = None, **settings: A
         **settings: of `train`.
     """
     if threads is not None:
-        torch.set_num_threads(threads)
+        use_threads(threads)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return train(pool, **settings)
     distributed.init_process_group("gloo")

@@ -1,5 +1,6 @@
 """The public names: what they are, when they load, and that functions win over modules of their name."""
 
+import inspect
 import pickle
 import subprocess
 import sys
@@ -76,3 +77,38 @@ def test_functions_and_modules_live_under_one_name(first):
 def test_every_public_name_goes_to_another_process(name):
     there = getattr(thinslice, name)
     assert pickle.loads(pickle.dumps(there)) is there or name == "__version__"
+
+
+NOTHING = {
+    "enhance": ("x.nii",),
+    "fit": ("x.nii",),
+    "evaluate": (["x.nii"],),
+    "read": ("x.nii",),
+    "read_parts": ("x.nii",),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+@pytest.mark.parametrize(("given", "meant"), [("thicknes", "thickness"), ("alow_derived", "allow_derived")])
+def test_an_unknown_argument_is_answered_by_the_function_that_was_called(name, given, meant):
+    """Before anything is read, and whatever is to be read."""
+    for source in (NOTHING[name], (None,)):
+        with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument '{given}'") as refused:
+            getattr(thinslice, name)(*source, **{given: 1})
+        assert f"Did you mean '{meant}" in str(refused.value)
+
+
+def test_an_argument_like_no_other_is_answered_with_those_there_are():
+    with pytest.raises(
+        TypeError, match=r"^write\(\) got an unexpected keyword argument 'qqq'; it takes volume, path, "
+    ):
+        thinslice.write(None, "x.nii", qqq=1)
+
+
+def test_reading_says_what_it_takes():
+    """Whatever reads takes the same, and `read` says so itself."""
+    read, parts = (inspect.signature(function).parameters for function in (thinslice.read, thinslice.read_parts))
+    assert read == parts
+    assert "on_gap" in read
+    for name in read:
+        assert f"        {name}: " in thinslice.read.__doc__

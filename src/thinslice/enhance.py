@@ -18,6 +18,7 @@ from thinslice.errors import Notice, UsageError
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loop import Budget
 from thinslice.fit.scan import FittedScan, fit_scan, take_as_it_is
+from thinslice.keywords import checks_keywords
 from thinslice.label_map import labels_with, read_label_map
 from thinslice.memory import output_array
 from thinslice.networks.device import arithmetic_name, choose_device
@@ -46,6 +47,7 @@ _NO_TEXTURE = {
 }
 
 
+@checks_keywords(*scan.READING)
 def enhance(
     source: Any,
     *,
@@ -194,6 +196,7 @@ def enhance(
     return done.upright() if detilt else done
 
 
+@checks_keywords(*scan.READING)
 def fit(
     source: Any,
     *,
@@ -264,7 +267,7 @@ def _loaded(model: Model | str | PathLike[str] | None) -> Model | None:
 
 
 def _volume(source: Any, affine: Any, reading: dict[str, Any]) -> Volume:
-    """The scan; a volume is taken as it is, and a misspelt option must not pass for one of reading."""
+    """The scan; a volume is taken as it is."""
     if not isinstance(source, Volume):
         return scan.read(source, affine=affine, **reading)
     told = [*reading, *(["affine"] if affine is not None else [])]

@@ -17,6 +17,7 @@ import numpy as np
 
 from thinslice import files
 from thinslice.errors import GeometryError, InputError, Notice, OutputError, UsageError, named
+from thinslice.keywords import checks_keywords, names_of
 from thinslice.output import refuse_existing, refuse_full
 from thinslice.paths import as_path
 from thinslice.volume import Volume
@@ -28,18 +29,59 @@ _LEAST_STEPS = 16  # HU from the lowest value to the highest: less, rounded, is 
 _NO_FOLDER_NAMES = (".dcm", ".zip", ".gz", ".img", ".hdr")  # a slip of the pen, no folder for a series
 
 
-def read(source: Any, **options: Any) -> Volume:
-    """Read a CT volume; arguments and errors are those of `read_parts`.
+@checks_keywords()
+def read(
+    source: Any,
+    *,
+    affine: Any = None,
+    thickness: float | None = None,
+    axis: str | int | None = None,
+    rescale: tuple[float, float] | None = None,
+    series: str | int | None = None,
+    phase: int | None = None,
+    on_gap: str = "error",
+    allow_derived: bool = False,
+    strict: bool = False,
+    limits: Mapping[str, float] | None = None,
+) -> Volume:
+    """Read a CT volume.
+
+        >>> volume = thinslice.read("thick.nii.gz")
+        >>> volume.hu.shape, volume.slice_spacing_mm
+
+    Args:
+        source: path of a file or of a DICOM folder, zip or image; or an object that
+            `thinslice.files.objects.from_object` knows.
+        affine: (4, 4) voxel (x, y, z) to RAS mm, for an array.
+        thickness: slice thickness in mm, in place of what the source says.
+        axis: slice axis of a file or object, "x", "y" or "z" of its index order.
+        rescale: slope and intercept from stored values to HU, in place of the source's.
+        series: which DICOM series.
+        phase: which volume of a DICOM series that holds several.
+        on_gap: for a DICOM series with slices missing or unevenly spaced: "error" refuses it, "fill"
+            gives one volume with `slice_positions_mm`, which `enhance` synthesises across; for
+            "split" there is `read_parts`.
+        allow_derived: read a series that is synthesised itself.
+        strict: make every warning an error.
+        limits: limits for DICOM input, by name.
+
+    Returns:
+        The volume, its slices along the first axis of `hu`.
 
     Raises:
         UsageError: DCM-ON-GAP where a series is split into several parts: `read_parts` gives them all.
+        InputError, GeometryError, UsageError: see `thinslice.files.read` and `thinslice.dicom`.
     """
-    volumes = read_parts(source, **options)
+    volumes = read_parts(
+        source, affine=affine, thickness=thickness, axis=axis, rescale=rescale, series=series, phase=phase,
+        on_gap=on_gap, allow_derived=allow_derived, strict=strict, limits=limits,
+    )  # fmt: skip
     if len(volumes) > 1:
         raise UsageError("DCM-ON-GAP", f"the series is split into {len(volumes)} parts; read_parts gives them all")
     return volumes[0]
 
 
+@checks_keywords()
 def read_parts(
     source: Any,
     *,
@@ -95,6 +137,10 @@ def read_parts(
         refuse_options(path, dicom=False, series=series, phase=phase, limits=limits, on_gap=on_gap)
         volumes = [_strictly(files.read(path, axis=axis, rescale=rescale), strict)]
     return volumes if thickness is None else [replace(volume, thickness=thickness) for volume in volumes]
+
+
+READING = names_of(read)
+"""What can be said about reading; `enhance`, `fit` and `evaluate` hand it on."""
 
 
 def _judged(volume: Volume, source: Any, *, told: bool) -> Volume:
@@ -154,6 +200,7 @@ def _refuse_dicom_options(
         raise UsageError("DCM-ON-GAP", f"on-gap goes with DICOM; the slices of {name} are evenly spaced")
 
 
+@checks_keywords()
 def write(
     volume: Volume,
     path: str | PathLike[str],

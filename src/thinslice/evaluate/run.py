@@ -21,6 +21,7 @@ from thinslice.evaluate.metrics import Judge
 from thinslice.evaluate.protocols import Case, Protocol, case_slugs, check_protocol, cut, make_case, thick_slices
 from thinslice.evaluate.table import Row, Table
 from thinslice.files.objects import is_scan
+from thinslice.keywords import checks_keywords
 from thinslice.output import none_left, refuse_clashes, refuse_existing
 from thinslice.paths import as_path
 from thinslice.progress import OnProgress
@@ -71,6 +72,7 @@ class _Plan:
     on_result: OnResult | None
 
 
+@checks_keywords(*scan.READING)
 def evaluate(
     paths: Any,
     *,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from os import PathLike
 from typing import Any, Literal
@@ -38,6 +39,8 @@ from thinslice.synthesis.upright import tilt_told, upright_shapes
 from thinslice.volume import Volume
 from thinslice.weights import shipped
 
+_log = logging.getLogger("thinslice.enhance")
+
 Fit = Literal["auto", "scan", "none"]
 Texture = Literal["keep", "match"]
 _NO_TEXTURE = {
@@ -69,6 +72,7 @@ def enhance(
     threads: int | None = None,
     device: str = "auto",
     config: FitConfig | None = None,
+    check: bool = True,
     labels: Any = None,
     on_progress: OnProgress = lambda stage, done, total: None,
     **reading: Any,
@@ -99,6 +103,8 @@ def enhance(
         threads: of the CPU; by default all.
         device: "auto", "cpu", "cuda" or "mps".
         config: every choice of the fit; by default `FitConfig()` from nothing and `FitConfig.adapting()` from weights.
+        check: compare with cubic interpolation on slices set aside (the self-check). Without it "auto" keeps what it
+            adapted, and the result comes sooner.
         labels: a label map in the scan's voxels, of all or a part of them, to be carried to the result's grid: path
             (also of a .seg.nrrd or a DICOM segmentation), image, or an array in the order of `source` where that is an
             array, else (z, y, x) of its `Volume`. By default the one that a torchio Subject holds beside its scan.
@@ -133,6 +139,8 @@ def enhance(
     chosen = choose_device(device)
     adapts = bool({"coronal", "sagittal"} & set(views)) or (config is not None and config.increments_run)
     with cpu_threads(threads) as count:
+        _log_plan(volume, job, model=start, fit=fit, effort=(budget, iterations), seed=seed)
+        _log.info("%s, %s, CPU threads: %d", chosen.type, arithmetic_name(chosen), count)
         acquired = fill_padding(volume)
         shape = (len(job.grid.output_mm), *volume.shape[1:])
         step = job.grid.output_spacing_mm / volume.slice_spacing_mm
@@ -143,21 +151,25 @@ def enhance(
             more=noise, held=_held_bytes(volume.hu, volume.padding, label_map, acquired),
         )  # fmt: skip
         if start is not None and (fit == "none" or not adapts):
-            fitted = take_as_it_is(start, acquired, job.grid, pixel_mm=job.pixel_mm, device=chosen, views=views)
+            fitted = take_as_it_is(
+                start, acquired, job.grid, pixel_mm=job.pixel_mm, device=chosen, views=views, check=check,
+                on_progress=on_progress,
+            )  # fmt: skip
         else:
             fitted = fit_scan(
                 acquired, job.grid, pixel_mm=job.pixel_mm, budget=Budget(budget, iterations), config=config, seed=seed,
-                device=chosen, start=start, views=views, on_progress=on_progress,
+                device=chosen, start=start, views=views, check=check, on_progress=on_progress,
             )  # fmt: skip
         model, origin = fitted.model, "scan" if fitted.kept == "scan" else origin
         clock.lap("fit")
+        _log.info("%s; views: %s", _fit_words(fitted), _view_words(fitted.weights))
         out, damping = synthesise(
             acquired, job.grid, model=model, weights=fitted.weights, pixel_mm=job.pixel_mm, device=chosen,
             damping=consistency, out=out, on_progress=on_progress,
         )  # fmt: skip
         clock.lap("synthesis")
     told = tilt_told(volume.source.warnings) if detilt else volume.source.warnings
-    warnings = [*told, *remarks, *job.warnings, *_fit_warnings(fitted)]
+    warnings = [*told, *remarks, *job.warnings, *_fit_warnings(fitted, wanted=check)]
     if threads is not None and count < threads:
         warnings.append(Notice("RES-THREADS", f"{threads} threads were asked for; a forked process has one: spawn it"))
     if fit == "auto" and not adapts:
@@ -213,6 +225,7 @@ def fit(
     threads: int | None = None,
     device: str = "auto",
     config: FitConfig | None = None,
+    check: bool = True,
     on_progress: OnProgress = lambda stage, done, total: None,
     **reading: Any,
 ) -> Model:
@@ -233,6 +246,7 @@ def fit(
         threads: of the CPU; by default all.
         device: "auto", "cpu", "cuda" or "mps".
         config: every choice of the fit, as for `enhance`: change fields of `FitConfig.adapting()` for "auto".
+        check: as for `enhance`; without, every slice is learned from.
         on_progress: called with (stage, done, total).
         **reading: options of `thinslice.read`.
 
@@ -252,8 +266,36 @@ def fit(
         return fit_scan(
             fill_padding(volume), job.grid, pixel_mm=job.pixel_mm, budget=Budget(budget, iterations), config=config,
             seed=seed, device=choose_device(device), start=None if fit == "scan" else model or shipped(),
-            on_progress=on_progress,
+            check=check, on_progress=on_progress,
         ).model  # fmt: skip
+
+
+def _log_plan(
+    volume: Volume, job: Job, *, model: Model | None, fit: str, effort: tuple[float, int | None], seed: int
+) -> None:
+    """Say what was found and chosen, before it takes long."""
+    grid, (slices, rows, columns) = job.grid, volume.shape
+    _log.info("scan (%s): %d slices of %d x %d pixels", volume.source.kind, slices, columns, rows)
+    _log.info(
+        "slices %.4g mm apart, %.4g mm thick (from the %s, profile %s): %s",
+        grid.spacing_mm, grid.thickness_mm, job.thickness_from, grid.profile, regime(grid.thickness_mm, grid.spacing_mm),
+    )  # fmt: skip
+    _log.info("to %d slices %.4g mm apart (factor %.4g)", len(grid.output_mm), grid.output_spacing_mm, grid.factor)
+    budget, iterations = effort
+    limit = "" if fit == "none" else f", {budget:g} s" if iterations is None else f", {iterations} steps"
+    _log.info("weights %s, fit %s%s, seed %d", model.digest[:12] if model else "from nothing", fit, limit, seed)
+
+
+def _fit_words(fitted: FittedScan) -> str:
+    if not fitted.steps:
+        return "weights as they are"
+    return (
+        f"{fitted.steps} steps, {'kept' if fitted.kept == 'scan' else 'not kept: the weights at the start are better'}"
+    )
+
+
+def _view_words(weights: Mapping[str, float]) -> str:
+    return ", ".join(f"{view} {weight:.3g}" for view, weight in weights.items() if weight) or "none"
 
 
 def _plain(number: Any) -> Any:
@@ -282,13 +324,10 @@ def _held_bytes(*arrays: np.ndarray | None) -> int:
     return sum({id(array): array.nbytes for array in arrays if array is not None}.values())
 
 
-def _fit_warnings(fitted: FittedScan) -> list[Notice]:
+def _fit_warnings(fitted: FittedScan, *, wanted: bool) -> list[Notice]:
     if fitted.check is None:
-        return [
-            Notice(
-                "FIT-UNCHECKED", "too few slices to set some aside: nobody has checked this result on the scan itself"
-            )
-        ]
+        why = "too few slices to set some aside" if wanted else "the self-check was left out"
+        return [Notice("FIT-UNCHECKED", f"{why}: nobody has checked this result on the scan itself")]
     if fitted.check.verdict == "worse":
         ours, cubic = f"{fitted.check.psnr_db:.1f}", f"{fitted.check.psnr_cubic_db:.1f}"
         return [
@@ -365,8 +404,10 @@ class _Clock:
 
     def lap(self, stage: str) -> None:
         now = time.perf_counter()
-        self._laps[stage] = now - self._last
+        self._laps[stage] = took = now - self._last
         self._last = now
+        if took >= 0.001:  # else there was nothing to do
+            _log.info("%s: %.2f s", stage, took)
 
     def times(self) -> dict[str, float]:
         return self._laps | {"total": time.perf_counter() - self._start}

@@ -6,15 +6,15 @@ import csv
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from thinslice.cli import options
 from thinslice.cli.options import with_common_options
 from thinslice.cli.summary import self_check_line
 from thinslice.cli.terminal import Terminal
 from thinslice.output import whole_folder
-from thinslice.seeds import MOST_SEED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,13 +39,17 @@ def demo(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the results.")] = Path(
         "demo"
     ),
-    budget: Annotated[float, typer.Option(metavar="SECONDS", help="Wall time for fitting.")] = 120.0,
+    budget: Annotated[float, typer.Option(metavar="SECONDS", help="Wall time for fitting.")] = 120,
     iterations: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Steps instead of wall time: repeatable.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, metavar="N", help="Seed of phantom and fit.")] = 0,
+    seed: Annotated[
+        Any, typer.Option(parser=options.seed, metavar="N", help="Of the phantom and the fit, from 0.")
+    ] = 0,
 ) -> None:
-    """Show it on a digital phantom: thicken it, enhance it, compare with the known truth."""
+    """Show it on a digital phantom, whose truth is known.
+
+    The phantom is thickened, enhanced, and compared with what it was."""
     terminal.refuse_existing(output, ours=_of_a_demo)
     terminal.refuse_inside(output)
     with whole_folder(output, overwrite=terminal.overwrite, ours=_of_a_demo) as folder:

@@ -16,7 +16,6 @@ from thinslice.cli.summary import summary
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import UsageError, named
 from thinslice.output import none_left, numbered
-from thinslice.seeds import MOST_SEED
 
 if TYPE_CHECKING:
     from thinslice.result import Result
@@ -66,7 +65,7 @@ def enhance(
     ] = None,
     budget: Annotated[
         float, typer.Option(metavar="SECONDS", help="Wall time for fitting.", rich_help_panel=_METHOD)
-    ] = 180.0,
+    ] = 180,
     iterations: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Steps instead of wall time: repeatable.", rich_help_panel=_METHOD),
@@ -92,7 +91,7 @@ def enhance(
     ] = None,
     detilt: Annotated[
         bool,
-        typer.Option("--detilt", metavar="", help="Make a tilted scan upright in the end.", rich_help_panel=_GRID),
+        typer.Option("--detilt", help="Make a tilted scan upright in the end.", rich_help_panel=_GRID),
     ] = False,
     texture: Annotated[
         Literal["keep", "match"],
@@ -106,7 +105,18 @@ def enhance(
         Path | None,
         typer.Option(metavar="FILE", help="Weights in place of the shipped ones.", rich_help_panel=_METHOD),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, metavar="N", help="Seed.", rich_help_panel=_METHOD)] = 0,
+    no_check: Annotated[
+        bool,
+        typer.Option(
+            "--no-check",
+            help="Leave the self-check out: sooner done, and nobody compares with cubic.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = False,
+    seed: Annotated[
+        Any,
+        typer.Option(parser=options.seed, metavar="N", help="Of weights and draws, from 0.", rich_help_panel=_METHOD),
+    ] = 0,
     labels: Annotated[
         Path | None,
         typer.Option(
@@ -127,7 +137,7 @@ def enhance(
     ] = "int16",
     compress: Annotated[
         Literal["none", "jpegls", "j2k", "rle"],
-        typer.Option(metavar="none|jpegls|j2k|rle", help="Of DICOM output.", rich_help_panel=_WRITING),
+        typer.Option(metavar="none|jpegls|j2k|rle", help="Compression of DICOM output.", rich_help_panel=_WRITING),
     ] = "none",
     series_number: Annotated[
         int | None,
@@ -135,7 +145,7 @@ def enhance(
             metavar="N",
             min=0,
             max=(1 << 31) - 1,
-            help="Of DICOM output.",
+            help="SeriesNumber of DICOM output.",
             show_default="the source's plus 9000",
             rich_help_panel=_WRITING,
         ),
@@ -158,7 +168,7 @@ def enhance(
 ) -> None:
     """Synthesise thin slices from a thick-slice CT scan.
 
-    [dim]Examples:[/dim]
+    Examples:
 
       thinslice enhance -i thick.nii.gz -o thin.nii.gz --spacing 1
 
@@ -232,6 +242,7 @@ def enhance(
                 texture=texture,
                 detilt=detilt,
                 model=model,
+                check=not no_check,
                 seed=seed,
                 threads=terminal.threads,
                 device=terminal.device,

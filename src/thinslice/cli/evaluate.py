@@ -54,7 +54,7 @@ def evaluate(
     tell_thickness: Annotated[
         float,
         typer.Option(metavar="K", help="Tell methods K times the true thickness.", rich_help_panel=_CASES),
-    ] = 1.0,
+    ] = 1,
     tell_profile: Annotated[
         Literal["box", "gauss"] | None,
         typer.Option(metavar="box|gauss", help="Tell methods this profile.", rich_help_panel=_CASES),
@@ -79,7 +79,7 @@ def evaluate(
     ] = "linear,cubic,bspline,smooth,thinslice,thinslice-fit",
     budget: Annotated[
         float, typer.Option(metavar="SECONDS", help="Wall time for each fit.", rich_help_panel=_METHODS)
-    ] = 180.0,
+    ] = 180,
     iterations: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Steps instead of wall time: repeatable.", rich_help_panel=_METHODS),
@@ -108,11 +108,13 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Measure methods against known truth: thin scans are thickened, restored and compared.
+    """Measure methods against known truth, made from thin scans.
 
-    [dim]Example:[/dim]
+    They are thickened, restored and compared with what they were.
 
-      thinslice evaluate -i thin.nii.gz --factors 2,4 --methods linear,cubic,thinslice
+    Example:
+
+      thinslice evaluate -i thin.nii.gz --methods linear,cubic,thinslice
     """
     scans = [*(source or []), *(more or [])]
     if not scans:

@@ -73,7 +73,9 @@ def inspect(
     allow_derived: options.AllowDerived = False,
     limit: options.Limit = None,
 ) -> None:
-    """Show what is in there: series, grid, spacing, thickness, and what stands against enhancing it."""
+    """Show what a file or folder holds, and what is refused of it.
+
+    Series, grid, spacing, thickness, and what stands against enhancing it."""
     from thinslice import __version__, files, scan
 
     terminal.refuse_clashes([source])

@@ -12,12 +12,13 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
+from thinslice.cli.help import COMMON as _COMMON
 from thinslice.cli.terminal import Terminal
 from thinslice.paths import as_path
+from thinslice.seeds import MOST_SEED
 
 T = TypeVar("T")
 Device = Literal["auto", "cpu", "cuda", "mps"]
-_COMMON = "Common to all commands"
 
 
 def _print_version(wanted: bool) -> None:
@@ -32,7 +33,6 @@ Version = Annotated[
     bool,
     typer.Option(
         "--version",
-        metavar="",
         callback=_print_version,
         is_eager=True,
         help="Say the version.",
@@ -42,13 +42,11 @@ Version = Annotated[
 
 
 def _common(
-    quiet: Annotated[
-        bool, typer.Option("-q", "--quiet", metavar="", help="Errors only.", rich_help_panel=_COMMON)
-    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.", rich_help_panel=_COMMON)] = False,
     verbose: Annotated[
         bool,
         typer.Option(
-            "-v", "--verbose", metavar="", help="Log lines, and tracebacks of errors.", rich_help_panel=_COMMON
+            "-v", "--verbose", help="Say what is chosen and how long it takes; trace errors.", rich_help_panel=_COMMON
         ),
     ] = False,
     threads: Annotated[
@@ -68,13 +66,12 @@ def _common(
         bool,
         typer.Option(
             "--show-identity",
-            metavar="",
             help="Show names of files, UIDs and paths in messages and records.",
             rich_help_panel=_COMMON,
         ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", metavar="", help="Replace outputs that exist.", rich_help_panel=_COMMON)
+        bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=_COMMON)
     ] = False,
     version: Version = False,
 ) -> Terminal:
@@ -127,12 +124,24 @@ def list_of(kind: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
         try:
             values = tuple(kind(part.strip()) for part in text.split(","))
         except ValueError:
-            raise typer.BadParameter(f"{text!r} is no comma-separated list of {kind.__name__}") from None
+            of = "whole numbers" if kind is int else "names"
+            raise typer.BadParameter(f"{text!r} is no comma-separated list of {of}") from None
         if len(set(values)) < len(values):
             raise typer.BadParameter(f"{text!r} names something twice")
         return values
 
     return read
+
+
+def seed(text: str | int) -> int:
+    """A whole number that seeds draws."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= MOST_SEED:
+        raise typer.BadParameter(f"{text!r} is no whole number from 0 to 2^63 - 1")
+    return number
 
 
 def names(*choices: str) -> Callable[[str], tuple[str, ...]]:
@@ -230,17 +239,17 @@ OnGap = Annotated[
 ]
 AllowDerived = Annotated[
     bool,
-    typer.Option("--allow-derived", metavar="", help="Go on with synthesised input.", rich_help_panel=_READING),
+    typer.Option("--allow-derived", help="Go on with synthesised input.", rich_help_panel=_READING),
 ]
 Strict = Annotated[
-    bool, typer.Option("--strict", metavar="", help="Turn the reader's warnings into errors.", rich_help_panel=_READING)
+    bool, typer.Option("--strict", help="Turn the reader's warnings into errors.", rich_help_panel=_READING)
 ]
 Limit = Annotated[
     list[Any] | None,
     typer.Option(
         parser=name_and_value,
         metavar="NAME=VALUE",
-        help="A limit against hostile files; may be repeated.",
+        help="A limit against hostile DICOM (docs/dicom.md); may be repeated.",
         rich_help_panel=_READING,
     ),
 ]

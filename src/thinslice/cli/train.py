@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from thinslice.cli import options
 from thinslice.cli.options import with_common_options, with_reading_options
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import Notice, UsageError
-from thinslice.seeds import MOST_SEED
 
 if TYPE_CHECKING:
     from thinslice.volume import Volume
@@ -40,21 +40,23 @@ def train(
     ] = None,
     iterations: Annotated[int, typer.Option(min=1, metavar="N", help="Steps in all.")] = 20_000,
     channels: Annotated[
-        int | None, typer.Option(min=8, metavar="N", help="Features of the coronal and sagittal network: 64.")
+        int | None,
+        typer.Option(min=8, metavar="N", show_default="64", help="Features of the coronal and sagittal network."),
     ] = None,
     blocks: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Its residual blocks: 5; what --weights lack is added.")
+        int | None,
+        typer.Option(min=1, metavar="N", show_default="5", help="Its residual blocks; what --weights lack is added."),
     ] = None,
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Patches of a draw; a step takes two draws.")] = 16,
-    memory: Annotated[float, typer.Option(metavar="GB", help="What scans may take together.")] = 4.0,
-    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, metavar="N", help="Seed.")] = 0,
+    memory: Annotated[float, typer.Option(metavar="GB", help="What scans may take together.")] = 4,
+    seed: Annotated[Any, typer.Option(parser=options.seed, metavar="N", help="Of weights and draws, from 0.")] = 0,
 ) -> None:
     """Train weights on many scans, thick or thin.
 
     A run that is cut off goes on from its last checkpoint (FILE.checkpoint): give the same command
     again. Under torchrun, the draws of a step are shared among the processes.
 
-    [dim]Example:[/dim]
+    Example:
 
       thinslice train -i a.nii.gz b.nii.gz dicom_folder -o weights.safetensors
     """

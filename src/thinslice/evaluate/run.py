@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,8 @@ from thinslice.volume import Volume
 
 if TYPE_CHECKING:
     from thinslice.networks.model import Model
+
+_log = logging.getLogger("thinslice.evaluate")
 
 DEFAULT_METHODS = ("linear", "cubic", "bspline", "smooth", "thinslice", "thinslice-fit")
 
@@ -249,7 +252,8 @@ def _run_case(case: Case, plan: _Plan) -> list[Row]:
         plan.on_result(case, "truth", case.truth)
     rows = []
     for method, seed, result, seconds in _results(case, plan):
-        rows.append(Row.of(case, judge.score(result), method=method, seed=seed, seconds=seconds))
+        rows.append(row := Row.of(case, judge.score(result), method=method, seed=seed, seconds=seconds))
+        _log.info("%s %s x%d, %s: %.1f s, %.2f dB", row.scan, row.protocol, row.factor, method, seconds, row.psnr_new)
         if plan.on_result and seed == plan.seeds[0]:
             plan.on_result(case, method, result)
     return rows

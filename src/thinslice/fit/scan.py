@@ -13,7 +13,8 @@ import torch
 
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loop import Budget, ScanFit
-from thinslice.fit.selfcheck import SelfCheck, check, choose_held_out
+from thinslice.fit import selfcheck
+from thinslice.fit.selfcheck import SelfCheck, choose_held_out
 from thinslice.networks.model import VIEWS, Model
 from thinslice.networks.task import known_share
 from thinslice.progress import OnProgress
@@ -30,7 +31,7 @@ class FittedScan:
     Attributes:
         model: on the device it was fitted on.
         weights: of its views in the synthesis.
-        check: the self-check of both; None where the scan is too short for one.
+        check: the self-check of both; None where the scan is too short for one, or none was wanted.
         kept: "scan" where the fit is kept, "start" where the model that it started from did better in the self-check.
         config: every choice of the fit, JSON-ready; empty where nothing was fitted.
         curve: (phase, step, mean loss).
@@ -64,12 +65,15 @@ def take_as_it_is(
     pixel_mm: tuple[float, float],
     device: torch.device,
     views: Sequence[str] = VIEWS,
+    check: bool = True,
+    on_progress: OnProgress = lambda stage, done, total: None,
 ) -> FittedScan:
     """A trained model, not fitted but checked on slices of the scan as a fitted one is; arguments as for `fit_scan`."""
     began, weights = time.monotonic(), known_weights(model, views, grid)
-    checked = check(
-        model.to(device), acquired, grid, weights=weights, held_out=_set_aside(grid), pixel_mm=pixel_mm, device=device
-    )
+    checked = selfcheck.check(
+        model.to(device), acquired, grid, weights=weights, held_out=_set_aside(grid, check=check), pixel_mm=pixel_mm,
+        device=device, on_progress=on_progress,
+    )  # fmt: skip
     return FittedScan(model, weights, checked, "start", {}, (), 0, time.monotonic() - began)
 
 
@@ -89,6 +93,7 @@ def fit_scan(
     device: torch.device | None = None,
     start: Model | None = None,
     views: Sequence[str] = VIEWS,
+    check: bool = True,
     on_progress: OnProgress = lambda stage, done, total: None,
 ) -> FittedScan:
     """Fit a model to a scan, from nothing or from a trained one.
@@ -104,18 +109,22 @@ def fit_scan(
         device: where to compute; the CPU by default.
         start: a trained model to adapt; kept as it is where the self-check prefers it.
         views: that the synthesis will fuse, and the self-check judges; all of them learn in any case.
-        on_progress: called with ("fit", done, total).
+        check: set slices aside for the self-check; without, every slice is learned from, and what was fitted is kept.
+        on_progress: called with (stage, done, total) for the stages "fit" and "self-check".
     """
     device, began = device or torch.device("cpu"), time.monotonic()
     config = config or (FitConfig() if start is None else FitConfig.adapting())
     if start is not None:
         config = config.going_on(start.inplane.config, start.axial.config, rate=config.adapt_rate)
-    held_out, before, seconds = _set_aside(grid), None, budget.seconds
-    judge = partial(check, acquired=acquired, grid=grid, held_out=held_out, pixel_mm=pixel_mm, device=device)
+    held_out, before, seconds = _set_aside(grid, check=check), None, budget.seconds
+    judge = partial(
+        selfcheck.check, acquired=acquired, grid=grid, held_out=held_out, pixel_mm=pixel_mm, device=device,
+        compares=start is not None, on_progress=on_progress,
+    )  # fmt: skip
     if start is not None:
         before = judge(start.to(device), weights=known_weights(start, views, grid))
         seconds = seconds and max(0.0, seconds - 2 * (time.monotonic() - began))  # the check afterwards takes as long
-    elif seconds:
+    elif seconds and check:
         seconds *= 1 - _CHECK_SHARE
     building = time.monotonic()
     fit = ScanFit(
@@ -148,7 +157,9 @@ def fit_scan(
     return FittedScan(model, weights, checked, kept, asdict(config), tuple(fit.curve), fit.steps, elapsed)
 
 
-def _set_aside(grid: SliceGrid) -> np.ndarray:
+def _set_aside(grid: SliceGrid, *, check: bool) -> np.ndarray:
     """Indices of the acquired slices that nothing is learned from, all where the spacing is the usual one."""
+    if not check:
+        return np.empty(0, int)
     even = grid.even_run()
     return even.start + choose_held_out(even.stop - even.start)

@@ -7,12 +7,13 @@ interpolation, which does the same; it is no estimate of the error (docs/method.
 What is best at 2 s is not best at s: a model adapted to a scan loses there what it gains at s
 (docs/experiments.md). So the same slices are also thickened in their plane, as the scanner thickened
 along z, and restored: the right scale in another direction. That chooses between two models, and the
-check at 2 s only guards against one that was spoilt.
+check at 2 s only guards against one that was spoilt. Where there is one model, nothing is chosen, and it
+is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from thinslice.fit import increments
 from thinslice.fit.config import FitConfig
 from thinslice.fit.teacher import InplaneTeacher
 from thinslice.networks.model import Model
+from thinslice.progress import OnProgress
 from thinslice.slice_profile import SliceGrid
 from thinslice.synthesis.views import plane_steps
 from thinslice.tissues import HU_RANGE
@@ -42,16 +44,19 @@ class SelfCheck:
     Attributes:
         positions: indices of the held-out slices among the acquired ones.
         psnr_db, psnr_cubic_db: of the fused result and of cubic interpolation, peak 4095 HU.
-        psnr_plane_db: of the slices restored from themselves, thickened in their plane.
+        psnr_plane_db: of the slices restored from themselves, thickened in their plane; None where no two models are
+            to be compared.
     """
 
     positions: tuple[int, ...]
     psnr_db: float
     psnr_cubic_db: float
-    psnr_plane_db: float
+    psnr_plane_db: float | None = None
 
     def beats(self, other: SelfCheck) -> bool:
         """Whether the model checked here is to be kept rather than the other one, checked on the same slices."""
+        if self.psnr_plane_db is None or other.psnr_plane_db is None:
+            raise ValueError("models are compared by the slices thickened in their plane as well")
         return self.psnr_plane_db > other.psnr_plane_db and self.psnr_db > other.psnr_db - _SPOILT_DB
 
     @property
@@ -93,18 +98,28 @@ def check(
     held_out: np.ndarray,
     pixel_mm: tuple[float, float],
     device: torch.device,
+    compares: bool = False,
+    on_progress: OnProgress = lambda stage, done, total: None,
 ) -> SelfCheck | None:
     """Predict the held-out slices by the fused views and by cubic, and compare. None where there are none.
 
-    `weights` are those of the synthesis (`synthesis.fuse.view_weights`): views that do not run are not judged.
+    `weights` are those of the synthesis (`synthesis.fuse.view_weights`): views that do not run are not judged. With
+    `compares`, for two models to choose from, they are restored from themselves as well. `on_progress` is called with
+    ("self-check", done, total).
     """
     if not len(held_out):
         return None
+    total = len(held_out) + (_PLANE_DRAWS if compares else 0)
+
+    def told(done: int) -> None:
+        on_progress("self-check", done, total)
+
     window = tuple(_central(length) for length in acquired.shape[1:])
     heard = [view for view, weight in weights.items() if weight]
     even = grid.even_run()
     truths, fusions, cubics = [], [], []
-    for k in held_out:
+    for done, k in enumerate(held_out):
+        told(done)
         given = np.arange(k - 2 * _REACH + 1, k + 2 * _REACH, 2)
         given = given[(given >= even.start) & (given < even.stop)]
         stack = np.clip(acquired[given][(slice(None), *window)], *HU_RANGE).astype(np.float32)
@@ -120,13 +135,15 @@ def check(
         cubic = seen.numpy() @ interpolation.cubic(increment.task.grid)
         cubics.append(np.tensordot(cubic, stack, 1)[0])
         truths.append(np.clip(acquired[k][window], *HU_RANGE))
-    truth = np.stack(truths)
-    return SelfCheck(
-        tuple(int(k) for k in held_out),
-        _psnr(np.stack(fusions) - truth),
-        _psnr(np.stack(cubics) - truth),
-        _plane_db(model, acquired[held_out], grid, share=sum(weights.values()), pixel_mm=pixel_mm, device=device),
-    )
+    truth, plane = np.stack(truths), None
+    if compares:
+        plane = _plane_db(
+            model, acquired[held_out], grid, share=sum(weights.values()), pixel_mm=pixel_mm, device=device,
+            on_draw=lambda draw: told(len(held_out) + draw),
+        )  # fmt: skip
+    told(total)
+    positions = tuple(int(k) for k in held_out)
+    return SelfCheck(positions, _psnr(np.stack(fusions) - truth), _psnr(np.stack(cubics) - truth), plane)
 
 
 def _plane_db(
@@ -137,6 +154,7 @@ def _plane_db(
     share: float,
     pixel_mm: tuple[float, float],
     device: torch.device,
+    on_draw: Callable[[int], None] = lambda draw: None,
 ) -> float:
     """PSNR of patches of slices, thickened along x or y and restored with so much of what the network adds.
 
@@ -147,7 +165,9 @@ def _plane_db(
     teacher = InplaneTeacher(slices, pixel_mm, grid=grid, config=config, random=np.random.default_rng(0))
     errors = []
     with torch.no_grad():  # not inference mode: tasks made here are kept, and a fit may meet them again
-        for patches in (teacher.draw().to(device) for _ in range(_PLANE_DRAWS)):
+        for draw in range(_PLANE_DRAWS):
+            on_draw(draw)
+            patches = teacher.draw().to(device)
             base = patches.task.base @ patches.thick[:, config.inplane.neighbours]
             restored = base + share * (model.inplane.restore(patches.thick, patches.task) - base)
             errors.append((restored - patches.truth).square().mean())

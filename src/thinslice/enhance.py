@@ -15,7 +15,7 @@ import torch
 
 from thinslice import __version__, scan
 from thinslice import record as records
-from thinslice.errors import Notice, UsageError
+from thinslice.errors import Notice, UsageError, counted
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loop import Budget
 from thinslice.fit.scan import FittedScan, fit_scan, take_as_it_is
@@ -275,10 +275,11 @@ def _log_plan(
 ) -> None:
     """Say what was found and chosen, before it takes long."""
     grid, (slices, rows, columns) = job.grid, volume.shape
+    kind = regime(grid.thickness_mm, grid.spacing_mm)
     _log.info("scan (%s): %d slices of %d x %d pixels", volume.source.kind, slices, columns, rows)
     _log.info(
         "slices %.4g mm apart, %.4g mm thick (from the %s, profile %s): %s",
-        grid.spacing_mm, grid.thickness_mm, job.thickness_from, grid.profile, regime(grid.thickness_mm, grid.spacing_mm),
+        grid.spacing_mm, grid.thickness_mm, job.thickness_from, grid.profile, kind,
     )  # fmt: skip
     _log.info("to %d slices %.4g mm apart (factor %.4g)", len(grid.output_mm), grid.output_spacing_mm, grid.factor)
     budget, iterations = effort
@@ -289,9 +290,8 @@ def _log_plan(
 def _fit_words(fitted: FittedScan) -> str:
     if not fitted.steps:
         return "weights as they are"
-    return (
-        f"{fitted.steps} steps, {'kept' if fitted.kept == 'scan' else 'not kept: the weights at the start are better'}"
-    )
+    came_of_it = "kept" if fitted.kept == "scan" else "not kept: the weights at the start are better"
+    return f"{counted(fitted.steps, 'step')}, {came_of_it}"
 
 
 def _view_words(weights: Mapping[str, float]) -> str:

@@ -19,11 +19,21 @@ def named(path: PurePath | str, instead: str = "the file") -> str:
     Messages show `instead` in its place; the name itself comes only where identity is asked for.
     """
     name = path.name if isinstance(path, PurePath) else path
-    return f"\x02{''.join(c if c.isprintable() else '?' for c in name)}\x04{instead}\x03"
+    return f"\x02{printable(name)}\x04{instead}\x03"
+
+
+def printable(path: PurePath | str) -> str:
+    """A path as it can stand in a line: what would end the line, or cannot be shown, is a question mark."""
+    return "".join(c if c.isprintable() else "?" for c in str(path))
 
 
 def _shown(text: str, *, names: bool) -> str:
     return " ".join(_NAMED.sub(r"\1" if names else r"\2", text).split())
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Such as ``1 slice`` and ``3 slices``."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 class ThinsliceError(Exception):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from thinslice.errors import OutputError, ResourceError, named
+from thinslice.errors import OutputError, ResourceError, counted, named
 from thinslice.temporary import PREFIX, clear_away, exchange, temporary_name
 
 Ours = Callable[[Path], bool]  # whether a run of this program wrote an entry of a folder
@@ -51,9 +51,9 @@ def refuse_existing(path: Path, *, overwrite: bool = False, code: str = "OUT-EXI
             if path.exists() and not path.is_dir():
                 raise OutputError(code, f"output {named(path, '')} is a file; name a folder")
             if foreign := [entry for entry in inside if entry.is_dir() or not ours(entry)]:
+                many = counted(len(foreign), "entry", "entries")
                 raise OutputError(
-                    code,
-                    f"output folder {named(path, '')} holds {len(foreign)} entries that no run writes; name another",
+                    code, f"output folder {named(path, '')} holds {many} that no run writes; name another"
                 )
             if path.resolve() in (here := Path.cwd(), *here.parents):
                 raise OutputError("OUT-WRITE", "the output is the folder you are in, or holds it; name another folder")

@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 from scipy import linalg, sparse, special
 
-from thinslice.errors import GeometryError, UsageError
+from thinslice.errors import GeometryError, UsageError, counted
 
 Profile = Literal["box", "gauss"]
 Placement = Literal["slabs", "centres"]  # of output slices: over the field of view, or from the first acquired centre
@@ -169,7 +169,7 @@ def plan_grid(
     """
     s, d = float(spacing_mm), float(output_spacing_mm)
     if slices < 2:
-        raise GeometryError("GEO-FEW", f"{slices} slices found; at least 2 make a grid")
+        raise GeometryError("GEO-FEW", f"{counted(slices, 'slice')} found; at least 2 make a grid")
     if d >= s * (1 - 1e-6):
         raise GeometryError(
             "GEO-NOTTHICK", f"slice spacing {s:g} mm is already at or below the requested {d:g} mm; ask for less"

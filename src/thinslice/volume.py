@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from thinslice.errors import GeometryError, InputError, Notice
+from thinslice.errors import GeometryError, InputError, Notice, counted
 
 _FEWEST_SLICES, _LEAST_PIXELS = 3, 16
 
@@ -146,7 +146,8 @@ class Volume:
         bad = sum(image.size - int(np.count_nonzero(np.isfinite(image))) for image in self.hu)
         if bad:
             raise InputError(
-                "FILE-NAN", f"the volume holds {bad} voxels that are NaN or infinite; replace them by a value in HU"
+                "FILE-NAN",
+                f"the volume holds {counted(bad, 'voxel that is', 'voxels that are')} NaN or infinite; put a value in HU there",
             )
 
 
@@ -158,7 +159,7 @@ def refuse_small(shape: tuple[int, int, int]) -> None:
     """
     slices, rows, columns = shape
     if slices < _FEWEST_SLICES:
-        raise GeometryError("GEO-FEW", f"{slices} slices found; at least {_FEWEST_SLICES} are needed")
+        raise GeometryError("GEO-FEW", f"{counted(slices, 'slice')} found; at least {_FEWEST_SLICES} are needed")
     if min(rows, columns) < _LEAST_PIXELS:
         raise GeometryError(
             "GEO-PLANE",

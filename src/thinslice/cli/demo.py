@@ -12,7 +12,7 @@ import typer
 
 from thinslice.cli import options
 from thinslice.cli.options import with_common_options
-from thinslice.cli.summary import self_check_line
+from thinslice.cli.summary import self_check_line, written_lines
 from thinslice.cli.terminal import Terminal
 from thinslice.output import whole_folder
 
@@ -49,7 +49,8 @@ def demo(
 ) -> None:
     """Show it on a digital phantom, whose truth is known.
 
-    The phantom is thickened, enhanced, and compared with what it was."""
+    The phantom is thickened, enhanced, and compared with what it was.
+    """
     terminal.refuse_existing(output, ours=_of_a_demo)
     terminal.refuse_inside(output)
     with whole_folder(output, overwrite=terminal.overwrite, ours=_of_a_demo) as folder:
@@ -106,7 +107,7 @@ def demo(
         table.rich(),
         structure_table(structures),
         "",
-        f"written: {', '.join(sorted(p.name for p in output.iterdir()))} in {output}",
+        *written_lines(sorted(output.iterdir())),
     )
 
 

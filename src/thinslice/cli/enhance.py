@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from thinslice.cli import options
+from thinslice.cli.inputs import one_scan
 from thinslice.cli.options import with_common_options
 from thinslice.cli.summary import summary
 from thinslice.cli.terminal import Terminal
@@ -20,13 +22,15 @@ from thinslice.output import none_left, numbered
 if TYPE_CHECKING:
     from thinslice.result import Result
 
+_log = logging.getLogger("thinslice.cli")
+
 _GRID, _METHOD, _WRITING = "Grid", "Method", "Writing"
 
 
 @with_common_options
 def enhance(
     terminal: Terminal,
-    source: options.Input,
+    source_paths: options.Input,
     output: Annotated[
         Path,
         typer.Option(
@@ -161,6 +165,7 @@ def enhance(
     save_weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep the fitted weights.", rich_help_panel=_WRITING)
     ] = None,
+    more: options.MoreSlices = None,
     preview: Annotated[
         Path | None,
         typer.Option(metavar="FILE.png", help="Picture: thick, cubic and result.", rich_help_panel=_WRITING),
@@ -169,7 +174,6 @@ def enhance(
     """Synthesise thin slices from a thick-slice CT scan.
 
     Examples:
-
       thinslice enhance -i thick.nii.gz -o thin.nii.gz --spacing 1
 
       thinslice enhance -i dicom_folder -o thin_folder
@@ -180,6 +184,7 @@ def enhance(
         raise UsageError("USE-PREVIEW", f"--preview {named(preview, '')} does not end in .png")
     if labels is not None and detilt:
         raise UsageError("USE-LABELS", "--labels does not go with --detilt: make the label map upright elsewhere")
+    source = one_scan([*source_paths, *(more or [])])
     terminal.refuse_existing(save_weights, preview)
 
     import thinslice
@@ -317,9 +322,10 @@ def _save(
         for result, own in zip(results, outputs, strict=True):
             result.save(own.result, series_number=own.series_number, **form)
             _save_asides(result, own.weights, own.picture, overwrite=terminal.overwrite)
-        targets = [own.result for own in outputs]
-        _write_records(terminal, [result.record for result in results], source=source, targets=targets)
-    _tell(terminal, [result.record for result in results], targets=targets, labels=labels, dtype=form["dtype"])
+        records = [result.record for result in results]
+        _write_records(terminal, records, source=source, targets=[own.result for own in outputs])
+    for record, own in zip(records, outputs, strict=True):
+        _tell(terminal, record, own, labels=labels is not None, dtype=form["dtype"])
 
 
 def _save_asides(result: Result, weights: Path | None, picture: Path | None, *, overwrite: bool) -> None:
@@ -347,14 +353,12 @@ def _told(path: Path) -> str:
     return os.fsencode(path.resolve()).decode("utf-8", "replace")
 
 
-def _tell(
-    terminal: Terminal, records: list[dict[str, Any]], *, targets: list[Path], labels: Path | None, dtype: str
-) -> None:
-    """Warnings and a summary of each result."""
+def _tell(terminal: Terminal, record: dict[str, Any], own: _Output, *, labels: bool, dtype: str) -> None:
+    """Warnings and a summary of a result."""
     from thinslice.label_map import labels_path
 
-    for record, target in zip(records, targets, strict=True):
-        terminal.warn(record["warnings"])
-        written = target.name if labels is None else f"{target.name}, {labels_path(target).name}"
-        whole = dtype == "int16" and all(warning["code"] != "FILE-FLOAT" for warning in record["warnings"])
-        terminal.say(*summary(record, written if terminal.show_identity else "as -o says", whole=whole))
+    terminal.warn(record["warnings"])
+    written = [own.result, labels_path(own.result) if labels else None, own.weights, own.picture]
+    whole = dtype == "int16" and all(warning["code"] != "FILE-FLOAT" for warning in record["warnings"])
+    terminal.say(*summary(record, [path for path in written if path], whole=whole))
+    _log.info("%s", ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in record["times_s"].items()))

@@ -10,6 +10,7 @@ import typer
 
 from thinslice.cli import options
 from thinslice.cli.options import with_common_options, with_reading_options
+from thinslice.cli.summary import written_lines
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import UsageError
 from thinslice.output import none_left
@@ -113,7 +114,6 @@ def evaluate(
     They are thickened, restored and compared with what they were.
 
     Example:
-
       thinslice evaluate -i thin.nii.gz --methods linear,cubic,thinslice
     """
     scans = [*(source or []), *(more or [])]
@@ -171,3 +171,5 @@ def evaluate(
     terminal.warn(table.warnings)
     if table:
         terminal.say(table.rich())
+    if pages or inputs:
+        terminal.say(*written_lines([*([output] if output else []), *inputs]))

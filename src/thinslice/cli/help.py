@@ -25,6 +25,10 @@ class Command(typer.core.TyperCommand):
             with formatter.section(heading):
                 formatter.write_dl(rows)
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """What stands behind the name of the command, hidden arguments left out."""
+        return [piece for piece in super().collect_usage_pieces(ctx) if piece.strip("[].")]
+
     def get_help(self, ctx: Any) -> str:
         """The page."""
         return super().get_help(ctx).replace(_UNBROKEN, " ")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thinslice.cli import options
+from thinslice.cli.inputs import one_scan
 from thinslice.cli.options import with_common_options
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import GeometryError, Notice, ThinsliceError
@@ -67,6 +68,7 @@ class Entry:
 def inspect(
     terminal: Terminal,
     source: Annotated[Path, typer.Argument(metavar="PATH", help="File, DICOM folder or zip.")],
+    more: options.MoreSlices = None,
     axis: options.Axis = None,
     phase: options.Phase = None,
     rescale: options.Rescale = None,
@@ -75,9 +77,11 @@ def inspect(
 ) -> None:
     """Show what a file or folder holds, and what is refused of it.
 
-    Series, grid, spacing, thickness, and what stands against enhancing it."""
+    Series, grid, spacing, thickness, and what stands against enhancing it.
+    """
     from thinslice import __version__, files, scan
 
+    source = one_scan([source, *(more or [])])
     terminal.refuse_clashes([source])
     files.check_there(source)
     is_dicom = scan.is_dicom(source)

@@ -199,7 +199,8 @@ def damping(text: str) -> float | Literal["off"]:
 
 _READING = "Reading"
 
-Input = Annotated[Path, typer.Option("-i", "--input", metavar="PATH", help="File, DICOM folder or zip.")]
+Input = Annotated[list[Path], typer.Option("-i", "--input", metavar="PATH", help="File, DICOM folder or zip.")]
+MoreSlices = Annotated[list[Path] | None, typer.Argument(metavar="", hidden=True)]  # of -i folder/*.dcm
 Axis = Annotated[
     Literal["x", "y", "z"] | None,
     typer.Option(metavar="x|y|z", help="Slice axis of a file.", show_default="the coarsest", rich_help_panel=_READING),

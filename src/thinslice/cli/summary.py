@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from thinslice.errors import counted, printable
 
-def summary(record: Mapping[str, Any], output_name: str, *, whole: bool) -> Iterator[str]:
+
+def summary(record: Mapping[str, Any], written: Sequence[Path], *, whole: bool) -> Iterator[str]:
     """What was done, line by line, none over 80 columns wide for ordinary names; `whole` HU were written or not."""
     scan, result = record["input"], record["output"]
     source = {"option": "as given", "file": "from the file", "spacing": "taken as the spacing"}[scan["thickness_from"]]
@@ -21,7 +24,13 @@ def summary(record: Mapping[str, Any], output_name: str, *, whole: bool) -> Iter
     if noise["ratio"] is not None:
         yield f"noise:      {noise['acquired_hu']:.1f} HU acquired, {noise['synthesised_hu']:.1f} HU between them"
     yield f"cost:       {record['times_s']['total']:.0f} s, {record['peak_memory_bytes'] / 2**30:.1f} GiB at the peak"
-    yield f"written:    {output_name}"
+    yield from written_lines(written)
+
+
+def written_lines(paths: Sequence[Path]) -> Iterator[str]:
+    """What was written, a path a line, as it was typed: no secret from who typed it."""
+    for number, path in enumerate(paths):
+        yield f"{'' if number else 'written:':<11} {printable(path)}"
 
 
 def grid_line(grid: Mapping[str, Any]) -> str:
@@ -29,12 +38,14 @@ def grid_line(grid: Mapping[str, Any]) -> str:
     slices, rows, columns = grid["shape"]
     x, y, _ = grid["voxel_mm"]
     pixel = f"{x:.3g}" if abs(x - y) < 1e-3 else f"{x:.3g} x {y:.3g}"
-    return f"{columns} x {rows} pixels of {pixel} mm, {slices} slices every {grid['slice_spacing_mm']:.4g} mm"
+    return (
+        f"{columns} x {rows} pixels of {pixel} mm, {counted(slices, 'slice')} every {grid['slice_spacing_mm']:.4g} mm"
+    )
 
 
 def weights_line(record: Mapping[str, Any]) -> str:
     """Such as ``adapted to this scan: 2100 steps in 180 s``."""
-    effort = record["fit"] and f"{record['fit']['steps']} steps in {record['fit']['seconds']:.0f} s"
+    effort = record["fit"] and f"{counted(record['fit']['steps'], 'step')} in {record['fit']['seconds']:.0f} s"
     start = {"shipped": "shipped", "file": "given"}.get(record["model"]["source"])
     if start is None:
         return f"{'fitted' if record['method']['fit'] == 'scan' else 'adapted'} to this scan: {effort}"
@@ -44,7 +55,7 @@ def weights_line(record: Mapping[str, Any]) -> str:
 def self_check_line(check: Mapping[str, Any]) -> str:
     """Such as ``self-check: 12 held-out slices: 38.9 dB, cubic 36.7 dB: better``."""
     return (
-        f"self-check: {check['held_out']} held-out slices: {check['psnr_db']:.1f} dB, "
+        f"self-check: {counted(check['held_out'], 'held-out slice')}: {check['psnr_db']:.1f} dB, "
         f"cubic {check['psnr_cubic_db']:.1f} dB: {check['verdict']}"
     )
 
@@ -58,7 +69,7 @@ def consistency_line(record: Mapping[str, Any], *, whole: bool) -> str:
     residual = consistency["residual_hu_after" if whole else "residual_hu_before"]
     if copied:
         rounds = whole and residual["max"]
-        return f"{copied} slices copied bit for bit" + ("; int16 rounds them to whole HU" if rounds else "")
+        return f"{counted(copied, 'slice')} copied bit for bit" + ("; int16 rounds them to whole HU" if rounds else "")
     return (
         f"slices come back within {residual['max']:.2f} HU "
         f"(rms {residual['rms']:.2f}, damping {consistency['damping']:.3g})"

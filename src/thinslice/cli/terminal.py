@@ -94,7 +94,7 @@ class Terminal:
         """Where results go."""
         from rich.console import Console
 
-        return Console(stderr=self.json == "-", quiet=self.quiet, highlight=False, soft_wrap=True)
+        return Console(stderr=self.json == "-", quiet=self.quiet, highlight=False, emoji=False, soft_wrap=True)
 
     def say(self, *lines: RenderableType) -> None:
         """Results for the reader: plain lines or tables."""
@@ -117,7 +117,7 @@ class Terminal:
         """Write the JSON document where --json says."""
         if self.json is None:
             return
-        text = json_text.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        text = json_text.dumps(record, indent=2, ensure_ascii=self.json == "-", allow_nan=False) + "\n"
         if self.json == "-":
             sys.stdout.write(text)
             return

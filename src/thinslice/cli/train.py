@@ -11,8 +11,9 @@ import typer
 
 from thinslice.cli import options
 from thinslice.cli.options import with_common_options, with_reading_options
+from thinslice.cli.summary import written_lines
 from thinslice.cli.terminal import Terminal
-from thinslice.errors import Notice, UsageError
+from thinslice.errors import Notice, UsageError, counted
 
 if TYPE_CHECKING:
     from thinslice.volume import Volume
@@ -57,7 +58,6 @@ def train(
     again. Under torchrun, the draws of a step are shared among the processes.
 
     Example:
-
       thinslice train -i a.nii.gz b.nii.gz dicom_folder -o weights.safetensors
     """
     paths = [*(source or []), *(more or [])]
@@ -115,5 +115,7 @@ def train(
         about = {"version": thinslice.__version__, "command": "train", "sha256": model.digest}
         terminal.write_record(about | {"facts": model.facts, "warnings": [asdict(notice) for notice in warnings]})
         terminal.warn(warnings)
-        where = output.name if terminal.show_identity else "weights as -o says"
-        terminal.say(f"{where}: {config.iterations} steps on {len(paths)} scans")
+        terminal.say(
+            f"trained:    {counted(config.iterations, 'step')} on {counted(len(paths), 'scan')}",
+            *written_lines([output]),
+        )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from thinslice.errors import InputError, Notice, UsageError
+from thinslice.errors import InputError, Notice, UsageError, counted
 from thinslice.files.axes import axis_remark, choose_axes
 from thinslice.hounsfield import doubt
 from thinslice.memory import check_room_for
@@ -150,5 +150,6 @@ def _fill(kji: np.ndarray, slabs: Iterable[np.ndarray], scale: tuple[float, floa
             start += len(slab)
     if bad:
         raise InputError(
-            "FILE-NAN", f"{name} holds {bad} voxels that are NaN or infinite; replace them by a value in HU"
+            "FILE-NAN",
+            f"{name} holds {counted(bad, 'voxel that is', 'voxels that are')} NaN or infinite; put a value in HU there",
         )

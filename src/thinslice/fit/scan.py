@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from thinslice.fit import selfcheck
 from thinslice.fit.config import FitConfig
 from thinslice.fit.loop import Budget, ScanFit
-from thinslice.fit import selfcheck
 from thinslice.fit.selfcheck import SelfCheck, choose_held_out
 from thinslice.networks.model import VIEWS, Model
 from thinslice.networks.task import known_share

@@ -135,8 +135,8 @@ SILENT = {
     "low air alone", "lung alone", "fat and muscle", "ramp",
 }  # fmt: skip
 ODD = {
-    "streaks", "noise of a sharp kernel", "liver alone", "brain alone", "water", "heart with contrast", "skull base", "cone beam", "masked",
-    "cut off at 0",
+    "streaks", "noise of a sharp kernel", "liver alone", "brain alone", "water", "heart with contrast", "skull base",
+    "cone beam", "masked", "cut off at 0",
 }  # fmt: skip
 
 

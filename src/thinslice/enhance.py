@@ -27,6 +27,7 @@ from thinslice.networks.model import VIEWS, Model
 from thinslice.networks.threads import cpu_threads
 from thinslice.plan import Job, check_effort, plan_job
 from thinslice.progress import OnProgress
+from thinslice.provenance import marked
 from thinslice.result import Result
 from thinslice.slice_profile import Placement, Profile, regime
 from thinslice.synthesis.consistency import residual
@@ -204,6 +205,7 @@ def enhance(
         },
     )  # fmt: skip
     record["output"]["labels"] = None if label_map is None else len(np.setdiff1d(label_map, 0))
+    result = marked(result, record=record, source=volume)
     done = Result(result, record, model, volume, labels=carried)
     return done.upright() if detilt else done
 
@@ -312,11 +314,12 @@ def _volume(source: Any, affine: Any, reading: dict[str, Any]) -> Volume:
     """The scan; a volume is taken as it is."""
     if not isinstance(source, Volume):
         return scan.read(source, affine=affine, **reading)
-    told = [*reading, *(["affine"] if affine is not None else [])]
+    told = [*(reading.keys() - {"allow_derived"}), *(["affine"] if affine is not None else [])]
     if told:
         raise TypeError(f"a Volume is taken as it is: {', '.join(told)} would say nothing")
     source.refuse_nan()
-    return scan.remark_values(source)
+    allowed = reading.get("allow_derived", False)
+    return scan.accepted(scan.remark_values(source), allow_derived=allowed, name="the volume")
 
 
 def _held_bytes(*arrays: np.ndarray | None) -> int:

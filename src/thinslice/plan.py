@@ -10,6 +10,7 @@ from typing import Any, get_args
 import numpy as np
 
 from thinslice.errors import GeometryError, Notice, UsageError
+from thinslice.files.sidecar import thickness_is_of_sidecar
 from thinslice.networks.model import VIEWS, Model
 from thinslice.networks.task import MOST_OVERLAP
 from thinslice.seeds import MOST_SEED
@@ -29,7 +30,7 @@ class Job:
     Attributes:
         grid: acquired and output slices.
         pixel_mm: (x, y) pixel spacing.
-        thickness_from: "option", "file" or "spacing".
+        thickness_from: "option", "file", "side-car" or "spacing".
         placement: by which rule output slices were placed.
         warnings: what the user should know about the choice.
     """
@@ -171,7 +172,7 @@ def _thickness(volume: Volume, asked: float | None) -> tuple[float, str]:
     if asked is not None:
         return _over_zero(asked, "USE-THICKNESS", "thickness in mm"), "option"
     if volume.thickness is not None:
-        return volume.thickness, "file"
+        return volume.thickness, "side-car" if thickness_is_of_sidecar(volume) else "file"
     return volume.slice_spacing_mm, "spacing"
 
 

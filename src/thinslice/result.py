@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
@@ -17,7 +15,7 @@ from thinslice.errors import Notice, UsageError
 from thinslice.label_map import labels_path
 from thinslice.networks.model import Model
 from thinslice.output import none_left
-from thinslice.plan import grid_of
+from thinslice.provenance import copied, marked, method_text, settings_digest
 from thinslice.synthesis.noise import noise_entry, noise_hu
 from thinslice.synthesis.upright import upright
 from thinslice.volume import Volume
@@ -47,10 +45,11 @@ class Result:
 
     def save(
         self, path: str | PathLike[str], *, overwrite: bool = False, dtype: str = "int16", compress: str = "none",
-        series_number: int | None = None, like_source: bool = False,
+        series_number: int | None = None, like_source: bool = False, sidecar: bool = True,
     ) -> None:  # fmt: skip
         """Write the thin slices: to a file by its ending, or to a folder as a derived DICOM series.
 
+        The file says of itself that it is synthetic; beside NIfTI goes a side-car, NAME.json, that says so as well.
         Labels go beside it, as NAME_labels in the same format (NAME_labels.nii.gz for DICOM). What the
         user should know about the output is added to the record's warnings, and the time to its times.
 
@@ -61,20 +60,19 @@ class Result:
             compress: "none", "jpegls", "j2k" or "rle" (DICOM only).
             series_number: SeriesNumber; by default the source's plus 9000 (DICOM only).
             like_source: store pixels in the source's own bits, sign and intercept (DICOM only).
+            sidecar: whether a side-car is written (NIfTI only).
 
         Raises:
             OutputError: the output exists or cannot be written, or its format does not suit.
         """
         began = time.perf_counter()
-        settings = json.dumps({"method": self.record["method"], "seed": self.record["seed"]}, sort_keys=True)
         beside = () if self.labels is None else files.parts(labels_path(path))
         with none_left(beside):
             if self.labels is not None:
-                files.write_labels(self.labels, labels_path(path), like=self.volume, overwrite=overwrite)
+                files.write_labels(self.labels, labels_path(path), like=self._labels_grid(), overwrite=overwrite)
             notices = scan.write(
                 self.volume, path, source=self.source, dtype=dtype, compress=compress, series_number=series_number,
-                like_source=like_source, overwrite=overwrite,
-                provenance=_provenance(self, hashlib.sha256(settings.encode()).hexdigest()),
+                like_source=like_source, sidecar=sidecar, overwrite=overwrite, provenance=_dicom_provenance(self),
             )  # fmt: skip
         told = self.record["warnings"]
         told.extend(entry for entry in map(asdict, notices) if entry not in told)
@@ -109,62 +107,54 @@ class Result:
         map_ = self.uncertainty
         return replace(
             self,
-            volume=volume,
+            volume=marked(volume, record=record, source=self.source),
             sheared=self.volume,
             record=record,
             uncertainty=None if map_ is None else upright(replace(self.volume, hu=map_)).hu,
         )
 
+    def _labels_grid(self) -> Volume:
+        """The grid of the labels, marked as what they are."""
+        source = self.volume.source
+        return replace(self.volume, source=replace(source, mark={**(source.mark or {}), "content": "labels"}))
+
     def _synthesised(self) -> np.ndarray:
         """Indices of the slices that are no copies of acquired ones."""
-        every = np.arange(len(self.volume.hu))
-        if not self.record["output"]["copied_slices"]:
-            return every
-        return np.setdiff1d(every, grid_of(self.source, self.volume).on_grid()[1])
+        return np.setdiff1d(np.arange(len(self.volume.hu)), copied(self.volume, self.record, self.source))
 
     def to_nibabel(self) -> Any:
-        """A `nibabel.Nifti1Image` (x, y, z)."""
+        """A `nibabel.Nifti1Image` (x, y, z), marked as synthetic."""
         from thinslice.files.objects import to_nibabel
 
         return to_nibabel(self.volume)
 
     def to_sitk(self) -> Any:
-        """A `SimpleITK.Image`, in LPS as SimpleITK has it."""
+        """A `SimpleITK.Image`, in LPS as SimpleITK has it, marked as synthetic."""
         from thinslice.files.objects import to_sitk
 
         return to_sitk(self.volume)
 
     def to_torchio(self) -> Any:
-        """A `torchio.ScalarImage`."""
+        """A `torchio.ScalarImage`, marked as synthetic; the mark does not go into files that torchio writes."""
         from thinslice.files.objects import to_torchio
 
         return to_torchio(self.volume)
 
 
-def _provenance(result: Result, settings: str) -> Any:
+def _dicom_provenance(result: Result) -> Any:
     from thinslice.dicom import Provenance
 
-    record = result.record
-    views = ", ".join(record["method"]["views"]) or "none, interpolation alone"
-    if record["model"]["source"] == "scan":
-        origin = "fitted to this scan alone" if record["method"]["fit"] == "scan" else "adapted to this scan"
-    else:
-        origin = "fitted to one scan before" if "fitted_to" in result.model.facts else "trained on other scans"
-    method = f"views fused: {views}; networks {origin}"
-    part, parts = (int(result.source.source.facts.get(word, 1)) for word in ("part", "parts"))
-    if parts > 1:
-        method += f", part {part} of {parts} of a series with gaps"
-    if result.source.slice_positions_mm is not None:
-        method += ", gaps filled"
-    if any(warning["code"] == "GEO-UPRIGHT" for warning in record["warnings"]):
-        method += ", made upright"
-    if record["method"]["texture"] == "match":
-        method += "; viewing copy: noise of the scan's own spectrum was added to synthesised slices"
+    record, source = result.record, result.source
     return Provenance(
         version=record["version"],
-        method=method,
-        settings=settings,
+        method=method_text(
+            record,
+            source=source.source,
+            gaps_filled=source.slice_positions_mm is not None,
+            fitted_before="fitted_to" in result.model.facts,
+        ),
+        settings=settings_digest(record),
         model=record["model"]["sha256"],
         thickness_mm=record["output"]["thickness_mm"],
-        part=part,
+        part=int(source.source.facts.get("part", 1)),
     )

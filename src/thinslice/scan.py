@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thinslice import files
-from thinslice.errors import GeometryError, InputError, Notice, OutputError, UsageError, named
+from thinslice.errors import GeometryError, InputError, ModelError, Notice, OutputError, UsageError, named
+from thinslice.files.mark import described, joined
 from thinslice.keywords import checks_keywords, names_of
 from thinslice.output import refuse_existing, refuse_full
 from thinslice.paths import as_path
@@ -25,6 +26,9 @@ from thinslice.volume import Volume
 if TYPE_CHECKING:
     from thinslice.dicom import Provenance
 
+SYNTHETIC = ("FILE-SYNTH", "DCM-SYNTH")
+"""Codes under which a source that is itself synthetic is refused, or warned of where that is allowed."""
+_STRICTLY = {"FILE-SYNTH": ModelError} | dict.fromkeys(("FILE-NOTHU", "FILE-SIDECAR", "FILE-DERIVED"), InputError)
 _LEAST_STEPS = 16  # HU from the lowest value to the highest: less, rounded, is a sketch
 _NO_FOLDER_NAMES = (".dcm", ".zip", ".gz", ".img", ".hdr")  # a slip of the pen, no folder for a series
 
@@ -110,19 +114,21 @@ def read_parts(
         phase: which volume of a DICOM series that holds several.
         on_gap: for a DICOM series with slices missing or unevenly spaced: "error" refuses it, "split" gives its
             regular parts, "fill" one volume with `slice_positions_mm`, which `enhance` synthesises across.
-        allow_derived: read a series that is synthesised itself.
+        allow_derived: read what is itself synthesised.
         strict: make every warning an error.
         limits: limits for DICOM input, by name.
 
     Raises:
         InputError, GeometryError, UsageError: see `thinslice.files.read` and `thinslice.dicom`.
+        ModelError: FILE-SYNTH, DCM-SYNTH: it is itself synthesised.
     """
     if not isinstance(source, str | PathLike):
         from thinslice.files.objects import from_object
 
         _refuse_dicom_options(f"a {type(source).__name__}", series=series, phase=phase, limits=limits, on_gap=on_gap)
         volume = from_object(source, affine=affine, thickness=thickness, axis=axis, rescale=rescale)
-        return [_strictly(_judged(volume, source, told=rescale is not None), strict)]
+        volume = accepted(_judged(volume, source, told=rescale is not None), allow_derived=allow_derived)
+        return [_strictly(volume, strict)]
     path = as_path(source)
     files.check_there(path)
     if is_dicom(path):
@@ -135,7 +141,11 @@ def read_parts(
         )  # fmt: skip
     else:
         refuse_options(path, dicom=False, series=series, phase=phase, limits=limits, on_gap=on_gap)
-        volumes = [_strictly(files.read(path, axis=axis, rescale=rescale), strict)]
+        mark = None if allow_derived or not files.has_known_ending(path) else joined(files.marks_of(path))
+        if mark is not None:  # from the header alone, before anything else is wrong with it
+            raise synthetic_refusal(mark, named(path))
+        volume = accepted(files.read(path, axis=axis, rescale=rescale), allow_derived=allow_derived, name=named(path))
+        volumes = [_strictly(volume, strict)]
     return volumes if thickness is None else [replace(volume, thickness=thickness) for volume in volumes]
 
 
@@ -166,9 +176,36 @@ def remark_values(volume: Volume) -> Volume:
 def _strictly(volume: Volume, strict: bool) -> Volume:
     """The volume, where nothing was noticed about it or warnings do not count as errors."""
     for notice in volume.source.warnings if strict else ():
-        kind = InputError if notice.code == "FILE-NOTHU" else GeometryError
-        raise kind(notice.code, notice.message)
+        raise _STRICTLY.get(notice.code, GeometryError)(notice.code, notice.message)
     return volume
+
+
+def accepted(volume: Volume, *, allow_derived: bool, name: str = "the source") -> Volume:
+    """The volume; where it is itself synthesised and that is allowed, with a warning.
+
+    Args:
+        volume: whatever was read, or made in Python.
+        allow_derived: whether it may be synthetic. It may as well where that was allowed when it was read.
+        name: what it is called in messages.
+
+    Raises:
+        ModelError: FILE-SYNTH.
+    """
+    warnings = volume.source.warnings
+    if volume.source.mark is None or any(notice.code in SYNTHETIC for notice in warnings):
+        return volume
+    if not allow_derived:
+        raise synthetic_refusal(volume.source.mark, name)
+    message = f"the source is itself synthesised ({described(volume.source.mark)}); errors of both passes add up"
+    return replace(volume, source=replace(volume.source, warnings=(*warnings, Notice("FILE-SYNTH", message))))
+
+
+def synthetic_refusal(mark: Mapping[str, Any], name: str) -> ModelError:
+    """The error that refuses what is marked as synthetic."""
+    return ModelError(
+        "FILE-SYNTH",
+        f"{name} is itself synthesised ({described(mark)}); give the acquired scan, or go on with --allow-derived",
+    )
 
 
 def refuse_options(path: Path, *, dicom: bool, axis: Any = None, **of_dicom: Any) -> None:
@@ -208,6 +245,7 @@ def write(
     source: Volume | None = None,
     provenance: Provenance | None = None,
     dtype: str = "int16",
+    sidecar: bool = True,
     compress: str = "none",
     series_number: int | None = None,
     like_source: bool = False,
@@ -221,6 +259,7 @@ def write(
         source: the DICOM scan that the volume was made from (DICOM output only).
         provenance: how it was made (DICOM output only).
         dtype: "int16" or "float32" (files only).
+        sidecar: whether a synthetic volume gets a side-car, NAME.json (NIfTI only).
         compress: "none", "jpegls", "j2k" or "rle" (DICOM output only).
         series_number: of the new series (DICOM output only).
         like_source: store pixels in the source's own bits, sign and intercept (DICOM output only).
@@ -240,11 +279,11 @@ def write(
     # files.write looks at the shear of the volume itself: its source may have been tilted
     check_target(
         path, source=source or volume, upright=True, dtype=dtype, compress=compress, series_number=series_number,
-        like_source=like_source, overwrite=overwrite,
+        like_source=like_source, sidecar=sidecar and volume.source.mark is not None, overwrite=overwrite,
     )  # fmt: skip
     rounded = () if dtype == "float32" else _rounding(volume)
     if files.has_known_ending(path):
-        return (*files.write(volume, path, dtype=dtype, overwrite=overwrite), *rounded)
+        return (*files.write(volume, path, dtype=dtype, sidecar=sidecar, overwrite=overwrite), *rounded)
     from thinslice import dicom
 
     if source is None or provenance is None:
@@ -282,6 +321,7 @@ def check_target(
     source: Volume,
     upright: bool = False,
     dtype: str = "int16",
+    sidecar: bool = True,
     compress: str = "none",
     series_number: int | None = None,
     like_source: bool = False,
@@ -295,6 +335,7 @@ def check_target(
             goes into NIfTI or DICOM only.
         upright: a sheared grid is made upright before it is written.
         dtype: of voxels; DICOM has its own.
+        sidecar: beside NIfTI a side-car will be written.
         compress: DICOM output only.
         series_number: DICOM output only.
         like_source: pixels are to be stored as the source's are; DICOM output only.
@@ -316,8 +357,9 @@ def check_target(
                 raise UsageError(code, f"{name} goes with DICOM output; leave it out for a file")
         slices, rows, columns = source.shape  # split slabs reach beyond the source's by less than a slice
         files.check_target(
-            path, affine=source.affine, shape=(slices + 1, rows, columns), upright=upright, overwrite=overwrite
-        )
+            path, affine=source.affine, shape=(slices + 1, rows, columns), upright=upright, sidecar=sidecar,
+            overwrite=overwrite,
+        )  # fmt: skip
         return
     if path.suffix.lower() in _NO_FOLDER_NAMES:
         raise OutputError(

@@ -28,12 +28,20 @@ class Source:
         facts: JSON-ready facts for the record (no path, no patient data).
         warnings: what was noticed while reading.
         header: what a writer of the same format needs (DICOM headers, array axes); never shown.
+        mark: None for what was acquired; for what was synthesised, JSON-ready facts of how (docs/decisions/marks.md).
     """
 
     kind: str = "array"
     facts: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
     header: Any = field(default=None, repr=False, compare=False)
+    mark: Mapping[str, Any] | None = None
+
+    def on_another_grid(self) -> Source:
+        """The same, but for what its mark says of single slices."""
+        if self.mark is None:
+            return self
+        return replace(self, mark={key: value for key, value in self.mark.items() if key != "acquired_slices"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +140,7 @@ class Volume:
         affine = self.affine.copy()
         affine[:3, 3] += first * affine[:3, 2]
         affine[:3, 2] *= step
+        changes = {"source": self.source.on_another_grid(), **changes}
         return replace(self, hu=hu, affine=affine, slice_positions_mm=None, **changes)
 
     def refuse_uneven(self) -> None:
@@ -147,7 +156,7 @@ class Volume:
         if bad:
             raise InputError(
                 "FILE-NAN",
-                f"the volume holds {counted(bad, 'voxel that is', 'voxels that are')} NaN or infinite; put a value in HU there",
+                f"the volume holds {counted(bad, 'voxel that is', 'voxels that are')} NaN or infinite; give them a value",
             )
 
 

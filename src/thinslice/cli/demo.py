@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FACTOR = 4
 _FILES = {  # what --overwrite may replace
-    *("thick.nii.gz", "truth.nii.gz", "thin.nii.gz"),
+    *("thick.nii.gz", "truth.nii.gz", "thin.nii.gz", "thin.json"),
     *("table.csv", "structures.csv", "record.json", "demo.png"),
 }
 

@@ -162,6 +162,12 @@ def enhance(
             rich_help_panel=_WRITING,
         ),
     ] = False,
+    no_sidecar: Annotated[
+        bool,
+        typer.Option(
+            "--no-sidecar", metavar="", help="Write no NAME.json beside a NIfTI result.", rich_help_panel=_WRITING
+        ),
+    ] = False,
     save_weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep the fitted weights.", rich_help_panel=_WRITING)
     ] = None,
@@ -188,12 +194,13 @@ def enhance(
     terminal.refuse_existing(save_weights, preview)
 
     import thinslice
-    from thinslice import scan
+    from thinslice import files, scan
     from thinslice.plan import plan_job
     from thinslice.record import add_time
     from thinslice.synthesis.upright import tilt_told, upright_shapes
 
-    _refuse_outputs(terminal, output, save_weights, preview, inputs=(source, labels, weights), labels=labels)
+    inputs = (source, labels, weights)
+    _refuse_outputs(terminal, output, save_weights, preview, inputs=inputs, labels=labels, sidecar=not no_sidecar)
     began = time.perf_counter()
     volumes = scan.read_parts(
         source,
@@ -216,10 +223,12 @@ def enhance(
         "dtype": dtype,
         "compress": compress,
         "like_source": like_source,
+        "sidecar": not no_sidecar,
         "overwrite": terminal.overwrite,
     }
     for volume, own in zip(volumes, outputs, strict=True):
-        terminal.refuse_clashes((source, labels, weights), own.result, own.weights, own.picture)
+        written = files.parts(own.result, sidecar=not no_sidecar)
+        terminal.refuse_clashes(inputs, *written, own.weights, own.picture)
         terminal.refuse_existing(own.weights, own.picture)
         made_upright = detilt and bool(upright_shapes(volume, slices=volume.shape[0], step=1.0))
         scan.check_target(own.result, source=volume, upright=made_upright, series_number=own.series_number, **form)
@@ -260,7 +269,12 @@ def enhance(
 
 
 def _refuse_outputs(
-    terminal: Terminal, output: Path, *asides: Path | None, inputs: tuple[Path | None, ...], labels: Path | None
+    terminal: Terminal,
+    output: Path,
+    *asides: Path | None,
+    inputs: tuple[Path | None, ...],
+    labels: Path | None,
+    sidecar: bool,
 ) -> None:
     """Raise OutputError, before anything is read, where an output is an input, is asked for twice, or exists."""
     from thinslice import files, scan
@@ -268,10 +282,16 @@ def _refuse_outputs(
 
     terminal.refuse_existing(output, ours=None if files.has_known_ending(output) else scan.of_a_series)
     label_map = files.parts(labels_path(output)) if labels else ()
-    terminal.refuse_clashes(inputs, *files.parts(output), *label_map, *asides)
+    written = files.parts(output, sidecar=sidecar)
+    if terminal.record_path in written[1:]:
+        raise UsageError(
+            "USE-SIDECAR",
+            f"--json {named(written[1], '')} is the side-car of the result; name another file, or add --no-sidecar",
+        )
+    terminal.refuse_clashes(inputs, *written, *label_map, *asides)
     if not files.has_known_ending(output):
         terminal.refuse_inside(output, *asides)
-    terminal.refuse_existing(*label_map)
+    terminal.refuse_existing(*written[1:], *label_map)
 
 
 @dataclass(frozen=True)
@@ -316,9 +336,10 @@ def _save(
     from thinslice import files
     from thinslice.label_map import labels_path
 
-    written = [path for own in outputs for path in (own.result, own.weights, own.picture) if path]
-    written += [labels_path(own.result) for own in outputs if labels]
-    with none_left(part for path in written for part in files.parts(path)):
+    written = [path for own in outputs for path in (own.weights, own.picture) if path]
+    written += [part for own in outputs for part in files.parts(own.result, sidecar=form["sidecar"])]
+    written += [part for own in outputs if labels for part in files.parts(labels_path(own.result))]
+    with none_left(written):
         for result, own in zip(results, outputs, strict=True):
             result.save(own.result, series_number=own.series_number, **form)
             _save_asides(result, own.weights, own.picture, overwrite=terminal.overwrite)

@@ -12,13 +12,13 @@ from thinslice.cli import options
 from thinslice.cli.inputs import one_scan
 from thinslice.cli.options import with_common_options
 from thinslice.cli.terminal import Terminal
-from thinslice.errors import GeometryError, Notice, ThinsliceError
+from thinslice.errors import GeometryError, Notice, ThinsliceError, named
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-_SYNTHETIC = "DCM-SYNTH"  # is shown as what it is, no fault
+_SYNTHETIC = ("DCM-SYNTH", "FILE-SYNTH")  # shown as what it is, no fault
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def inspect(
         reading = {"phase": phase, "rescale": rescale, "allow_derived": allow_derived}
         entries = _series(source, uids=terminal.show_identity, limits=dict(limit) if limit else None, **reading)
     else:
-        entries = [_file(source, axis=axis, rescale=rescale)]
+        entries = [_file(source, axis=axis, rescale=rescale, allow_derived=allow_derived)]
     entries = [_with_size_checked(entry) for entry in entries]
     terminal.write_record(
         {
@@ -107,7 +107,7 @@ def inspect(
 
 def _refusal(entries: list[Entry]) -> ThinsliceError | None:
     """What the command ends with where nothing that it shows can be enhanced: the error of the smallest exit code."""
-    errors = [entry.error for entry in entries if entry.error and entry.error.code != _SYNTHETIC]
+    errors = [entry.error for entry in entries if entry.error and entry.error.code not in _SYNTHETIC]
     return min(errors, key=lambda error: error.exit_code) if errors and len(errors) == len(entries) else None
 
 
@@ -152,10 +152,14 @@ def _series(source: Path, *, uids: bool, **reading: Any) -> list[Entry]:
     ]
 
 
-def _file(source: Path, **reading: Any) -> Entry:
+def _file(source: Path, *, allow_derived: bool, **reading: Any) -> Entry:
     from thinslice import scan
 
-    volume = scan.read(source, **reading)
+    volume = scan.read(source, allow_derived=True, **reading)
+    warnings, error, mark = volume.source.warnings, None, volume.source.mark
+    if mark is not None and not allow_derived:  # refused as a source; its grid can be shown all the same
+        warnings = tuple(notice for notice in warnings if notice.code != "FILE-SYNTH")
+        error = scan.synthetic_refusal(mark, named(source))
     return Entry(
         name=volume.source.kind,
         shape=volume.shape,
@@ -166,8 +170,11 @@ def _file(source: Path, **reading: Any) -> Entry:
             "range_hu": [float(volume.hu.min()), float(volume.hu.max())],
             "padding_voxels": 0 if volume.padding is None else int(volume.padding.sum()),
             **volume.source.facts,
+            "synthetic": mark is not None,
+            "mark": mark,
         },
-        warnings=volume.source.warnings,
+        warnings=warnings,
+        error=error,
     )
 
 
@@ -193,7 +200,7 @@ def _table(entries: list[Entry]) -> Table:
 
 
 def _standing(entry: Entry) -> str:
-    if entry.error and entry.error.code != _SYNTHETIC:
+    if entry.error and entry.error.code not in _SYNTHETIC:
         return entry.error.code
     return "synthetic" if entry.facts.get("synthetic") else "readable"
 

@@ -8,11 +8,18 @@ from typing import Any
 
 from thinslice.errors import counted, printable
 
+_THICKNESS_FROM = {
+    "option": "as given",
+    "file": "from the file",
+    "side-car": "from the side-car",
+    "spacing": "taken as the spacing",
+}
+
 
 def summary(record: Mapping[str, Any], written: Sequence[Path], *, whole: bool) -> Iterator[str]:
     """What was done, line by line, none over 80 columns wide for ordinary names; `whole` HU were written or not."""
     scan, result = record["input"], record["output"]
-    source = {"option": "as given", "file": "from the file", "spacing": "taken as the spacing"}[scan["thickness_from"]]
+    source = _THICKNESS_FROM[scan["thickness_from"]]
     yield f"scan:       {grid_line(scan['grid'])}"
     yield f"thickness:  {scan['thickness_mm']:g} mm, {source} ({scan['regime']})"
     yield f"result:     {grid_line(result['grid'])}"

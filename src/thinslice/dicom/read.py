@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from thinslice.dicom.checks import is_lossy, rescale_of
+from thinslice.dicom.checks import is_lossy, is_synthetic, rescale_of
 from thinslice.dicom.codes import Findings
 from thinslice.dicom.decode import PixelReader
 from thinslice.dicom.faults import Fault, behind_a_gap, fault_of, placed, warn_of_others
@@ -136,7 +136,7 @@ def read_parts(
                 thickness=stack.thickness,
                 padding=padding,
                 slice_positions_mm=None if stack.grid.places is None else stack.grid.places * stack.grid.spacing_mm,
-                source=Source("dicom", facts, tuple(findings.notices), kept),
+                source=Source("dicom", facts, tuple(findings.notices), kept, _mark(stack)),
             )
         )
     return volumes
@@ -231,6 +231,11 @@ def decode(
             declared = np.zeros(shape, np.bool_) if declared is None else declared
             declared[index] = mask
     return hu, find_padding(hu, declared)[0]
+
+
+def _mark(stack: Stack) -> dict[str, Any] | None:
+    """What a volume says of itself that was read although its source is synthetic."""
+    return {"synthetic": True, "found_in": ["DICOM header"]} if any(map(is_synthetic, stack.slices)) else None
 
 
 def _facts(stack: Stack, found: Found, kept: SourceSeries, padding: np.ndarray | None) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def input_paths(folder: Path, slugs: Sequence[str]) -> list[Path]:
 def write_input(case: Case, folder: Path, *, overwrite: bool = False) -> Path:
     """Write the thick volume of a case, in float32: block means are no whole numbers of HU."""
     path = input_path(folder, case.slug)
-    files.write(case.thick, path, dtype="float32", overwrite=overwrite)
+    files.write(case.thick, path, dtype="float32", sidecar=False, overwrite=overwrite)
     return path
 
 

@@ -165,7 +165,10 @@ def evaluate(
     targets = _check_files([as_path(path) for path in scans if isinstance(path, str | PathLike)], slugs, exchange)
 
     def cases_of(path: Any, name: str) -> Iterator[Case]:
-        whole = path if isinstance(path, Volume) else scan.read(path, **reading)
+        if isinstance(path, Volume):
+            whole = scan.accepted(path, allow_derived=reading.get("allow_derived", False), name="the volume")
+        else:
+            whole = scan.read(path, **reading)
         table.warnings.extend(notice for notice in whole.source.warnings if notice not in table.warnings)
         volume = cut(whole, slices=slices, region=region)
         volume.refuse_nan()

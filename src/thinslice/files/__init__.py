@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import stat
+import zlib
+from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 
@@ -14,8 +16,10 @@ import numpy as np
 
 from thinslice.errors import InputError, Notice, OutputError, UsageError, named
 from thinslice.files.assemble import judged
+from thinslice.files.mark import Marks
+from thinslice.files.sidecar import read_sidecar, refuse_other_modality, sidecar_path, sidecar_text, with_sidecar
 from thinslice.label_image import LabelImage
-from thinslice.output import refuse_existing, whole_file
+from thinslice.output import none_left, refuse_existing, whole_file
 from thinslice.paths import as_path
 from thinslice.volume import Volume
 
@@ -26,6 +30,7 @@ __all__ = [
     "ending_of",
     "has_known_ending",
     "judged",
+    "marks_of",
     "parts",
     "parts_read",
     "read",
@@ -66,16 +71,19 @@ def read(
             that can be no HU are then remarked and not refused.
 
     Returns:
-        The volume, its slice axis being z. Thickness is None: these formats do not say it.
+        The volume, its slice axis being z. Thickness is the side-car's, where a NAME.json lies beside the file and
+        says it, else None: these formats do not say it. `source.mark` is set where the volume is marked as synthetic.
 
     Raises:
         InputError: FILE-MISSING, FILE-UNREADABLE, FILE-FORMAT, FILE-BROKEN, FILE-DIMS, FILE-DTYPE,
-            FILE-SCALE, FILE-NAN, FILE-NOTHU.
+            FILE-SCALE, FILE-NAN, FILE-NOTHU, FILE-NOTCT.
         GeometryError: GEO-SPACING, GEO-AFFINE.
         UsageError: USE-AXIS, USE-RESCALE.
     """
     path = as_path(path)
-    volume = _read(path, axis=axis, rescale=rescale)
+    sidecar = read_sidecar(sidecar_path(path, ending_of(path)))
+    refuse_other_modality(sidecar, named(path))
+    volume = with_sidecar(_read(path, axis=axis, rescale=rescale), sidecar)
     return judged(volume, name=named(path), told=rescale is not None)
 
 
@@ -132,15 +140,40 @@ def _ending_read(path: Path) -> str:
     return ending
 
 
+def marks_of(path: Path) -> Marks:
+    """What marks a file as synthetic, by where it stands, header or side-car; what cannot be read says nothing.
+
+    Args:
+        path: a file named as one of `ENDINGS`.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        if ending_of(path).startswith(".nii"):
+            from thinslice.files import nifti
+
+            found = nifti.marks_in(path)
+        else:
+            from thinslice.files import itk
+
+            found = itk.marks_in(path)
+    except (OSError, EOFError, zlib.error, InputError):
+        found = {}
+    return {**found, "side-car": read_sidecar(sidecar_path(path, ending_of(path))).mark}
+
+
 def write(
-    volume: Volume, path: str | PathLike[str], *, dtype: str = "int16", overwrite: bool = False
+    volume: Volume, path: str | PathLike[str], *, dtype: str = "int16", sidecar: bool = True, overwrite: bool = False
 ) -> tuple[Notice, ...]:
     """Write a volume to a file, in the axis order of the file that it came from.
+
+    A volume that is synthetic (`source.mark`) is marked so in the file, and beside NIfTI in a side-car, NAME.json.
 
     Args:
         volume: HU and their place.
         path: .nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd.
         dtype: "int16" (HU rounded; float32 where a value does not fit) or "float32".
+        sidecar: whether a synthetic volume gets a side-car.
         overwrite: replace an existing file.
 
     Returns:
@@ -152,7 +185,8 @@ def write(
         UsageError: USE-DTYPE.
     """
     path = as_path(path)
-    check_target(path, affine=volume.affine, shape=volume.shape, overwrite=overwrite)
+    sidecar = sidecar and volume.source.mark is not None
+    check_target(path, affine=volume.affine, shape=volume.shape, sidecar=sidecar, overwrite=overwrite)
     if dtype not in ("int16", "float32"):
         raise UsageError("USE-DTYPE", f"dtype must be int16 or float32, found {dtype}")
     stored = np.dtype(dtype)
@@ -164,8 +198,12 @@ def write(
     if ending_of(path) in (".nii", ".nii.gz"):
         from thinslice.files import nifti
 
-        with whole_file(path, overwrite=overwrite) as temporary:
-            nifti.write(volume, temporary, dtype=stored)
+        files = parts(path, sidecar=sidecar)
+        with none_left(files), ExitStack() as stack:
+            beside = [stack.enter_context(whole_file(file, overwrite=overwrite)) for file in files[1:]]
+            nifti.write(volume, stack.enter_context(whole_file(path, overwrite=overwrite)), dtype=stored)
+            for temporary in beside:
+                temporary.write_text(sidecar_text(volume), encoding="utf-8")
     else:
         from thinslice.files import itk
 
@@ -204,6 +242,7 @@ def check_target(
     affine: np.ndarray,
     shape: tuple[int, int, int],
     upright: bool = False,
+    sidecar: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Refuse, before any work, an output file that could not be written afterwards.
@@ -213,6 +252,7 @@ def check_target(
         affine: of what is to be written.
         shape: (z, y, x), no smaller.
         upright: the grid's shear will be gone by then.
+        sidecar: beside NIfTI a side-car will be written.
         overwrite: an existing output may be replaced.
 
     Raises:
@@ -232,7 +272,7 @@ def check_target(
         )
     if not ending.startswith(".nii"):
         _refuse_bytes(path, OutputError, "OUT-FORMAT", "output")
-    for part in parts(path):
+    for part in parts(path, sidecar=sidecar):
         refuse_existing(part, overwrite=overwrite)
     if not ending.startswith(".nii"):
         from thinslice.files.itk import refuse_shear
@@ -240,20 +280,29 @@ def check_target(
         refuse_shear(affine, shape, upright=upright)
 
 
-def parts(path: str | PathLike[str]) -> tuple[Path, ...]:
-    """The files that an output consists of: an .mhd or .nhdr has its voxels in a .raw beside it."""
+def parts(path: str | PathLike[str], *, sidecar: bool = False) -> tuple[Path, ...]:
+    """The files that an output consists of: .mhd and .nhdr have a .raw beside them, NIfTI may have a side-car."""
     path = Path(path)
+    if sidecar and ending_of(path).startswith(".nii"):
+        return path, sidecar_path(path, ending_of(path))
     return (path, path.with_suffix(".raw")) if ending_of(path) in _PAIRED else (path,)
 
 
 def parts_read(path: Path) -> tuple[Path, ...]:
-    """The files that an input consists of: a header may name another one for its voxels. Nothing is checked here."""
-    if ending_of(path) not in (".mhd", ".mha", ".nrrd", ".nhdr"):
+    """The files that an input consists of: its side-car, and another one for its voxels where a header names one.
+
+    Nothing is checked here.
+    """
+    if not has_known_ending(path):
         return (path,)
+    beside = sidecar_path(path, ending_of(path))
+    own = (path, beside) if beside.is_file() else (path,)
+    if ending_of(path).startswith(".nii"):
+        return own
     from thinslice.files.integrity import voxel_file
 
     elsewhere = voxel_file(path)
-    return (path,) if elsewhere is None else (path, elsewhere)
+    return own if elsewhere is None else (*own, elsewhere)
 
 
 def check_there(path: Path, *, what: str = "input") -> None:

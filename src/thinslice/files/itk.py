@@ -24,6 +24,7 @@ from thinslice.files.axes import in_file_order
 from thinslice.files.forms import UNKNOWN, square_enough
 from thinslice.files.integrity import check_metaimage, check_nrrd
 from thinslice.files.labels import as_labels
+from thinslice.files.mark import Marks, found_in_keys, keys, with_mark
 from thinslice.files.segments import join_layers, segments_of
 from thinslice.label_image import LabelImage
 from thinslice.output import whole_file
@@ -32,6 +33,7 @@ from thinslice.volume import Volume, lean, squared
 
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _PIXELS = {"int16": sitk.sitkInt16, "int32": sitk.sitkInt32, "float32": sitk.sitkFloat32}
+_HEADER_LIMIT = 1 << 17  # bytes
 _SQUARE = 1e-5  # radian: below, axes count as at right angles (5 micrometres over a body)
 
 
@@ -80,6 +82,21 @@ def _load(path: Path) -> tuple[sitk.Image, dict[str, Any]]:
     return image, {"name": named(path), "kind": kind, "warnings": warnings}
 
 
+def marks_in(path: Path) -> Marks:
+    """What marks a file as synthetic, by where it stands. Only the header's text is looked at, which ITK never sees."""
+    with path.open("rb") as file:
+        lines = file.read(_HEADER_LIMIT).decode("latin-1").split("\n")
+    sign = ":=" if lines[0].startswith("NRRD") else "="
+    values = {}
+    for line in lines:
+        key, found, value = line.partition(sign)
+        if not line.strip() or key.strip() == "ElementDataFile":
+            break
+        if found:
+            values[key.strip()] = value.strip()
+    return {"header keys": found_in_keys(values.get)}
+
+
 def write(
     volume: Volume, path: Path, *, dtype: np.dtype, overwrite: bool = False, values: np.ndarray | None = None
 ) -> None:
@@ -126,7 +143,7 @@ def from_image(
         raise InputError("FILE-DTYPE", f"{name} holds {count} values per voxel (RGB or a vector); CT has one")
     check_dtype(values.dtype, name)
     shape = check_shape(image.GetSize(), name)
-    return into(
+    made = into(
         slabs_of(values.reshape(shape[::-1])),
         shape[::-1],
         affine=_affine(image),
@@ -139,6 +156,8 @@ def from_image(
         thickness=thickness,
         forms=UNKNOWN if NO_ORIENTATION in warnings else None,
     )
+    mark = found_in_keys(lambda key: image.GetMetaData(key) if image.HasMetaDataKey(key) else None)
+    return with_mark(made, {"header keys": mark}) if isinstance(made, Volume) else made
 
 
 def labels_from_image(image: sitk.Image, *, name: str, **facts: Any) -> LabelImage:
@@ -172,6 +191,8 @@ def to_image(volume: Volume, *, dtype: np.dtype, values: np.ndarray | None = Non
         rounded = np.rint(slab) if dtype.kind == "i" else slab
         image[:, :, start : start + len(slab)] = sitk.GetImageFromArray(np.ascontiguousarray(rounded, dtype=dtype))
         start += len(slab)
+    for key, value in {} if volume.source.mark is None else keys(volume.source.mark).items():
+        image.SetMetaData(key, value)
     return image
 
 

@@ -32,6 +32,16 @@ from thinslice.files.assemble import (
 from thinslice.files.axes import in_file_order
 from thinslice.files.forms import Forms, forms_of, read_forms, set_forms
 from thinslice.files.gzip_blocks import gzip_blocks
+from thinslice.files.mark import (
+    FURTHEST_EXTENSION,
+    Marks,
+    found_in_extensions,
+    found_in_text,
+    nifti_block,
+    nifti_extensions,
+    short_text,
+    with_mark,
+)
 from thinslice.volume import Volume
 
 _FURTHEST_VOXEL = 1 << 30  # header extensions are not longer
@@ -67,7 +77,8 @@ def read(
         check_dtype(_dtype(header, name), name)
         _check_length(path, i * j * k * header.get_data_dtype().itemsize)
         affine, origin, forms, warnings = read_forms(header, name)
-        return into(
+        marks = _marks(stream, header, name)
+        made = into(
             _slabs(stream, header, (k, j, i), name),
             (k, j, i),
             affine=affine,
@@ -79,10 +90,24 @@ def read(
             warnings=warnings,
             forms=forms,
         )
+    return with_mark(made, marks) if isinstance(made, Volume) else made
+
+
+def marks_in(path: Path) -> Marks:
+    """What marks a file as synthetic, by where it stands; nothing but its header is read.
+
+    Raises:
+        InputError: FILE-FORMAT, FILE-BROKEN, FILE-UNREADABLE.
+    """
+    with path.open("rb") as plain:
+        packed = plain.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if packed else path.open("rb") as file:
+        stream = cast(BinaryIO, file)
+        return _marks(stream, _header(stream, named(path)), named(path))
 
 
 def write(volume: Volume, path: Path, *, dtype: np.dtype, values: np.ndarray | None = None) -> None:
-    """Write a NIfTI-1 file: sform and qform as the source has them (`thinslice.files.forms`), slope 1, mm.
+    """Write a NIfTI-1 file, marked where synthetic: sform and qform as in the source (`files.forms`), slope 1, mm.
 
     Args:
         volume: what to write, in the axis order of the file it was read from.
@@ -92,8 +117,12 @@ def write(volume: Volume, path: Path, *, dtype: np.dtype, values: np.ndarray | N
     """
     kji, affine = in_file_order(volume, values)
     header = new_header(kji.shape, affine, forms_of(volume.source.header), dtype)
+    mark = volume.source.mark
+    extensions = nifti_block(mark)
+    header["vox_offset"] = len(header.binaryblock) + len(extensions)
+    header["descrip"] = b"" if mark is None else short_text(mark).encode("ascii")
     with _created(path) as put:
-        put(header.binaryblock + bytes(4))  # the four bytes say: no extensions
+        put(header.binaryblock + extensions)
         for slab in slabs_of(kji):
             rounded = np.rint(slab) if dtype.kind == "i" else slab
             put(np.ascontiguousarray(rounded, dtype=dtype).data.cast("B"))
@@ -204,6 +233,18 @@ def _voxel_offset(header: nib.Nifti1Header, name: str) -> int:
             "FILE-BROKEN", f"{name} has its voxels at byte {offset:g}, {least} is the first possible; copy it again"
         )
     return int(offset)
+
+
+def _marks(stream: BinaryIO, header: nib.Nifti1Header, name: str) -> Marks:
+    """What marks it as synthetic: in the header, and in what lies between it and the voxels."""
+    length = int(header["sizeof_hdr"])
+    stream.seek(length)
+    block = stream.read(min(_voxel_offset(header, name) - length, FURTHEST_EXTENSION))
+    extensions = nifti_extensions(block, big_endian=header.endianness == ">")
+    return {
+        "descrip": found_in_text(header["descrip"].item()),
+        "header extension": found_in_extensions(extensions),
+    }
 
 
 @contextmanager

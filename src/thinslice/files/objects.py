@@ -13,9 +13,11 @@ array were never measured: padding of a scan, and no label of a label map.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from os import PathLike
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,18 @@ from thinslice.errors import InputError, Notice, UsageError
 from thinslice.files.assemble import assemble, check_dtype, check_rescale, check_shape, slabs_of
 from thinslice.files.axes import FileAxes, choose_axes, in_file_order
 from thinslice.files.labels import as_labels
+from thinslice.files.mark import (
+    KEY,
+    Marks,
+    cleaned,
+    document,
+    found_in_document,
+    found_in_extensions,
+    found_in_text,
+    short_text,
+    with_mark,
+)
+from thinslice.files.sidecar import read_sidecar, refuse_other_modality, sidecar_path, with_sidecar
 from thinslice.label_image import LabelImage
 from thinslice.volume import Volume
 
@@ -82,7 +96,8 @@ def from_object(
         return _from_volume(files.read(obj, axis=axis, rescale=rescale), thickness, None)
     scale = (1.0, 0.0) if rescale is None else check_rescale(rescale)
     volume: Volume = _from_library(obj, library, affine, thickness, axis, scale=scale)
-    return volume
+    volume = with_mark(volume, _marks_of(obj, library))
+    return _with_its_file(volume, obj, library)
 
 
 def labels_from_object(obj: Any, *, scan: Volume, axes: FileAxes | None = None) -> LabelImage:
@@ -179,13 +194,38 @@ def _from_library(
     )
 
 
+def _with_its_file(volume: Volume, obj: Any, library: str) -> Volume:
+    """The volume, with what lies beside the file that the object was loaded from, and is not in the object.
+
+    Of torchio's and MONAI's images only the mark is taken from there: they keep their path when they are resampled.
+    """
+    if library == "nibabel":
+        path = obj.get_filename()
+    elif library == "torchio":
+        path = getattr(_ct_of_subject(obj) if _is_subject(obj) else obj, "path", None)
+    else:
+        path = obj.meta.get("filename_or_obj") if library == "monai" else None
+    from thinslice import files
+
+    if not isinstance(path, str | PathLike) or not (ending := files.ending_of(Path(path))):
+        return volume
+    if library != "nibabel":
+        return with_mark(volume, files.marks_of(Path(path)))
+    sidecar = read_sidecar(sidecar_path(Path(path), ending))
+    refuse_other_modality(sidecar, "the nibabel image")
+    return with_sidecar(volume, sidecar)
+
+
 def is_scan(obj: Any) -> bool:
     """Whether something is one scan, and no list of them."""
     return isinstance(obj, Volume | str | PathLike) or _library(obj) not in ("", "numpy", "array")
 
 
 def to_nibabel(volume: Volume) -> nibabel.Nifti1Image:
-    """The volume as a nibabel image: float32, RAS, in the axis order of its source, with the forms of its header."""
+    """The volume as a nibabel image: float32, RAS, in the axis order of its source, with the forms of its header.
+
+    Where it is synthetic, it is marked as a file is.
+    """
     import nibabel
 
     from thinslice.files.forms import forms_of
@@ -193,11 +233,17 @@ def to_nibabel(volume: Volume) -> nibabel.Nifti1Image:
 
     kji, affine = in_file_order(volume)
     header = new_header(kji.shape, affine, forms_of(volume.source.header), np.dtype(np.float32))
-    return nibabel.Nifti1Image(kji.T, affine, header)
+    image = nibabel.Nifti1Image(kji.T, affine, header)
+    mark = volume.source.mark
+    if mark is not None:
+        image.header["descrip"] = short_text(mark).encode("ascii")
+        extension = nibabel.nifti1.Nifti1Extension("comment", json.dumps(document(mark)).encode("ascii"))
+        image.header.extensions.append(extension)
+    return image
 
 
 def to_sitk(volume: Volume) -> SimpleITK.Image:
-    """The volume as a SimpleITK image: float32, LPS, in the axis order of its source.
+    """The volume as a SimpleITK image: float32, LPS, in the axis order of its source; marked where it is synthetic.
 
     Raises:
         GeometryError: GEO-SHEAR.
@@ -208,12 +254,17 @@ def to_sitk(volume: Volume) -> SimpleITK.Image:
 
 
 def to_torchio(volume: Volume) -> torchio.ScalarImage:
-    """The volume as a torchio ScalarImage: float32 (1, i, j, k), RAS, in the axis order of its source."""
+    """The volume as a torchio ScalarImage: float32 (1, i, j, k), RAS, in the axis order of its source.
+
+    Where it is synthetic, its entry "thinslice" says so; torchio's transforms keep that, files that it writes do not.
+    """
     import torch
     import torchio
 
     kji, affine = in_file_order(volume)
-    return torchio.ScalarImage(tensor=torch.tensor(np.ascontiguousarray(kji.T)[None]), affine=affine)
+    tensor = torch.tensor(np.ascontiguousarray(kji.T)[None])
+    mark = volume.source.mark
+    return torchio.ScalarImage(tensor=tensor, affine=affine, **({} if mark is None else {KEY: cleaned(mark)}))
 
 
 def _library(obj: Any) -> str:
@@ -237,7 +288,8 @@ def _from_volume(volume: Volume, thickness: float | None, axis: str | int | None
         padding = turned.padding
         if volume.padding is not None:
             padding = volume.padding.transpose(choose_axes(volume.affine, axis).to_volume)
-        return replace(turned, padding=padding, source=replace(turned.source, warnings=volume.source.warnings))
+        source = replace(turned.source, warnings=volume.source.warnings, mark=volume.source.on_another_grid().mark)
+        return replace(turned, padding=padding, source=source)
     return volume if thickness is None else replace(volume, thickness=thickness)
 
 
@@ -271,6 +323,28 @@ def _from_nibabel(
         values, affine, "nibabel", name, thickness, axis, warnings, scale=scale, into=into, forms=forms,
         facts={"affine_from": origin},
     )  # fmt: skip
+
+
+def _marks_of(obj: Any, library: str) -> Marks:
+    """What marks an object as synthetic, by where it stands; SimpleITK's images are looked at as they are read."""
+    if library == "nibabel":
+        return _marks_of_nibabel(obj.header)
+    if library == "torchio":
+        image = _ct_of_subject(obj) if _is_subject(obj) else obj
+        return {f'entry "{KEY}"': found_in_document({KEY: image.get(KEY)})}
+    if library == "monai":
+        return {f'meta "{KEY}"': found_in_document({KEY: obj.meta.get(KEY)})}
+    return {}
+
+
+def _marks_of_nibabel(header: Any) -> Marks:
+    """What marks a nibabel image as synthetic; of its formats, NIfTI and Analyze have a `descrip`."""
+    descrip = header["descrip"].item() if hasattr(header, "keys") and "descrip" in header else b""
+    extensions = getattr(header, "extensions", ())
+    return {
+        "descrip": found_in_text(descrip),
+        "header extension": found_in_extensions(extension.get_content() for extension in extensions),
+    }
 
 
 def _stored(voxels: Any) -> tuple[np.ndarray, tuple[float, float]]:

@@ -287,3 +287,25 @@ def test_what_is_written_twice_is_remarked_once(tmp_path):
     for name in ("a.nii", "b.nii"):
         loud.save(tmp_path / name)
     assert [warning["code"] for warning in loud.record["warnings"]].count("FILE-FLOAT") == 1
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_at_acquired_centres_thick_slices_come_back_and_a_thin_scan_from_there_lies_on_the_same_slices(phantom, factor):
+    """The residual in the record is that of A on the result's own grid, whose end slabs reach beyond it."""
+    from thinslice.plan import grid_of
+    from thinslice.slice_profile import acquired_operator
+
+    thick, _ = thicken(phantom, float(factor))
+    result = thinslice.enhance(thick, spacing=1.0, fit="none", grid="centres")
+    assert np.allclose(result.volume.affine[:, 3], thick.affine[:, 3])
+    assert len(result.volume.hu) == (len(thick.hu) - 1) * factor + 1
+    assert result.record["method"]["grid"] == "centres"
+    seen = acquired_operator(grid_of(thick, result.volume)) @ result.volume.hu.reshape(len(result.volume.hu), -1)
+    apart = np.abs(seen - thick.hu.reshape(len(thick.hu), -1)).max()
+    assert apart < 0.01
+    assert result.record["consistency"]["residual_hu_before"]["max"] == pytest.approx(apart, abs=1e-3)
+
+
+def test_a_grid_that_does_not_exist_is_refused(phantom):
+    with pytest.raises(UsageError, match="slabs or centres"):
+        thinslice.enhance(phantom, factor=2, fit="none", grid="middle")

@@ -10,12 +10,15 @@ from thinslice.errors import GeometryError, UsageError
 from thinslice.slice_profile import Projection, SliceGrid, acquired_operator, plan_grid, regime, slice_operator
 
 grids = st.builds(
-    lambda slices, s, factor, ratio, profile: plan_grid(slices, s, s / factor, thickness_mm=ratio * s, profile=profile),
+    lambda slices, s, factor, ratio, profile, placement: plan_grid(
+        slices, s, s / factor, thickness_mm=ratio * s, profile=profile, placement=placement
+    ),
     st.integers(4, 20),
     st.floats(2.0, 10.0),
     st.one_of(st.integers(2, 8).map(float), st.floats(1.2, 8.0)),
     st.floats(0.05, 2.0),
     st.sampled_from(["box", "gauss"]),
+    st.sampled_from(["slabs", "centres"]),
 )
 
 
@@ -181,3 +184,21 @@ def test_the_longest_even_run_and_the_closest_overlap_are_found():
 
 def test_uneven_positions_have_a_median_spacing():
     assert SliceGrid(np.array([0.0, 2, 4, 7]), np.arange(8.0), 2.0).spacing_mm == 2.0
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 2.5])
+@pytest.mark.parametrize("ratio", [0.3, 1.0, 1.6])
+def test_output_slices_at_acquired_centres_begin_there_and_end_within(factor, ratio):
+    """Also of thick slices and even factors, whose split slabs have every acquired centre between output slices."""
+    grid = plan_grid(7, 5.0, 5.0 / factor, thickness_mm=5.0 * ratio, placement="centres")
+    assert grid.output_mm[0] == 0
+    assert 30 - grid.output_spacing_mm + 1e-9 < grid.output_mm[-1] <= 30 + 1e-9
+    taken, _ = grid.on_grid()
+    assert len(taken) == (7 if factor != 2.5 else 4)
+
+
+@pytest.mark.parametrize("factor", [2.0, 3.0, 5.0])
+@pytest.mark.parametrize("thickness", [5.0, 7.0])
+def test_slabs_that_reach_half_a_spacing_over_the_ends_see_a_slope_where_they_lie(factor, thickness):
+    grid = plan_grid(6, 5.0, 5.0 / factor, thickness_mm=thickness, placement="centres")
+    assert np.allclose(acquired_operator(grid) @ (3 * grid.output_mm), 3 * grid.acquired_mm)

@@ -156,7 +156,7 @@ class Volume:
         if bad:
             raise InputError(
                 "FILE-NAN",
-                f"the volume holds {counted(bad, 'voxel that is', 'voxels that are')} NaN or infinite; give them a value",
+                f"the volume holds {counted(bad, 'voxel that is', 'voxels that are')} NaN or infinite; give values",
             )
 
 

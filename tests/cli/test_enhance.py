@@ -131,12 +131,12 @@ def test_every_option_arrives(thick_phantom: Path, tmp_path: Path, monkeypatch: 
         "rescale": (2.0, -1000.0), "series": "7", "phase": 2, "on_gap": "fill", "allow_derived": True, "strict": True,
         "limits": {"slices": 9}, "axis": "z", "spacing": 1.25, "thickness": 3.0, "profile": "gauss",
         "views": ("coronal",), "consistency": 0.5, "texture": "match", "detilt": True, "fit": "scan", "budget": 7.0,
-        "iterations": 3, "seed": 4,
+        "iterations": 3, "seed": 4, "grid": "centres",
     }  # fmt: skip
     line = (
         "--rescale 2,-1000 --series 7 --phase 2 --on-gap fill --allow-derived --strict --limit slices=9 --axis z "
         "--spacing 1.25 --thickness 3 --profile gauss --views coronal --consistency 0.5 --texture match --detilt "
-        "--fit scan --budget 7 --iterations 3 --seed 4"
+        "--fit scan --budget 7 --iterations 3 --seed 4 --grid centres"
     )
     seen: dict[str, object] = {}
     volume = scan.read(thick_phantom)

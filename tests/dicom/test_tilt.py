@@ -1,6 +1,8 @@
 """Gantry tilt: the result is sheared as its source is, or upright on request; HU lie where they belong either way."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,7 +79,11 @@ def test_from_the_command_line_into_any_format(name, tmp_path):
     arguments = ["-q", "-i", str(tmp_path / "in"), "-o", str(tmp_path / name), "--factor", "5", "--thickness", "0.9"]
     untaught().save(tmp_path / "w.safetensors")
     arguments += ["--fit", "none", "--weights", str(tmp_path / "w.safetensors")]
-    assert run(["enhance", *arguments, "--detilt", "--preview", str(tmp_path / "look.png")]) == 0
+    told = str(tmp_path / "record.json")
+    assert run(["enhance", *arguments, "--detilt", "--preview", str(tmp_path / "look.png"), "--json", told]) == 0
+    warnings = {entry["code"]: entry["message"] for entry in json.loads(Path(told).read_text())["warnings"]}
+    assert "made upright" in warnings["DCM-TILT"]
+    assert not any("--detilt" in message for message in warnings.values())  # no advice to do what was done
     volume = thinslice.read(tmp_path / name, **({"allow_derived": True} if name == "thin" else {}))
     assert np.abs(shear_pixels(volume.affine)).max() < 1e-4
     outside = volume.hu == -1024

@@ -135,3 +135,31 @@ def test_impossible_cases_are_refused(changes, error, code):
 def test_an_empty_cut_is_refused():
     with pytest.raises(UsageError, match="at least 1"):
         cut(thin(), region=0)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("factor", [3, 5])
+def test_at_centres_the_truth_is_the_scan_s_own_slices_from_the_first_thick_centre(protocol, factor):
+    """Nothing of it is interpolated, and thick slices are averaged from all of the scan as ever."""
+    volume = thin()
+    plain = make_case(volume, "a", protocol=protocol, factor=factor)
+    case = make_case(volume, "a", protocol=protocol, factor=factor, placement="centres")
+    np.testing.assert_array_equal(case.thick.hu, plain.thick.hu)
+    first = 0 if protocol == "gap" else (factor - 1) // 2
+    np.testing.assert_array_equal(case.truth, volume.hu[first : first + (len(case.thick.hu) - 1) * factor + 1])
+    np.testing.assert_allclose(world(case.truth_volume, 0), world(case.thick, 0), atol=1e-9)
+    np.testing.assert_allclose(world(case.truth_volume, 0), world(volume, first), atol=1e-9)
+    assert len(case.truth) == len(case.new) == len(case.grid.output_mm)
+
+
+def test_at_centres_even_blocks_have_no_truth():
+    import thinslice
+
+    for protocol in ("box", "gauss"):
+        with pytest.raises(UsageError, match="no truth") as refused:
+            thinslice.evaluate(thin(), protocols=(protocol,), factors=(4,), methods=("linear",), grid="centres")
+        assert refused.value.code == "USE-GRID"
+    rows = thinslice.evaluate(
+        thin(40, 24, 24), protocols=("gap", "box"), factors=(3,), methods=("linear",), grid="centres"
+    )
+    assert len(rows) == 2

@@ -17,7 +17,7 @@ from monai.utils import SpaceKeys
 
 from thinslice import files, scan
 from thinslice.errors import GeometryError, InputError, UsageError
-from thinslice.files.objects import from_object, to_nibabel, to_sitk, to_torchio
+from thinslice.files.objects import from_object, is_scan, to_nibabel, to_sitk, to_torchio
 from thinslice.volume import Volume
 
 SHAPE = (4, 5, 6)  # index order (i, j, k)
@@ -228,6 +228,13 @@ def test_objects_that_are_no_ct_volume_are_refused(source, code):
         ({"obj": nib.Nifti1Image(TAGS, grid("upright")), "affine": np.eye(4)}, "USE-AFFINE"),
         ({"obj": [[1, 2], [3, 4]]}, "USE-INPUT"),
         ({"obj": None}, "USE-INPUT"),
+        ({"obj": nib.Nifti1Header()}, "USE-INPUT"),
+        ({"obj": nib.gifti.GiftiImage()}, "USE-INPUT"),
+        ({"obj": sitk.Transform()}, "USE-INPUT"),
+        ({"obj": torch.nn.Identity()}, "USE-INPUT"),
+        ({"obj": LoadImage()}, "USE-INPUT"),
+        ({"obj": np.random.default_rng(0)}, "USE-INPUT"),
+        ({"obj": torch.empty(4, 5, 6, device="meta"), "affine": np.eye(4)}, "USE-INPUT"),
         ({"obj": torchio.Subject(a=torchio.ScalarImage(tensor=torch.zeros(1, 2, 2, 2)),
                                  b=torchio.ScalarImage(tensor=torch.zeros(1, 2, 2, 2)))}, "USE-INPUT"),
     ],
@@ -292,3 +299,98 @@ def test_copies_of_a_volume_are_as_protected_as_itself(again):
     volume = again(Volume(TAGS, np.eye(4), padding=TAGS > 0))
     for array in (volume.hu, volume.affine, volume.padding):
         assert not array.flags.writeable
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.float64])
+@pytest.mark.parametrize("axis", ["z", "x"])
+def test_masked_voxels_were_never_measured(dtype, axis):
+    values = (np.arange(4 * 5 * 6) % 90).reshape(4, 5, 6).astype(dtype)
+    hidden = np.zeros(values.shape, bool)
+    hidden[:, 1, 2] = hidden[2, 4] = True
+    values[hidden] = 77 if dtype != np.float64 else np.nan  # what lies under a mask is no value
+    volume = from_object(np.ma.masked_array(values, hidden), affine=np.diag([0.7, 0.8, 5.0, 1.0]), axis=axis)
+    turn = (0, 1, 2) if axis == "z" else (2, 0, 1)
+    assert np.array_equal(volume.padding, hidden.transpose(turn))
+    assert np.array_equal(volume.hu, np.where(hidden, np.float32(-1024), values).transpose(turn))
+    assert volume.source.facts["padding_voxels"] == hidden.sum()
+    image = nib.spatialimages.SpatialImage(np.ma.masked_array(values.T, hidden.T), np.diag([0.7, 0.8, 5.0, 1.0]))
+    assert np.array_equal(from_object(image, axis=axis).padding, hidden.transpose(turn))
+
+
+def test_a_mask_over_nothing_is_no_padding_and_one_over_all_leaves_no_scan():
+    affine = np.diag([0.7, 0.8, 5.0, 1.0])
+    assert from_object(np.ma.masked_array(TAGS), affine=affine).padding is None
+    with pytest.raises(InputError, match="every voxel of the array is masked"):
+        from_object(np.ma.masked_array(TAGS, True), affine=affine)
+
+
+class Duck:
+    """An array of another library, such as dask or xarray: all that is known of it is `__array__`."""
+
+    def __init__(self, values, **attributes):
+        self.values = values
+        self.__dict__.update(attributes)
+
+    def __array__(self, dtype=None, copy=None):
+        if isinstance(self.values, Exception):
+            raise self.values
+        return np.asarray(self.values, dtype)
+
+
+def test_what_becomes_an_array_by_itself_is_one():
+    affine = grid("upright")
+    np.testing.assert_array_equal(from_object(Duck(TAGS.T), affine=affine).hu, TAGS.T)
+    np.testing.assert_array_equal(from_object(Duck(TAGS.T, dims=("z", "y", "x")), affine=affine).hu, TAGS.T)
+    assert not is_scan(Duck(TAGS.T))
+    for duck, arguments, code in (
+        (Duck(TAGS.T), {}, "USE-AFFINE"),
+        (Duck(TypeError("on a device")), {"affine": affine}, "USE-INPUT"),
+        (Duck(TAGS.T, dims=("x", "y", "z")), {"affine": affine}, "USE-INPUT"),
+    ):
+        with pytest.raises(UsageError) as refused:
+            from_object(duck, **arguments)
+        assert refused.value.code == code
+        assert "\n" not in refused.value.line
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda hu: hu.astype(">i2"),
+        lambda hu: hu.astype(np.float16),
+        lambda hu: np.asfortranarray(hu),
+        lambda hu: np.repeat(hu, 2, axis=2)[..., ::2],
+        lambda hu: hu[None],
+        lambda hu: hu[..., None],
+        lambda hu: torch.tensor(hu, requires_grad=True),
+        lambda hu: torch.tensor(hu)[None],
+        lambda hu: torch.tensor(hu).to_sparse(),
+        lambda hu: np.broadcast_to(hu, hu.shape),
+        lambda hu: np.ma.masked_array(hu),
+    ],
+)
+def test_arrays_of_every_make(kind):
+    np.testing.assert_array_equal(from_object(kind(TAGS.T), affine=grid("upright")).hu, TAGS.T)
+
+
+def test_arrays_on_disk(tmp_path):
+    np.save(tmp_path / "a.npy", TAGS.T)
+    np.testing.assert_array_equal(
+        from_object(np.load(tmp_path / "a.npy", mmap_mode="r"), affine=grid("upright")).hu, TAGS.T
+    )
+
+
+@pytest.mark.parametrize(
+    "values", [TAGS.T > 0, TAGS.T.astype(object), TAGS.T.astype(complex), TAGS.T.astype(str), TAGS.T[0], np.float64(3)]
+)
+def test_arrays_that_hold_no_hu_are_refused(values):
+    with pytest.raises(InputError) as refused:
+        from_object(values, affine=grid("upright"))
+    assert refused.value.code in ("FILE-DTYPE", "FILE-DIMS")
+
+
+def test_a_scaled_nibabel_image_is_what_its_file_is(affine, tmp_path):
+    image = nib.Nifti1Image(TAGS * 1.1, affine)
+    image.set_data_dtype(np.int16)
+    nib.save(image, tmp_path / "a.nii")
+    np.testing.assert_array_equal(from_object(nib.load(tmp_path / "a.nii")).hu, files.read(tmp_path / "a.nii").hu)

@@ -339,6 +339,19 @@ def test_tensors_are_arrays_and_masks_may_be_of_truth_values(scan, drawn):
     assert np.array_equal(read_label_map(mask, scan=scan).values, drawn > 3)
 
 
+def test_arrays_of_other_libraries_and_channels_of_one_are_label_arrays(scan, drawn):
+    class Duck:
+        def __array__(self, dtype=None, copy=None):
+            return drawn
+
+    hidden = np.ma.masked_array(drawn, drawn == 7)
+    assert np.array_equal(read_label_map(hidden, scan=scan).values, np.where(drawn == 7, 0, drawn))
+    for array in (Duck(), drawn[None], drawn[..., None], drawn.astype(">u4"), torch.from_numpy(drawn)[None]):
+        assert np.array_equal(read_label_map(array, scan=scan).values, drawn)
+    with pytest.raises(UsageError, match="cannot read a list"):
+        read_label_map([drawn], scan=scan)
+
+
 @pytest.mark.parametrize("axis", ["x", "y", "z"])
 @pytest.mark.parametrize("kind", [np.asarray, torch.tensor], ids=["array", "tensor"])
 def test_a_label_array_has_the_axes_of_the_array_that_the_scan_was_given_as(axis, kind):

@@ -200,7 +200,11 @@ def _on_slices(scan: Volume, frame: np.ndarray, name: str) -> np.ndarray:
     steps = scan.affine[:3, :3] / np.linalg.norm(scan.affine[:3, :3], axis=0)
     along = int(np.abs(steps.T @ frame[:3, 2]).argmax())
     affine[:3, 2] = scan.affine[:3, along]
-    if along == 2 and scan.slice_positions_mm is not None:
+    if scan.slice_positions_mm is not None:
+        if along != 2:
+            raise GeometryError(
+                "LABEL-GRID", f"frames of {name} lie across slices with gaps; give one drawn on these slices"
+            )
         places = scan.slice_positions_mm / scan.slice_spacing_mm
         off = places - (np.linalg.inv(scan.affine) @ affine)[2, 3]
         slice_ = int(np.abs(off).argmin())

@@ -35,7 +35,7 @@ def estimate_bytes(
         acquired: (m, y, x).
         output: (n, y, x).
         padding: input and output have a padding mask.
-        labels: a label map is carried along: 16 bits a voxel, and the output's once more as float32 to be written.
+        labels: a label map is carried along: 16 or 32 bits a voxel, and the output's once more to be written.
         copies: shapes of upright copies of the output, each with its padding mask.
         more: bytes that something else takes.
     """

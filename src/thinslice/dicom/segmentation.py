@@ -98,7 +98,10 @@ def only_file(path: Path) -> Path | None:
     """The file itself, or the only one in a folder, as archives deliver segmentations; else None."""
     if path.is_file():
         return path
-    inside = [each for each in path.iterdir() if not each.name.startswith(".")]
+    try:
+        inside = [each for each in path.iterdir() if not each.name.startswith(".")]
+    except OSError:
+        return None
     return inside[0] if len(inside) == 1 and inside[0].is_file() else None
 
 
@@ -126,7 +129,7 @@ def read_segmentation(path: Path, scan: Volume) -> Segmentation:
         what = _OTHERS.get(sop_class, "another object")
         raise InputError(
             "FILE-FORMAT",
-            f"{name} is DICOM, but no segmentation (SEG): {what}; convert it to a .nii.gz or .nrrd label map",
+            f"{name} is no DICOM segmentation (SEG) but {what}; convert it to a .nii.gz or .nrrd label map",
         )
     if size > Limits().rows:
         raise InputError("DCM-LIMIT", f"{name} has {size} rows or columns; no scan has")

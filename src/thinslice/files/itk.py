@@ -47,7 +47,7 @@ def read(path: Path, *, axis: str | int | None = None, rescale: tuple[float, flo
 
     Raises:
         InputError: FILE-FORMAT, FILE-BROKEN, FILE-DIMS, FILE-DTYPE, FILE-NAN.
-        GeometryError: GEO-SPACING, GEO-AFFINE, GEO-TIE.
+        GeometryError: GEO-SPACING, GEO-AFFINE.
     """
     scale = check_rescale(rescale) if rescale else (1.0, 0.0)
     image, facts = _load(path)

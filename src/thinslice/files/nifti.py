@@ -67,7 +67,7 @@ def read(
 
     Raises:
         InputError: FILE-FORMAT, FILE-BROKEN, FILE-DIMS, FILE-DTYPE, FILE-SCALE, FILE-NAN.
-        GeometryError: GEO-SPACING, GEO-AFFINE, GEO-TIE.
+        GeometryError: GEO-SPACING, GEO-AFFINE.
     """
     name = name or named(path)
     scale = check_rescale(rescale) if rescale else None

@@ -5,7 +5,7 @@ and the checksum of a .nii.gz is always verified.
 
 What the header says about values (NIfTI-1 standard, scl_slope): HU = slope * stored + intercept,
 and a slope of 0 means "not set", so stored values are HU. NaN is taken the same way, as nibabel
-writes it. If HU do not come out of that (no value below 0), the file is refused, not guessed at.
+writes it. If no HU come out of that (`thinslice.hounsfield`), the file is refused, not guessed at.
 """
 
 from __future__ import annotations

@@ -371,7 +371,7 @@ def test_a_label_array_has_the_axes_of_the_array_that_the_scan_was_given_as(axis
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("seg.dcm", "no segmentation"), ("masks", "a folder of masks"), ("none.nii", "label map")]
+    ("name", "said"), [("seg.dcm", "no DICOM segmentation"), ("masks", "a folder of masks"), ("none.nii", "label map")]
 )
 def test_what_is_no_label_map_is_said_to_be_none(scan, name, said, tmp_path):
     (tmp_path / "seg.dcm").write_bytes(bytes(128) + b"DICM")

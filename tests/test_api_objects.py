@@ -4,6 +4,7 @@ import copy
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -12,12 +13,13 @@ import SimpleITK as sitk
 import torch
 import torchio
 from monai.data import MetaTensor
-from monai.transforms import LoadImage
+from monai.transforms import LoadImage, Orientation
 from monai.utils import SpaceKeys
 
 from thinslice import files, scan
 from thinslice.errors import GeometryError, InputError, UsageError
-from thinslice.files.objects import from_object, is_scan, to_nibabel, to_sitk, to_torchio
+from thinslice.files.assemble import NO_ORIENTATION
+from thinslice.files.objects import from_object, is_scan, to_monai, to_nibabel, to_sitk, to_torchio
 from thinslice.volume import Volume
 
 SHAPE = (4, 5, 6)  # index order (i, j, k)
@@ -171,11 +173,11 @@ def test_array_along_another_axis():
     np.testing.assert_array_equal(to_nibabel(volume).get_fdata(), TAGS)
 
 
-def test_the_caller_s_array_stays_writable():
+def test_the_caller_s_array_is_not_the_volume_s():
     array = TAGS.T.copy()
     volume = from_object(array, affine=grid("upright"))
     array[:] = 0
-    assert not volume.hu.flags.writeable
+    np.testing.assert_array_equal(volume.hu, TAGS.T)
 
 
 def test_volume_and_path_pass_through(tmp_path):
@@ -297,7 +299,7 @@ def test_what_is_no_path_is_refused(path):
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda v: pickle.loads(pickle.dumps(v))], ids=["copy", "pickle"])
 def test_copies_of_a_volume_are_as_protected_as_itself(again):
     volume = again(Volume(TAGS, np.eye(4), padding=TAGS > 0))
-    for array in (volume.hu, volume.affine, volume.padding):
+    for array in (volume.affine, volume.padding):
         assert not array.flags.writeable
 
 
@@ -394,3 +396,30 @@ def test_a_scaled_nibabel_image_is_what_its_file_is(affine, tmp_path):
     image.set_data_dtype(np.int16)
     nib.save(image, tmp_path / "a.nii")
     np.testing.assert_array_equal(from_object(nib.load(tmp_path / "a.nii")).hu, files.read(tmp_path / "a.nii").hu)
+@pytest.mark.filterwarnings("error")
+def test_voxels_go_to_pytorch_as_they_are(tmp_path):
+    """Without a copy, and without a warning of memory that may not be written to."""
+    volume = from_object(TAGS.T, affine=grid("upright"))
+    files.write(volume, tmp_path / "scan.nii.gz")
+    for found in (volume, files.read(tmp_path / "scan.nii.gz"), pickle.loads(pickle.dumps(volume))):
+        assert torch.from_numpy(found.hu).data_ptr() == found.hu.ctypes.data
+
+
+def test_monai(affine):
+    """As MONAI itself reads the file that nibabel would write."""
+    volume = from_object(nib.Nifti1Image(TAGS, affine))
+    tensor = to_monai(volume)
+    assert isinstance(tensor, MetaTensor)
+    assert tensor.dtype == torch.float32
+    np.testing.assert_array_equal(np.asarray(tensor), TAGS[None])
+    np.testing.assert_array_equal(np.asarray(tensor.affine), affine)
+    again = from_object(tensor)
+    np.testing.assert_array_equal(again.hu, volume.hu)
+    turned = Orientation(axcodes="RAS", labels=None)(tensor)
+    assert torchio.ScalarImage(tensor=turned.as_tensor(), affine=turned.affine).orientation == ("R", "A", "S")
+
+
+def test_what_shells_show_is_short():
+    volume = from_object(TAGS.T, affine=np.diag([0.7, 0.8, 5, 1.0]), thickness=5)
+    assert repr(volume) == "<Volume: 6 slices 5 mm apart, of 4 x 5 pixels of 0.7 x 0.8 mm, 5 mm thick; array>"
+    assert repr(replace(volume.source, warnings=(NO_ORIENTATION,))) == "<Source: array; warnings FILE-NOORIENT>"

@@ -323,8 +323,8 @@ def _volume(source: Any, affine: Any, reading: dict[str, Any]) -> Volume:
 
 
 def _held_bytes(*arrays: np.ndarray | None) -> int:
-    """What arrays take together, each once."""
-    return sum({id(array): array.nbytes for array in arrays if array is not None}.values())
+    """What arrays take together, each once, also where it is seen in two ways."""
+    return sum({array.ctypes.data: array.nbytes for array in arrays if array is not None}.values())
 
 
 def _fit_warnings(fitted: FittedScan, *, wanted: bool) -> list[Notice]:

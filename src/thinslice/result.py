@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from thinslice import files, scan
+from thinslice import files, notebook, scan
 from thinslice import record as records
 from thinslice.errors import Notice, UsageError
 from thinslice.label_map import labels_path
@@ -21,7 +21,7 @@ from thinslice.synthesis.upright import upright
 from thinslice.volume import Volume
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """What `enhance` gives.
 
@@ -42,6 +42,13 @@ class Result:
     uncertainty: np.ndarray | None = None
     labels: np.ndarray | None = None
     sheared: Volume | None = None
+
+    def __repr__(self) -> str:
+        return f"<Result: {self.volume.extent},\n {notebook.how(self)}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return notebook.html(self)
 
     def save(
         self, path: str | PathLike[str], *, overwrite: bool = False, dtype: str = "int16", compress: str = "none",
@@ -139,6 +146,16 @@ class Result:
         from thinslice.files.objects import to_torchio
 
         return to_torchio(self.volume)
+
+    def to_monai(self) -> Any:
+        """A `monai.data.MetaTensor` (1, x, y, z), its affine to RAS.
+
+        >>> tensor = thinslice.enhance("thick.nii.gz").to_monai()
+        >>> tensor.shape, tensor.affine
+        """
+        from thinslice.files.objects import to_monai
+
+        return to_monai(self.volume)
 
 
 def _dicom_provenance(result: Result) -> Any:

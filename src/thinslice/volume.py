@@ -19,7 +19,7 @@ from thinslice.errors import GeometryError, InputError, Notice, counted
 _FEWEST_SLICES, _LEAST_PIXELS = 3, 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Source:
     """Where a volume came from, without anybody's identity.
 
@@ -34,8 +34,12 @@ class Source:
     kind: str = "array"
     facts: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
-    header: Any = field(default=None, repr=False, compare=False)
+    header: Any = field(default=None, compare=False)
     mark: Mapping[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        codes = ", ".join(notice.code for notice in self.warnings)
+        return f"<Source: {self.kind}{f'; warnings {codes}' if codes else ''}>"
 
     def on_another_grid(self) -> Source:
         """The same, but for what its mark says of single slices."""
@@ -44,12 +48,14 @@ class Source:
         return replace(self, mark={key: value for key, value in self.mark.items() if key != "acquired_slices"})
 
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Volume:
-    """An immutable CT volume.
+    """A CT volume. Its place and all else are fixed; its values are an array like any other.
 
     Attributes:
-        hu: float32 (z, y, x), Hounsfield units, read-only; a float32 array that is given is kept, not copied.
+        hu: float32 (z, y, x), Hounsfield units. A float32 array that is given is kept, not copied, and may be written
+            to where it may be. thinslice itself never does: `enhance` leaves the scan that it is given as it was.
         affine: float64 (4, 4), voxel (x, y, z) to RAS+ mm, read-only.
         thickness: slice thickness in mm (width of the slice sensitivity profile), or None.
         padding: bool (z, y, x), True where nothing was ever measured, or None.
@@ -71,7 +77,7 @@ class Volume:
     slice_positions_mm: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        hu = _read_only(self.hu, np.float32)
+        hu = np.asarray(self.hu, dtype=np.float32)
         affine = _read_only(self.affine, np.float64)
         if hu.ndim != 3:
             raise GeometryError("GEO-SHAPE", f"a volume has 3 dimensions, found {hu.ndim}: {hu.shape}")
@@ -104,9 +110,24 @@ class Volume:
             object.__setattr__(self, "slice_positions_mm", positions)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """What a copy or a pickle holds, protected from writing again."""
+        """What a copy or a pickle holds; where it lies is protected from writing again."""
         self.__dict__.update(state)
         self.__post_init__()
+
+    def __repr__(self) -> str:
+        thickness = "thickness unknown" if self.thickness is None else f"{self.thickness:.4g} mm thick"
+        uneven = ", unevenly spaced" if self.slice_positions_mm is not None else ""
+        return f"<Volume: {self.extent}, {thickness}{uneven}; {self.source.kind}>"
+
+    @property
+    def extent(self) -> str:
+        """In words: how many slices of how many pixels, and of which size."""
+        slices, rows, columns = self.shape
+        x, y, _ = self.voxel_mm
+        return (
+            f"{slices} slices {self.slice_spacing_mm:.4g} mm apart, of {columns} x {rows} pixels of "
+            f"{x:.4g} x {y:.4g} mm"
+        )
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     import nibabel
     import SimpleITK
     import torchio
+    from monai.data.meta_tensor import MetaTensor
 
 _RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _NEVER_MEASURED_HU = -1024  # of masked voxels: what lies under a mask is no value
@@ -265,6 +266,18 @@ def to_torchio(volume: Volume) -> torchio.ScalarImage:
     tensor = torch.tensor(np.ascontiguousarray(kji.T)[None])
     mark = volume.source.mark
     return torchio.ScalarImage(tensor=tensor, affine=affine, **({} if mark is None else {KEY: cleaned(mark)}))
+
+
+def to_monai(volume: Volume) -> MetaTensor:
+    """The volume as a MONAI MetaTensor: float32 (1, i, j, k), RAS, in the axis order of its source."""
+    import torch
+    from monai.data.meta_tensor import MetaTensor
+    from monai.utils.enums import SpaceKeys
+
+    kji, affine = in_file_order(volume)
+    meta = {"space": SpaceKeys.RAS, "spatial_shape": np.array(kji.shape[::-1]), "original_affine": affine.copy()}
+    tensor = torch.tensor(np.ascontiguousarray(kji.T)[None])
+    return MetaTensor(tensor, affine=torch.from_numpy(affine), meta=meta)
 
 
 def _library(obj: Any) -> str:

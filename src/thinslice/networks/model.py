@@ -24,7 +24,7 @@ from thinslice.paths import as_path
 VIEWS = ("axial", "coronal", "sagittal")
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Model:
     """Networks of the three views; the coronal and the sagittal view share one.
 
@@ -54,6 +54,11 @@ class Model:
         for network in model.networks.values():
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model
+
+    def __repr__(self) -> str:
+        parameters = sum(value.numel() for network in self.networks.values() for value in network.parameters())
+        fusion = ", ".join(f"{view} {weight:.2g}" for view, weight in self.fusion.items())
+        return f"<Model: {parameters} parameters; views weighted {fusion}>"
 
     @property
     def networks(self) -> dict[str, nn.Module]:

@@ -10,13 +10,15 @@ from thinslice.volume import Volume
 
 
 def fill_padding(volume: Volume) -> np.ndarray:
-    """The volume's HU, (m, y, x) float32, without padding; the volume's own array where it has none.
+    """The volume's HU, (m, y, x) float32, read-only, without padding; the volume's own array where it has none.
 
     A voxel that is padding gets what was measured nearest to it along z, so that slices between do not lean towards
     what is not there, and air where its column holds nothing else.
     """
     if volume.padding is None or not volume.padding.any():
-        return volume.hu
+        own = volume.hu.view()
+        own.flags.writeable = False  # it is the caller's
+        return own
     filled = np.where(volume.padding, np.float32(HU_RANGE[0]), volume.hu)
     mixed = np.logical_and(np.any(volume.padding, axis=0), np.logical_not(np.all(volume.padding, axis=0)))
     for y, columns in enumerate(mixed):

@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from thinslice import transforms as transforms
     from thinslice.enhance import enhance, fit
     from thinslice.errors import (
         GeometryError,
@@ -78,6 +79,8 @@ _CALLABLE = {"enhance": "enhance", "fit": "enhance", "evaluate": "evaluate"}
 def __getattr__(name: str) -> Any:
     if name in _CALLABLE:
         return import_module(f"thinslice.{name}")
+    if name == "transforms":
+        return import_module("thinslice.transforms")
     if name in _HOMES:
         return getattr(import_module(f"thinslice.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'thinslice' has no attribute {name!r}")

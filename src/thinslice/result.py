@@ -12,10 +12,12 @@ import numpy as np
 from thinslice import files, notebook, scan
 from thinslice import record as records
 from thinslice.errors import Notice, UsageError
-from thinslice.label_map import labels_path
+from thinslice.label_map import labels_path, read_label_map
 from thinslice.networks.model import Model
 from thinslice.output import none_left
+from thinslice.plan import grid_of
 from thinslice.provenance import copied, marked, method_text, settings_digest
+from thinslice.synthesis.labels import carry_labels
 from thinslice.synthesis.noise import noise_entry, noise_hu
 from thinslice.synthesis.upright import upright
 from thinslice.volume import Volume
@@ -119,6 +121,27 @@ class Result:
             record=record,
             uncertainty=None if map_ is None else upright(replace(self.volume, hu=map_)).hu,
         )
+
+    def carry(self, labels: Any) -> np.ndarray:
+        """A label map drawn on the scan that went in, on the grid of this result, as `enhance(labels=...)` carries it.
+
+        >>> result = thinslice.enhance("thick.nii.gz", fit="none")
+        >>> lung, bone = (result.carry(path) for path in ("lung.nii.gz", "bone.nii.gz"))
+
+        Args:
+            labels: path, image, or an array (z, y, x) of `source`.
+
+        Returns:
+            (n, y, x) whole numbers; slices that were acquired keep their labels.
+
+        Raises:
+            UsageError: USE-LABELS where the result was made upright.
+            GeometryError, InputError: as `thinslice.label_map.read_label_map`.
+        """
+        if self.sheared is not None:
+            raise UsageError("USE-LABELS", "labels do not go with detilt: make the label map upright elsewhere")
+        read = read_label_map(labels, scan=self.source).values
+        return carry_labels(read, grid=grid_of(self.source, self.volume), pixel_mm=self.source.voxel_mm[:2])
 
     def _labels_grid(self) -> Volume:
         """The grid of the labels, marked as what they are."""

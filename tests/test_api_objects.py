@@ -396,6 +396,8 @@ def test_a_scaled_nibabel_image_is_what_its_file_is(affine, tmp_path):
     image.set_data_dtype(np.int16)
     nib.save(image, tmp_path / "a.nii")
     np.testing.assert_array_equal(from_object(nib.load(tmp_path / "a.nii")).hu, files.read(tmp_path / "a.nii").hu)
+
+
 @pytest.mark.filterwarnings("error")
 def test_voxels_go_to_pytorch_as_they_are(tmp_path):
     """Without a copy, and without a warning of memory that may not be written to."""

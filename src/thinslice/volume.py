@@ -48,7 +48,6 @@ class Source:
         return replace(self, mark={key: value for key, value in self.mark.items() if key != "acquired_slices"})
 
 
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Volume:
     """A CT volume. Its place and all else are fixed; its values are an array like any other.

@@ -269,13 +269,19 @@ def to_torchio(volume: Volume) -> torchio.ScalarImage:
 
 
 def to_monai(volume: Volume) -> MetaTensor:
-    """The volume as a MONAI MetaTensor: float32 (1, i, j, k), RAS, in the axis order of its source."""
+    """The volume as a MONAI MetaTensor: float32 (1, i, j, k), RAS, in the axis order of its source.
+
+    Where it is synthetic, its meta entry "thinslice" says so.
+    """
     import torch
     from monai.data.meta_tensor import MetaTensor
     from monai.utils.enums import SpaceKeys
 
     kji, affine = in_file_order(volume)
-    meta = {"space": SpaceKeys.RAS, "spatial_shape": np.array(kji.shape[::-1]), "original_affine": affine.copy()}
+    meta: dict[str, Any] = {"space": SpaceKeys.RAS, "spatial_shape": np.array(kji.shape[::-1])}
+    meta["original_affine"] = affine.copy()
+    if volume.source.mark is not None:
+        meta[KEY] = cleaned(volume.source.mark)
     tensor = torch.tensor(np.ascontiguousarray(kji.T)[None])
     return MetaTensor(tensor, affine=torch.from_numpy(affine), meta=meta)
 

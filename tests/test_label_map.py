@@ -301,6 +301,7 @@ def test_labels_from_a_shell(thick_phantom, map_file, tmp_path, capfd):
     assert thin.shape == labels.shape
     assert set(np.unique(labels.dataobj)) == {0, 2, 5}
     (tmp_path / "thin.nii.gz").unlink()
+    (tmp_path / "thin.json").unlink()
     assert run([*arguments, "-o", str(tmp_path / "thin.nii.gz")]) == 6  # the labels exist
     assert run([*arguments[:4], str(thick_phantom), "-o", str(tmp_path / "b.nii.gz"), *arguments[5:]]) == 3  # a CT
     assert sorted(path.name for path in tmp_path.iterdir()) == ["thin_labels.nii.gz"]

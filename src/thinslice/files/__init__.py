@@ -17,7 +17,14 @@ import numpy as np
 from thinslice.errors import InputError, Notice, OutputError, UsageError, named
 from thinslice.files.assemble import judged
 from thinslice.files.mark import Marks
-from thinslice.files.sidecar import read_sidecar, refuse_other_modality, sidecar_path, sidecar_text, with_sidecar
+from thinslice.files.sidecar import (
+    read_sidecar,
+    refuse_other_modality,
+    remove_own_sidecar,
+    sidecar_path,
+    sidecar_text,
+    with_sidecar,
+)
 from thinslice.label_image import LabelImage
 from thinslice.output import none_left, refuse_existing, whole_file
 from thinslice.paths import as_path
@@ -141,7 +148,7 @@ def _ending_read(path: Path) -> str:
 
 
 def marks_of(path: Path) -> Marks:
-    """What marks a file as synthetic, by where it stands, header or side-car; what cannot be read says nothing.
+    """What marks a file as synthetic, by where it stands: header and side-car; what cannot be read says nothing.
 
     Args:
         path: a file named as one of `ENDINGS`.
@@ -204,6 +211,8 @@ def write(
             nifti.write(volume, stack.enter_context(whole_file(path, overwrite=overwrite)), dtype=stored)
             for temporary in beside:
                 temporary.write_text(sidecar_text(volume), encoding="utf-8")
+        if overwrite and not sidecar:
+            remove_own_sidecar(sidecar_path(path, ending_of(path)))
     else:
         from thinslice.files import itk
 

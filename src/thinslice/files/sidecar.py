@@ -148,6 +148,12 @@ def sidecar_text(volume: Volume) -> str:
     return json.dumps(fields | document(mark), indent=2) + "\n"
 
 
+def remove_own_sidecar(path: Path) -> None:
+    """Remove the side-car of a result that was there before: it would be taken for that of what is there now."""
+    if "settings_sha256" in (read_sidecar(path).mark or {}):
+        path.unlink()
+
+
 def _length(value: Any) -> float | None:
     """A finite number over 0, and no other thing that JSON can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:

@@ -294,10 +294,13 @@ def write(
         volume, path, source=source, provenance=provenance, compress=compress, series_number=series_number,
         like_source=like_source, overwrite=overwrite,
     )  # fmt: skip
+    notices = []
+    if written.remarks:
+        notices.append(Notice("DCM-CARRIED", f"not all attributes of the source are in the result: {written.remarks}"))
     if written.clipped:
         message = f"{written.clipped} voxels beyond {written.bits} bits were clipped to the nearest value"
-        return (Notice("OUT-CLIP", message), *rounded)
-    return rounded
+        notices.append(Notice("OUT-CLIP", message))
+    return (*notices, *rounded)
 
 
 def _rounding(volume: Volume) -> tuple[Notice, ...]:

@@ -30,7 +30,7 @@ _UNCOMPRESSED = frozenset(
 _READ_SYNTAXES = _UNCOMPRESSED | jpeg.SYNTAXES | PLUGINS.keys()  # of a vendor's own, not even the byte order is known
 _LEAST_MM, _MOST_MM = 1e-3, 100.0  # micro-CT has pixels of some micrometres; a patient has none of 10 cm
 _LEAST_FRAMES, _OWN_FRAMES = 3, 0.9  # frames of reference, and their share of slices, that are one for each slice
-_SAID_ONCE = (
+SAID_ONCE = (
     *("PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber"),
     "ReferringPhysicianName",
 )
@@ -140,7 +140,7 @@ def check_series(slices: Sequence[Slice], findings: Findings) -> None:
         named = {text for image in slices if (text := image.attributes.text(keyword))}
         if len(named) > 1:
             findings.refuse("DCM-MIXED", f"slices of {len(named)} {things} under one series UID; give one scan")
-    differing = [word for word in _SAID_ONCE if len({text_of(image, word) for image in slices} - {""}) > 1]
+    differing = [word for word in SAID_ONCE if len({text_of(image, word) for image in slices} - {""}) > 1]
     if differing:
         findings.warn("DCM-IDENTITY", f"slices differ in {', '.join(differing)}: left empty in a series made of them")
 

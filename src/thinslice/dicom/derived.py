@@ -19,26 +19,20 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as ItemSequence
 from pydicom.tag import Tag
 
-from thinslice.dicom.attributes import is_uid
-from thinslice.dicom.kept import CLINICAL_TRIAL_SUBJECT, COPIED, EQUIPMENT, FACELESS_BODY_PARTS, UNPAIRED_BODY_PARTS
+from thinslice.dicom.carried import NUMERIC
+from thinslice.dicom.kept import COPIED, EQUIPMENT, FACELESS_BODY_PARTS, UNPAIRED_BODY_PARTS
 from thinslice.dicom.layout import PixelLayout
 from thinslice.dicom.slices import CT_IMAGE
-from thinslice.dicom.source import NUMERIC, Reference, SourceSeries, tag
+from thinslice.dicom.source import Reference, SourceSeries, tag
 from thinslice.dicom.uid import uid_from
+from thinslice.dicom.validity import is_uid_in_form
 
-_EMPTY_IF_ABSENT = frozenset(
-    {
-        "PatientName",
-        "PatientID",
-        "PatientBirthDate",
-        "PatientSex",
-        "StudyDate",
-        "StudyTime",
-        "StudyID",
-        "AccessionNumber",
-    }
-    | {"ReferringPhysicianName", "PositionReferenceIndicator", "AcquisitionNumber", "KVP", "PatientPosition"}
+_EMPTY_IF_ABSENT = frozenset({"PositionReferenceIndicator", "AcquisitionNumber", "KVP", "PatientPosition"})
+_EMPTY_IF_LEFT_OUT = frozenset(
+    {"PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"}
+    | {"AccessionNumber", "ReferringPhysicianName"}
 )
+"""Required, if only empty (type 2). Where the source lacks one, so does the result: both say the same of the study."""
 SERIES_NUMBER_OFFSET = 9000
 _MOST = (1 << 31) - 1
 _IN_PLANE_MM = 0.02  # positions are rounded: so near, a slice lies in the plane of another
@@ -90,10 +84,10 @@ def series_dataset(
         identity: tells this source from all others; UIDs that it lacks are made of it.
     """
     dataset = Dataset()
-    if source.charset:
-        dataset.SpecificCharacterSet = list(source.charset)
+    if source.carried.charset:
+        dataset.SpecificCharacterSet = list(source.carried.charset)
     _carry(source, dataset, identity)
-    moment = run_time(source.texts.get("TimezoneOffsetFromUTC", b"").decode("latin-1"))
+    moment = run_time(source.carried.text("TimezoneOffsetFromUTC"))
     for name in ("Series", "Content", "InstanceCreation"):
         setattr(dataset, f"{name}Date", moment.strftime("%Y%m%d"))
         setattr(dataset, f"{name}Time", moment.strftime("%H%M%S"))
@@ -149,7 +143,7 @@ def _derivation(provenance: Provenance) -> str:
 
 def _carry_recognizable(source: SourceSeries, dataset: Dataset) -> None:
     """YES is carried. NO only where no face can be: what thick slices of a head hide, thin ones may show."""
-    body_part = source.texts.get("BodyPartExamined", b"").decode("latin-1")
+    body_part = source.carried.text("BodyPartExamined")
     if source.recognizable == "YES" or (source.recognizable == "NO" and body_part in FACELESS_BODY_PARTS):
         dataset.RecognizableVisualFeatures = source.recognizable
 
@@ -172,11 +166,11 @@ def slice_references(source: SourceSeries, corners: np.ndarray) -> list[Referenc
 
 def add_references(dataset: Dataset, source: SourceSeries, references: list[Reference]) -> None:
     """Name the source images of a slice, those at least whose UIDs are such; frames only where they have a place."""
-    named = [reference for reference in references if is_uid(reference.sop_instance)]
+    named = [reference for reference in references if is_uid_in_form(reference.sop_instance)]
     if not named:
         return
     dataset.SourceImageSequence = ItemSequence([_source_image(reference) for reference in named])
-    if is_uid(source.series_uid):
+    if is_uid_in_form(source.series_uid):
         series = Dataset()
         series.SeriesInstanceUID = source.series_uid
         objects = {reference.sop_instance: reference for reference in named}
@@ -206,25 +200,25 @@ def run_time(offset: str) -> datetime:
 
 def _carry(source: SourceSeries, dataset: Dataset, identity: str) -> None:
     """Copy what the source's slices agree on; fill what a CT image must have."""
-    subject = source.texts.get("ClinicalTrialSubjectID") or source.texts.get("ClinicalTrialSubjectReadingID")
-    trial = subject and source.texts.get("ClinicalTrialSponsorName")
+    carried = source.carried
+    left_out = {*carried.invalid, *carried.differing}
     for keyword in COPIED:
-        if keyword in CLINICAL_TRIAL_SUBJECT and not trial:
-            continue
-        if keyword in source.texts:
-            _set_bytes(dataset, keyword, source.texts[keyword])
-        elif keyword in source.sequences:
-            setattr(dataset, keyword, source.sequences[keyword])
-        elif keyword in _EMPTY_IF_ABSENT:
+        if keyword in carried.texts:
+            _set_bytes(dataset, keyword, carried.texts[keyword])
+        elif keyword in carried.sequences:
+            setattr(dataset, keyword, carried.sequences[keyword])
+        elif keyword in _EMPTY_IF_ABSENT or keyword in left_out & _EMPTY_IF_LEFT_OUT:
             setattr(dataset, keyword, "")
-    if not {"ContrastBolusAgent", "ContrastBolusAgentSequence"} & {*source.texts, *source.sequences}:
+    if "DeidentificationMethod" in left_out and "DeidentificationMethodCodeSequence" not in dataset:
+        dataset.DeidentificationMethod = "stated by the source, not copied"  # one of both must be there
+    if not {"ContrastBolusAgent", "ContrastBolusAgentSequence"} & {*carried.texts, *carried.sequences}:
         dataset.pop(tag("ContrastBolusRoute"), None)  # alone it is of no module
     elif "ContrastBolusAgent" not in dataset:  # type 2 beside its sequence
         dataset.ContrastBolusAgent = str(dataset.ContrastBolusAgentSequence[0].get("CodeMeaning", ""))[:64]
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
-        if keyword not in source.texts:  # the source has none, or no valid one
+        if keyword not in carried.texts:  # the source has none, or no valid one
             setattr(dataset, keyword, uid_from(keyword, identity))
-    _settle_laterality(dataset, source.texts.get("BodyPartExamined", b"").decode("latin-1"))
+    _settle_laterality(dataset, carried.text("BodyPartExamined"))
 
 
 def _settle_laterality(dataset: Dataset, body_part: str) -> None:
@@ -241,8 +235,8 @@ def _set_bytes(dataset: Dataset, keyword: str, value: bytes) -> None:
     """Set a text attribute to bytes in the data set's own character set, unchanged."""
     vr = dictionary_VR(keyword)
     if vr in NUMERIC:
-        if value:
-            setattr(dataset, keyword, int(float(value)) if vr == "US" else float(value))
+        number = float(value) if value else None
+        dataset.add(DataElement(tag(keyword), vr, int(number) if vr == "US" and number is not None else number))
         return
     padded = value + (b"\0" if vr == "UI" else b" ") * (len(value) % 2)
     dataset[tag(keyword)] = RawDataElement(Tag(tag(keyword)), vr, len(padded), padded, 0, False, True)
@@ -250,12 +244,12 @@ def _set_bytes(dataset: Dataset, keyword: str, value: bytes) -> None:
 
 def _equipment(source: SourceSeries, provenance: Provenance, moment: datetime) -> ItemSequence:
     """Existing items, then the scanner, then this program as processor and as synthesiser."""
-    items = list(source.sequences.get("ContributingEquipmentSequence", []))
+    items = list(source.carried.sequences.get("ContributingEquipmentSequence", []))
     scanner = Dataset()
     for keyword in EQUIPMENT:
-        if source.texts.get(keyword):
-            _set_bytes(scanner, keyword, source.texts[keyword])
-    if source.texts.get("Manufacturer", b"").lower() != b"thinslice":  # its own result names its scanner already
+        if source.carried.text(keyword):
+            _set_bytes(scanner, keyword, source.carried.texts[keyword])
+    if source.carried.text("Manufacturer").lower() != "thinslice":  # its own result names its scanner already
         if "Manufacturer" not in scanner:
             scanner.Manufacturer = "unknown"
         scanner.PurposeOfReferenceCodeSequence = ItemSequence([_code("109101", "Acquisition Equipment")])

@@ -14,28 +14,43 @@ def _names(text: str) -> tuple[str, ...]:
 
 CLINICAL_TRIAL_SUBJECT = _names(
     """
-    ClinicalTrialSponsorName ClinicalTrialProtocolID ClinicalTrialProtocolName ClinicalTrialSiteID ClinicalTrialSiteName
-    ClinicalTrialSubjectID ClinicalTrialSubjectReadingID ClinicalTrialProtocolEthicsCommitteeName
-    ClinicalTrialProtocolEthicsCommitteeApprovalNumber
+    ClinicalTrialSponsorName ClinicalTrialProtocolID OtherClinicalTrialProtocolIDsSequence ClinicalTrialProtocolName
+    ClinicalTrialSiteID ClinicalTrialSiteName ClinicalTrialSubjectID ClinicalTrialSubjectReadingID
+    ClinicalTrialProtocolEthicsCommitteeName ClinicalTrialProtocolEthicsCommitteeApprovalNumber
     """
 )
-"""A module of its own: carried whole where the source's is complete, else not at all."""
+CLINICAL_TRIAL_STUDY = _names(
+    """
+    ClinicalTrialTimePointID ClinicalTrialTimePointDescription ClinicalTrialTimePointTypeCodeSequence
+    LongitudinalTemporalOffsetFromEvent LongitudinalTemporalEventType ConsentForClinicalTrialUseSequence
+    """
+)
 
 PATIENT_AND_STUDY = _names(
     """
-    PatientName PatientID IssuerOfPatientID PatientBirthDate PatientBirthTime PatientSex OtherPatientIDs
-    OtherPatientIDsSequence OtherPatientNames EthnicGroup PatientComments QualityControlSubject
-    PatientSpeciesDescription PatientBreedDescription ResponsiblePerson PatientSexNeutered
+    PatientName PatientID IssuerOfPatientID IssuerOfPatientIDQualifiersSequence TypeOfPatientID
+    SourcePatientGroupIdentificationSequence GroupOfPatientsIdentificationSequence ReferencedPatientSequence
+    ReferencedPatientPhotoSequence PatientBirthDate PatientBirthTime PatientBirthDateInAlternativeCalendar
+    PatientDeathDateInAlternativeCalendar PatientAlternativeCalendar PatientSex OtherPatientIDs OtherPatientIDsSequence
+    OtherPatientNames EthnicGroup EthnicGroupCodeSequence PatientComments QualityControlSubject
+    PatientSpeciesDescription PatientSpeciesCodeSequence PatientBreedDescription PatientBreedCodeSequence
+    BreedRegistrationSequence StrainDescription StrainNomenclature StrainCodeSequence StrainAdditionalInformation
+    StrainStockSequence GeneticModificationsSequence ResponsiblePerson ResponsiblePersonRole ResponsibleOrganization
     PatientIdentityRemoved DeidentificationMethod DeidentificationMethodCodeSequence
-    StudyInstanceUID StudyDate StudyTime StudyID StudyDescription AccessionNumber ReferringPhysicianName
-    PhysiciansOfRecord NameOfPhysiciansReadingStudy ConsultingPhysicianName AdmissionID AdmittingDiagnosesDescription
-    AdditionalPatientHistory PatientAge PatientSize PatientWeight Occupation MedicalAlerts Allergies SmokingStatus
-    PregnancyStatus LastMenstrualDate PatientState ServiceEpisodeID ClinicalTrialTimePointID
-    ClinicalTrialTimePointDescription LongitudinalTemporalInformationModified LongitudinalTemporalOffsetFromEvent
-    LongitudinalTemporalEventType TimezoneOffsetFromUTC
+    LongitudinalTemporalInformationModified
+    StudyInstanceUID StudyDate StudyTime StudyID StudyDescription AccessionNumber IssuerOfAccessionNumberSequence
+    ReferringPhysicianName ReferringPhysicianIdentificationSequence ConsultingPhysicianName
+    ConsultingPhysicianIdentificationSequence PhysiciansOfRecord PhysiciansOfRecordIdentificationSequence
+    NameOfPhysiciansReadingStudy PhysiciansReadingStudyIdentificationSequence RequestingServiceCodeSequence
+    ReferencedStudySequence ProcedureCodeSequence ReasonForPerformedProcedureCodeSequence TimezoneOffsetFromUTC
+    AdmissionID IssuerOfAdmissionID IssuerOfAdmissionIDSequence ServiceEpisodeID IssuerOfServiceEpisodeIDSequence
+    ServiceEpisodeDescription ReasonForVisit ReasonForVisitCodeSequence AdmittingDiagnosesDescription
+    AdmittingDiagnosesCodeSequence AdditionalPatientHistory PatientAge PatientSize PatientSizeCodeSequence PatientWeight
+    PatientBodyMassIndex MeasuredAPDimension MeasuredLateralDimension Occupation MedicalAlerts Allergies SmokingStatus
+    PregnancyStatus LastMenstrualDate PatientState PatientSexNeutered
     """
 )
-"""The result joins the study of its source: what is said of patient and study must be the same there."""
+"""The result joins the patient and the study of its source: both must say the same of them, in the same words."""
 
 SERIES_AND_ACQUISITION = _names(
     """
@@ -47,8 +62,9 @@ SERIES_AND_ACQUISITION = _names(
 )
 """True of every output voxel, or needed to place it."""
 
-COPIED = (*PATIENT_AND_STUDY, *CLINICAL_TRIAL_SUBJECT, *SERIES_AND_ACQUISITION)
-"""Copied where present and equal in all source slices."""
+OF_THE_STUDY = frozenset((*PATIENT_AND_STUDY, *CLINICAL_TRIAL_SUBJECT, *CLINICAL_TRIAL_STUDY))
+COPIED = (*PATIENT_AND_STUDY, *CLINICAL_TRIAL_SUBJECT, *CLINICAL_TRIAL_STUDY, *SERIES_AND_ACQUISITION)
+"""Copied where present, valid, and equal in all source slices that say it."""
 
 IN_SEQUENCES = frozenset(
     _names(
@@ -62,6 +78,26 @@ IN_SEQUENCES = frozenset(
     )
 )
 """What items of copied sequences may hold: codes, identifiers of the patient, equipment."""
+
+IN_SEQUENCES_OF_THE_STUDY = IN_SEQUENCES | frozenset(
+    _names(
+        """
+        ContextIdentifier ContextUID ContextGroupVersion ContextGroupExtensionFlag ContextGroupLocalVersion
+        ContextGroupExtensionCreatorUID MappingResource MappingResourceUID MappingResourceName EquivalentCodeSequence
+        LocalNamespaceEntityID UniversalEntityID UniversalEntityIDType IdentifierTypeCode AssigningFacilitySequence
+        AssigningJurisdictionCodeSequence AssigningAgencyOrDepartmentCodeSequence IssuerOfPatientIDQualifiersSequence
+        SubjectRelativePositionInImage ReferencedSOPClassUID ReferencedSOPInstanceUID ReferencedSOPSequence
+        TypeOfInstances StudyInstanceUID SeriesInstanceUID DICOMRetrievalSequence RetrieveAETitle
+        PersonIdentificationCodeSequence InstitutionCodeSequence InstitutionalDepartmentName
+        InstitutionalDepartmentTypeCodeSequence
+        BreedRegistrationNumber BreedRegistryCodeSequence StrainStockNumber StrainSource
+        StrainSourceRegistryCodeSequence StrainCodeSequence GeneticModificationsDescription
+        GeneticModificationsNomenclature GeneticModificationsCodeSequence
+        ClinicalTrialProtocolID DistributionType ConsentForDistributionFlag
+        """
+    )
+)
+"""What items that identify patient, study or physician may hold as well; no addresses and no telephone numbers."""
 
 EQUIPMENT = _names("Manufacturer InstitutionName StationName ManufacturerModelName SoftwareVersions")
 """Of the scanner: moved into ContributingEquipmentSequence."""

@@ -8,21 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence as ItemSequence
+from pydicom.datadict import tag_for_keyword
 
 from thinslice.dicom.attributes import is_uid, parse_number
-from thinslice.dicom.charset import charset_of, decoded, stored_bytes, text_of
+from thinslice.dicom.carried import Carried, carried_from
+from thinslice.dicom.charset import text_of
 from thinslice.dicom.checks import LOSSY_SYNTAXES, is_lossy
-from thinslice.dicom.kept import COPIED, EQUIPMENT, IN_SEQUENCES, PATIENT_AND_STUDY, SERIES_AND_ACQUISITION
 from thinslice.dicom.layout import PixelLayout, layout_of
 from thinslice.dicom.slices import CT_IMAGE, Slice
+from thinslice.dicom.validity import is_uid_in_form
 
-NUMERIC = ("US", "FD")
-"""VRs whose values are kept as decimal text, since their bytes depend on the transfer syntax."""
-_DEEPEST = 3
 _LOSSY_METHODS = {  # by the end of the transfer syntax, PS3.3 C.7.6.1.1.5.1
     "50": "ISO_10918_1",
     "51": "ISO_10918_1",
@@ -56,9 +51,7 @@ class SourceSeries:
     """Of a source series, what its derived series carries on. Holds identity: never shown or logged.
 
     Attributes:
-        texts: values by keyword, as bytes in the source's own character set; equal in all slices.
-        sequences: sequences by keyword; equal in all slices, with nothing in them but `kept.IN_SEQUENCES`.
-        charset: SpecificCharacterSet of `texts`; () for the default repertoire.
+        carried: attributes as they are in all slices.
         references: the slices, in order along the normal.
         normal: (3,) LPS unit vector of that order.
         series_uid: SeriesInstanceUID, valid or not.
@@ -75,9 +68,7 @@ class SourceSeries:
         layout: how pixels are stored, where all slices have one layout that can be written; else None.
     """
 
-    texts: dict[str, bytes]
-    sequences: dict[str, ItemSequence]
-    charset: tuple[str, ...]
+    carried: Carried
     references: tuple[Reference, ...]
     normal: np.ndarray
     series_uid: str
@@ -95,7 +86,7 @@ class SourceSeries:
 
     def equipment_text(self, keyword: str) -> str | None:
         """An attribute of the scanner as plain text for the record, or None."""
-        value = self.texts.get(keyword, b"").decode("ascii", "replace").strip(" \0")
+        value = self.carried.texts.get(keyword, b"").decode("ascii", "replace").strip(" \0")
         return value[:64] or None
 
 
@@ -104,31 +95,23 @@ def keep_for_writing(
 ) -> SourceSeries:
     """Gather what a derived series needs from the slices of a stack, in order; `rescale` is as for `read_parts`."""
     first = slices[0].attributes
-    charsets = {charset_of(image) for image in slices}
-    mixed = len(charsets) > 1
-    texts = {
-        keyword: text for keyword in (*COPIED, *EQUIPMENT) if (text := _same_text(slices, keyword, mixed)) is not None
-    }
-    sequences = {
-        keyword: sequence
-        for keyword in (*COPIED, "ContributingEquipmentSequence")
-        if dictionary_VR(keyword) == "SQ" and (sequence := _same_sequence(slices, keyword)) is not None
-    }
-    description = text_of(slices[0], "SeriesDescription")
+    carried = carried_from(slices)
+    for keyword in ("SeriesInstanceUID", "SOPInstanceUID"):
+        uids = {image.attributes.text(keyword) for image in slices} - {""}
+        if not all(map(is_uid_in_form, uids)):
+            carried.invalid.append(keyword)
     recognizable = {image.attributes.text("RecognizableVisualFeatures") for image in slices}
     ratio, method = max(
         map(_lossy_history, slices), key=lambda history: (max(map(float, history[0]), default=0), len(history[1]))
     )
     orientations = {image.attributes.values("ImageOrientationPatient") for image in slices}
     return SourceSeries(
-        texts=texts,
-        sequences=sequences,
-        charset=("ISO_IR 192",) if mixed else charsets.pop(),
+        carried=carried,
         references=tuple(_reference(image, normal) for image in slices),
         normal=np.array(normal),
         series_uid=first.text("SeriesInstanceUID"),
         series_number=first.integer("SeriesNumber"),
-        series_description=" ".join(re.sub(r"[\\\x00-\x1f]", " ", description).split()),
+        series_description=_description(slices[0], carried),
         window=_window(slices[0]),
         burned_in=any(image.attributes.text("BurnedInAnnotation") == "YES" for image in slices),
         recognizable="YES" if "YES" in recognizable else "NO" if recognizable == {"NO"} else "",
@@ -139,6 +122,15 @@ def keep_for_writing(
         pixel_spacing=first.values("PixelSpacing"),
         layout=layout_of(slices, rescale=rescale),
     )
+
+
+def _description(image: Slice, carried: Carried) -> str:
+    """SeriesDescription in one line; "" where its characters are not those of its character set."""
+    text = text_of(image, "SeriesDescription")
+    if "\N{REPLACEMENT CHARACTER}" in text or not (text.isascii() or any(carried.charset)):
+        carried.invalid.append("SeriesDescription")
+        return ""
+    return " ".join(re.sub(r"[\\\x00-\x1f\x7f-\x9f]", " ", text).split())
 
 
 def _reference(image: Slice, normal: np.ndarray) -> Reference:
@@ -179,89 +171,6 @@ def _lossy_history(image: Slice) -> tuple[tuple[str, ...], tuple[str, ...]]:
         rows, columns = image.shape
         ratios = ratios or (f"{frames * rows * columns * allocated / 8 / compressed:.2f}",)
     return ratios, methods
-
-
-def _same_text(slices: Sequence[Slice], keyword: str, mixed: bool) -> bytes | None:
-    """The bytes of a text attribute where all slices have the same, in UTF-8 where character sets are mixed.
-
-    Of patient and study, what some slices leave empty is what the others say: the result must join their study.
-    """
-    vr = dictionary_VR(keyword)
-    if vr == "SQ":
-        return None
-    found: set[bytes] = set()
-    slices = _that_say(slices, keyword) if keyword in PATIENT_AND_STUDY else slices
-    for image in slices:
-        value = image.attributes.text(keyword).encode() if vr in NUMERIC else stored_bytes(image, keyword)
-        if value is None or not image.attributes.has(keyword):
-            return None
-        value = value.rstrip(b" \0")
-        found.add(decoded(value, image, keyword).encode() if mixed else value)
-        if len(found) > 1:
-            return None
-    value = found.pop()
-    if vr == "DS" and keyword in SERIES_AND_ACQUISITION and len(value) > 16:
-        value = f"{parse_number(value.decode('latin-1')):.10g}".encode()
-    return value if _is_value(keyword, vr, value.decode("latin-1")) else None
-
-
-def _that_say(slices: Sequence[Slice], keyword: str) -> Sequence[Slice]:
-    """The slices in which an attribute is not empty; all where it is in none."""
-    return [image for image in slices if image.attributes.text(keyword)] or slices
-
-
-def _is_value(keyword: str, vr: str, text: str) -> bool:
-    """Whether a text can be written for what it is; of patient and study, texts are carried as they stand."""
-    number = parse_number(text)
-    if vr == "UI":
-        return is_uid(text)
-    if vr == "US":
-        return number in range(1 << 16)
-    if vr == "IS" and keyword in SERIES_AND_ACQUISITION:
-        return not text or (number.is_integer() and abs(number) < 1 << 31)
-    if vr == "FD" or (vr == "DS" and keyword in SERIES_AND_ACQUISITION):
-        return not text or math.isfinite(number)
-    return True
-
-
-def _same_sequence(slices: Sequence[Slice], keyword: str) -> ItemSequence | None:
-    first: ItemSequence | None = None
-    last: Dataset | None = None
-    for image in slices:
-        holder = next((dataset for dataset in image.attributes.datasets if keyword in dataset), None)
-        if holder is None:
-            return None
-        if holder is last:  # what frames share is looked at once
-            continue
-        last = holder
-        try:
-            value = _allowed_items(holder[keyword].value, _DEEPEST)
-        except Exception:  # a damaged sequence is not carried on
-            return None
-        if first is None:
-            first = value
-        elif value != first:
-            return None
-    return first or None
-
-
-def _allowed_items(items: ItemSequence, depth: int) -> ItemSequence:
-    """The items with what they may hold, and sequences in them down to `depth`."""
-    kept = []
-    for item in items:
-        allowed = Dataset()
-        for tag in sorted(item.keys()):
-            keyword = keyword_for_tag(tag)
-            if keyword not in IN_SEQUENCES:
-                continue
-            vr, value = dictionary_VR(tag), item[tag].value
-            if vr != "SQ":
-                allowed.add(DataElement(tag, vr, value))
-            elif depth > 1 and value:
-                allowed.add(DataElement(tag, vr, _allowed_items(value, depth - 1)))
-        if allowed:
-            kept.append(allowed)
-    return ItemSequence(kept)
 
 
 def tag(keyword: str) -> int:

@@ -39,12 +39,14 @@ class WrittenSeries:
         clipped: voxels that did not fit into the bits stored and were clipped.
         bits: stored of a voxel.
         series_uid: SeriesInstanceUID.
+        remarks: which attributes of the source are not carried as they stand; "" where all are.
     """
 
     files: int
     clipped: int
     bits: int
     series_uid: str
+    remarks: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +141,7 @@ def write_series(
             add_references(dataset, kept, slice_references(kept, plane.corners))
             dataset.add_new(tag("PixelData"), "OW", layout.stored(volume.hu[plane.index])[0].tobytes())
             _save(dataset, temporary / f"IM{number:04d}.dcm", kept, compress, provenance.version)
-    return WrittenSeries(len(planes), clipped, layout.bits, series_uid)
+    return WrittenSeries(len(planes), clipped, layout.bits, series_uid, kept.carried.remarks())
 
 
 def _series_uid(
@@ -232,7 +234,7 @@ def _digest(volume: Volume, planes: list[_Plane], layout: PixelLayout) -> tuple[
 
 def _identity(kept: SourceSeries, source: Volume) -> str:
     """What tells a source without UIDs from another one without: its voxels too. "" where it has its UIDs."""
-    if {"StudyInstanceUID", "FrameOfReferenceUID"} <= kept.texts.keys():
+    if {"StudyInstanceUID", "FrameOfReferenceUID"} <= kept.carried.texts.keys():
         return ""
     voxels = hashlib.sha256()
     for hu in source.hu:

@@ -11,7 +11,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from thinslice.errors import OutputError, ResourceError, counted, named
@@ -180,7 +180,8 @@ def none_left(paths: Iterable[Path]) -> Iterator[None]:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
-                path.unlink(missing_ok=True)
+                with suppress(NotADirectoryError):  # what was to be its folder is a file
+                    path.unlink(missing_ok=True)
         raise
 
 

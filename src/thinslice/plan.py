@@ -187,7 +187,8 @@ def _number(value: Any) -> float:
 def _over_zero(value: Any, code: str, what: str) -> float:
     number = _number(value)
     if not (math.isfinite(number) and number > 0):
-        raise UsageError(code, f"{what} must be a number over 0, found {value}")
+        found = value if math.isnan(number) else f"{number:g}"
+        raise UsageError(code, f"{what} must be a number over 0, found {found}")
     return number
 
 

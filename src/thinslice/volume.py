@@ -176,7 +176,8 @@ class Volume:
         if bad:
             raise InputError(
                 "FILE-NAN",
-                f"the volume holds {counted(bad, 'voxel that is', 'voxels that are')} NaN or infinite; give values",
+                f"the volume holds {counted(bad, 'voxel that is', 'voxels that are')} NaN or infinite; "
+                "put a value in HU there",
             )
 
 

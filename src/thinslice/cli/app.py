@@ -87,7 +87,10 @@ def run(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> int:
     if any(_BLANK.fullmatch(argument) for argument in arguments):
         raise UsageError("USE-OPTION", "an argument is empty: is a variable of the shell not set?")
-    code = app(args=list(arguments), prog_name="thinslice", standalone_mode=False)
+    try:
+        code = app(args=list(arguments), prog_name="thinslice", standalone_mode=False)
+    except ParserError as error:
+        raise usage_error(error, arguments, commands=COMMANDS) from error
     if code == INTERRUPTED:  # the parser made an exit of a KeyboardInterrupt
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
@@ -97,8 +100,6 @@ def as_thinslice_error(error: Exception) -> ThinsliceError:
     """The error with a code of ours: usage (2), no memory (5), a bug (1)."""
     if isinstance(error, ThinsliceError):
         return error
-    if isinstance(error, ParserError):
-        return usage_error(error, commands=COMMANDS)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
         return OutputError("OUT-WRITE", f"what the program says cannot be written: {error.strerror}")
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):

@@ -126,6 +126,8 @@ def list_of(kind: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
         except ValueError:
             of = "whole numbers" if kind is int else "names"
             raise typer.BadParameter(f"{text!r} is no comma-separated list of {of}") from None
+        if "" in values:
+            raise typer.BadParameter(f"{text!r} has a comma too many")
         if len(set(values)) < len(values):
             raise typer.BadParameter(f"{text!r} names something twice")
         return values

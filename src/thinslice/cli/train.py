@@ -70,7 +70,7 @@ def train(
     if terminal.device not in ("auto", "cpu"):
         raise UsageError("USE-DEVICE", f"train runs on the CPU, not on {terminal.device}")
     if not (math.isfinite(memory) and memory > 0):
-        raise UsageError("USE-MEMORY", f"memory must be over 0 GB, found {memory}")
+        raise UsageError("USE-MEMORY", f"memory must be over 0 GB, found {memory:g}")
     terminal.refuse_existing(output)
     checkpoint = output.with_name(output.name + ".checkpoint")
     terminal.refuse_clashes([*paths, *(validate or []), weights], output, checkpoint)

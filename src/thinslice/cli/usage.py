@@ -15,31 +15,42 @@ from thinslice.errors import UsageError
 ParserError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "UsageError")
 
 
-def usage_error(error: Exception, *, commands: Sequence[str]) -> UsageError:
-    """What the parser says of the command line, in our form; `commands` are those that there are."""
-    text = error.format_message() if hasattr(error, "format_message") else str(error)
-    text = text.replace("Value error, ", "").rstrip(".?")
-    text = re.sub(
-        r"(?s)unexpected extra argument\S* \(.*\)", "an argument too many; quote paths that hold spaces", text
-    )
-    context = getattr(error, "ctx", None)
-    page = f"{context.command_path} -h" if context else "thinslice COMMAND -h"
-    unknown, close = text.startswith(("No such command", "No such option")), []
+def usage_error(error: Exception, arguments: Sequence[str], *, commands: Sequence[str]) -> UsageError:
+    """What the parser says of the command line, in our form.
+
+    Args:
+        error: the parser's.
+        arguments: the command line.
+        commands: those that there are.
+    """
+    text, close = _words(error), []
+    command = next((word for word in arguments[:1] if word in commands), "")
     if text.startswith("No such command"):  # what stands there may be the name of a scan
         _, _, meant = text.rpartition("Did you mean")
         text, close = "No such command", [name for name in re.findall(r"\w+", meant) if name in commands]
-    elif unknown:
-        text, typed = text.partition(" (")[0], str(getattr(error, "option_name", ""))
-        close = _nearest(typed, getattr(error, "possibilities", None) or ())
+    elif text.startswith("No such option"):
+        typed = str(getattr(error, "option_name", ""))
+        text, close = text.partition(" (")[0], _nearest(typed, getattr(error, "possibilities", None) or ())
+    page = " ".join(filter(None, ("thinslice", command, "-h")))
     if close:
         return UsageError("USE-OPTION", f"{text}; did you mean {' or '.join(close)}? See {page}")
-    if unknown and page == "thinslice -h":
+    if not command:
         text += f"; begin with a command: {', '.join(commands[:-1])} or {commands[-1]}"
     return UsageError("USE-OPTION", f"{text}; see {page}")
 
 
+def _words(error: Exception) -> str:
+    """The parser's words, with the value found, without what it repeats of paths."""
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    text = text.replace("Value error, ", "").rstrip(".?")
+    details = getattr(error.__cause__, "errors", list)()
+    if "Input should" in text and details:  # the library that reads numbers says all but the number
+        text = text.replace("Input", repr(details[0]["input"])).partition(", unable to parse")[0]
+    too_many = "an argument too many; quote paths that hold spaces"
+    return re.sub(r"(?s)(?:Got )?unexpected extra argument\S* \(.*\)", too_many, text)
+
+
 def _nearest(typed: str, options: Collection[str]) -> list[str]:
     """Options that begin as what was typed, or are it but for a slip or two."""
-    return sorted(
-        {option for option in options if option.startswith(typed)} or get_close_matches(typed, options, 2, 0.8)
-    )
+    begun = {option for option in options if option.startswith(typed)}
+    return sorted(begun or get_close_matches(typed, options, 2, 0.8))

@@ -43,7 +43,7 @@ def find_result(folder: Path, slug: str, name: str) -> Path:
     """
     found = [path for path in result_paths(folder, slug) if path.is_file()]
     if not found:
-        raise InputError("IN-RESULT", f"no result {slug}.nii.gz of {name} in folder {named(folder, '')}")
+        raise InputError("IN-RESULT", f"the folder {named(folder, '')} of {name} holds no {slug}.nii.gz")
     return found[0]
 
 

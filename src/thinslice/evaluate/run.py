@@ -220,7 +220,7 @@ def _look_ahead(cases: Iterator[Case], exchange: Exchange) -> None:
 def _check_rows(seeds: Sequence[int], score: Mapping[str, str | Path], thickness_scale: float) -> None:
     """Raise UsageError (USE-SEEDS, USE-SCORE, USE-THICKNESS) where rows mean nothing or are mistaken for others."""
     if not (math.isfinite(thickness_scale) and thickness_scale > 0):
-        raise UsageError("USE-THICKNESS", f"what is told of the thickness must be over 0, found {thickness_scale}")
+        raise UsageError("USE-THICKNESS", f"what is told of the thickness must be over 0, found {thickness_scale:g}")
     if not seeds or min(seeds) < 0 or max(seeds) > MOST_SEED:
         raise UsageError("USE-SEEDS", f"seeds are one or more whole numbers from 0, found {list(seeds)}")
     if taken := sorted(set(score) & {*METHODS, "thick", "truth"}):

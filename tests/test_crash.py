@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from thinslice.errors import OutputError
+from thinslice.files import parts
 from thinslice.output import whole_file, whole_folder
 from thinslice.temporary import PREFIX, clear_away, temporary_name
 
@@ -93,8 +94,9 @@ def kills(zygote: Zygote, source: Path, output: Path, *, number: int, overwrite:
         assert old != whole
         arguments.append("--overwrite")
     dice = random.Random(f"{output.name} {overwrite}")
+    _, *sidecars = parts(output, sidecar=True)
     for moment in range(number):
-        reset(output, old)
+        reset(output, old, sidecars)
         pid = zygote.start(*arguments)
         if moment % 2:  # in the midst of writing, which is short beside computing
             while not any(output.parent.glob(f"{PREFIX}*{output.name}")) and alive(pid):
@@ -106,19 +108,23 @@ def kills(zygote: Zygote, source: Path, output: Path, *, number: int, overwrite:
             os.kill(pid, signal.SIGKILL)
         zygote.status()
         assert content(output) in (old, whole), f"kill {moment}"
-        others = [path.name for path in output.parent.iterdir() if path != output]
+        for sidecar in sidecars:  # whole as well, though it is renamed a moment after its volume
+            assert not sidecar.exists() or json.loads(sidecar.read_text())["SyntheticData"]
+        others = [path.name for path in output.parent.iterdir() if path not in (output, *sidecars)]
         assert all(name.startswith(PREFIX) for name in others), others
         left += bool(others)
-    reset(output, old)
+    reset(output, old, sidecars)
     zygote.start(*arguments)
     assert zygote.status() == 0
     assert content(output) == whole
-    assert list(output.parent.iterdir()) == [output]
+    assert set(output.parent.iterdir()) == {output, *sidecars}
     return left
 
 
-def reset(output: Path, old: dict[str, bytes] | bytes | None) -> None:
+def reset(output: Path, old: dict[str, bytes] | bytes | None, sidecars: list[Path]) -> None:
     """Put back what was there, and leave temporary names for the next run to find."""
+    for sidecar in sidecars:
+        sidecar.unlink(missing_ok=True)
     shutil.rmtree(output, ignore_errors=True)
     output.unlink(missing_ok=True) if output.is_file() else None
     if isinstance(old, bytes):

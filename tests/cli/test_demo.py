@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from thinslice import phantom, scan
+from thinslice import files, phantom, scan
 from thinslice.cli.app import run
 
 
@@ -24,14 +24,15 @@ def test_a_demo_shows_three_methods_and_keeps_its_volumes(tmp_path: Path, capfd:
     assert run(["demo", "-o", str(folder), "--iterations", "2"]) == 0
     out = capfd.readouterr().out
     assert all(name in out for name in ("linear", "cubic", "thinslice"))
-    names = {"demo.png", "record.json", "structures.csv", "table.csv", "thick.nii.gz", "thin.nii.gz", "truth.nii.gz"}
+    names = {"demo.png", "record.json", "structures.csv", "table.csv", "thick.nii.gz", "truth.nii.gz"}
+    names |= {"thin.json", "thin.nii.gz"}
     assert {path.name for path in folder.iterdir()} == names
     assert "nodule vol %" in out
     assert max(len(line) for line in out.splitlines() if not line.startswith("written:")) <= 80
     with (folder / "structures.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["method"] for row in rows} == {"linear", "cubic", "thinslice", "truth"}
-    thick, thin = scan.read(folder / "thick.nii.gz"), scan.read(folder / "thin.nii.gz", axis="z")
+    thick, thin = scan.read(folder / "thick.nii.gz"), files.read(folder / "thin.nii.gz", axis="z")
     assert thin.shape[0] == 4 * thick.shape[0]
     assert json.loads((folder / "record.json").read_text())["input"]["regime"] == "contiguous"
     assert run(["demo", "-q", "-o", str(folder), "--iterations", "2"]) == 6

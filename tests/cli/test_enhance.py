@@ -38,7 +38,8 @@ def test_a_scan_becomes_thin_and_the_record_says_how(
     Draft202012Validator(json.loads((repository / "docs/record.schema.json").read_text())).validate(document)
     assert str(tmp_path) not in record.read_text()
     assert thick_phantom.name not in record.read_text()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["look.png", "record.json", "thin.nii.gz"]
+    names = ["look.png", "record.json", "thin.json", "thin.nii.gz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_the_self_check_is_said_as_it_is() -> None:

@@ -210,5 +210,5 @@ def test_a_path_may_begin_at_the_home_folder(
     monkeypatch.chdir(tmp_path / "elsewhere")
     monkeypatch.setenv("HOME", str(home))
     assert run(["enhance", *form, "--output=~/thin.nii.gz", "--json=~/r.json", "--fit", "none", "-q"]) == 0
-    assert {path.name for path in home.iterdir()} == {"scan.nii.gz", "thin.nii.gz", "r.json"}
+    assert {path.name for path in home.iterdir()} == {"scan.nii.gz", "thin.nii.gz", "thin.json", "r.json"}
     assert list(Path().iterdir()) == []

@@ -126,7 +126,8 @@ def test_split_writes_one_output_a_part(tmp_path, repository):
     options = ["--on-gap", "split", "--spacing", "2", "--iterations", "2", "--preview", str(tmp_path / "look.png")]
     assert run(["enhance", "-q", *arguments, *options]) == 0
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["in", "look_1.png", "look_2.png", "record.json", "thin_1.nii.gz", "thin_2.nii.gz"]
+    volumes = ["thin_1.json", "thin_1.nii.gz", "thin_2.json", "thin_2.nii.gz"]
+    assert names == ["in", "look_1.png", "look_2.png", "record.json", *volumes]
     first, second = json.loads(record.read_text())
     validator = Draft202012Validator(json.loads((repository / "docs/record.schema.json").read_text()))
     for number, document in enumerate((first, second), 1):

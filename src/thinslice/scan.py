@@ -347,7 +347,8 @@ def check_target(
     Raises:
         OutputError: OUT-FORMAT, OUT-EXISTS, OUT-WRITE.
         GeometryError: GEO-SHEAR.
-        UsageError: USE-DTYPE, USE-COMPRESS, USE-SERIES, DCM-LIKE-SOURCE, DCM-SERIES-NUMBER.
+        UsageError: USE-DTYPE, USE-COMPRESS, USE-SERIES, DCM-COMPRESS, DCM-LIKE-SOURCE,
+            DCM-SERIES-NUMBER.
     """
     path = as_path(path)
     if files.has_known_ending(path):
@@ -377,8 +378,9 @@ def check_target(
     if dtype != "int16":
         raise UsageError("USE-DTYPE", f"dtype {dtype} goes with files; DICOM holds whole numbers")
     refuse_existing(path, overwrite=overwrite, ours=of_a_series)
-    from thinslice.dicom.write import check_series_number, pixel_layout
+    from thinslice.dicom.write import check_compression, check_series_number, pixel_layout
 
+    check_compression(compress)
     check_series_number(series_number)
     pixel_layout(source, like_source=like_source)
 

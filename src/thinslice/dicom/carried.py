@@ -33,7 +33,12 @@ NUMERIC = ("US", "FD")
 _DEEPEST = 3
 _JOINING = ("StudyInstanceUID", "FrameOfReferenceUID")
 """Kept where they break rules of form, as long as they can be written: another would be of another study."""
-_WHOLE = (CLINICAL_TRIAL_SUBJECT, CLINICAL_TRIAL_STUDY, ("ResponsiblePerson", "ResponsiblePersonRole"))
+_WHOLE = (
+    CLINICAL_TRIAL_SUBJECT,
+    CLINICAL_TRIAL_STUDY,
+    ("ResponsiblePerson", "ResponsiblePersonRole"),
+    ("PatientAlternativeCalendar", "PatientBirthDateInAlternativeCalendar", "PatientDeathDateInAlternativeCalendar"),
+)
 """Attributes that need one another: where one is left out, all are."""
 
 
@@ -130,12 +135,12 @@ def _add_text(carried: Carried, slices: Sequence[Slice], keyword: str, *, mixed:
         return
     value, image = next(reversed(values.items()))
     written = _written_as(keyword, value, image, carried.charset, mixed=mixed)
-    if written is not None:
+    if written is not None and (written or keyword not in _JOINING):
         carried.texts[keyword] = written
     elif keyword in _JOINING and is_uid(uid := image.attributes.text(keyword)):
         carried.texts[keyword] = uid.encode()
         carried.malformed.append(keyword)
-    else:
+    elif written is None:
         carried.invalid.append(keyword)
 
 

@@ -13,7 +13,7 @@ from pydicom.uid import UID
 from thinslice.dicom import jpeg
 
 _JPEG = "1.2.840.10008.1.2.4."
-PLUGINS = {  # by transfer syntax: the decoder that was tested for it
+PLUGINS = {  # by transfer syntax: the decoder that was tested for it; without pyjpegls, GDCM decodes JPEG-LS
     "1.2.840.10008.1.2.5": "pylibjpeg",
     **{_JPEG + last: "pyjpegls" for last in ("80", "81")},
     **{_JPEG + last: "pylibjpeg" for last in ("90", "91", "201", "202", "203")},
@@ -39,7 +39,10 @@ def decode_image(codestream: bytes, layout: Layout) -> np.ndarray:
         ModuleNotFoundError: naming the decoder that is not installed.
         Exception: of any type, on damaged data.
     """
-    if layout.syntax in jpeg.SYNTAXES:
+    plugin = PLUGINS.get(layout.syntax)
+    decoder = cast(Any, get_decoder)(UID(layout.syntax)) if plugin else None
+    missing = decoder is not None and plugin not in decoder.available_plugins
+    if layout.syntax in jpeg.SYNTAXES or (missing and layout.syntax in jpeg.LS_SYNTAXES):
         return jpeg.decode_jpeg(
             codestream,
             layout.syntax,
@@ -49,9 +52,7 @@ def decode_image(codestream: bytes, layout: Layout) -> np.ndarray:
             stored=layout.stored,
             signed=layout.signed,
         )
-    plugin = PLUGINS[layout.syntax]
-    decoder = cast(Any, get_decoder)(UID(layout.syntax))
-    if plugin not in decoder.available_plugins:
+    if decoder is None or missing:
         raise ModuleNotFoundError(name=plugin)
     options: Any = {
         "rows": layout.rows,

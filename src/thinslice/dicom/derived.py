@@ -31,6 +31,9 @@ _EMPTY_IF_ABSENT = frozenset({"PositionReferenceIndicator", "AcquisitionNumber",
 _EMPTY_IF_LEFT_OUT = frozenset(
     {"PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"}
     | {"AccessionNumber", "ReferringPhysicianName"}
+    # of an animal
+    | {"ResponsiblePerson", "ResponsibleOrganization", "PatientSexNeutered", "PatientBreedDescription"}
+    | {"PatientBreedCodeSequence", "BreedRegistrationSequence"}
 )
 """Required, if only empty (type 2). Where the source lacks one, so does the result: both say the same of the study."""
 SERIES_NUMBER_OFFSET = 9000
@@ -208,7 +211,7 @@ def _carry(source: SourceSeries, dataset: Dataset, identity: str) -> None:
         elif keyword in carried.sequences:
             setattr(dataset, keyword, carried.sequences[keyword])
         elif keyword in _EMPTY_IF_ABSENT or keyword in left_out & _EMPTY_IF_LEFT_OUT:
-            setattr(dataset, keyword, "")
+            dataset.add_new(tag(keyword), dictionary_VR(keyword), None)
     if "DeidentificationMethod" in left_out and "DeidentificationMethodCodeSequence" not in dataset:
         dataset.DeidentificationMethod = "stated by the source, not copied"  # one of both must be there
     if not {"ContrastBolusAgent", "ContrastBolusAgentSequence"} & {*carried.texts, *carried.sequences}:

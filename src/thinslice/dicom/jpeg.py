@@ -1,4 +1,4 @@
-"""Decode JPEG of the older family with GDCM: lossless (process 14), extended 12-bit and baseline.
+"""Decode JPEG of the older family with GDCM: lossless (process 14), extended 12-bit and baseline; JPEG-LS at need.
 
 Lossless JPEG is the commonest compression of CT. GDCM is asked directly, since pydicom's own bridge
 to it declines the 12-bit extended process, which GDCM decodes.
@@ -10,6 +10,8 @@ import gdcm  # type: ignore[import-untyped]
 import numpy as np
 
 SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in ("50", "51", "57", "70"))
+LS_SYNTAXES = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in ("80", "81"))
+"""Decoded here where pyjpegls is missing: it has no build for Python 3.14."""
 
 
 def decode_jpeg(

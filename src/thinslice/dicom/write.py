@@ -10,6 +10,7 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
+from pydicom.pixels import get_encoder  # type: ignore[attr-defined]
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from thinslice.dicom.derived import Provenance, add_references, decimal, series_dataset, slice_references
@@ -112,8 +113,7 @@ def write_series(
             "DCM-OUT-SOURCE",
             f"a DICOM output folder needs a DICOM input, found {source.source.kind}; name a .nii.gz, .nrrd or .mha",
         )
-    if compress not in COMPRESSIONS:
-        raise UsageError("DCM-COMPRESS", f"compression {compress!r} is unknown; choose from {', '.join(COMPRESSIONS)}")
+    check_compression(compress)
     check_series_number(series_number)
     layout = pixel_layout(source, like_source=like_source)
     planes = _planes(volume)
@@ -161,6 +161,23 @@ def _series_uid(
         *(provenance.version, provenance.model, provenance.settings, repr(series_number), grid, voxels),
         *(() if layout == OWN else (repr(layout),)),
     )
+
+
+def check_compression(compress: str) -> None:
+    """Refuse a way of compression that is none, or for which no encoder is installed.
+
+    Raises:
+        UsageError: DCM-COMPRESS.
+    """
+    if compress not in COMPRESSIONS:
+        raise UsageError("DCM-COMPRESS", f"compression {compress!r} is unknown; choose from {', '.join(COMPRESSIONS)}")
+    syntax, plugin = COMPRESSIONS[compress]
+    if plugin and plugin not in get_encoder(syntax).available_plugins:
+        raise UsageError(
+            "DCM-COMPRESS",
+            f"{compress} needs the package {plugin}, which is not installed (pyjpegls has no build for Python 3.14 so "
+            f"far); install it, or choose {' or '.join(way for way in COMPRESSIONS if way != compress)}",
+        )
 
 
 def check_series_number(number: int | None) -> None:

@@ -16,6 +16,10 @@ from thin import PROVENANCE, linear_thin
 
 from thinslice import scan
 from thinslice.dicom import read_series
+from thinslice.dicom.carried import carried_from
+from thinslice.dicom.codes import Findings
+from thinslice.dicom.limits import Limits
+from thinslice.dicom.read import find_series
 
 pytestmark = [pytest.mark.dicom3tools, pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*")]
 TYPE_2 = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID")
@@ -277,6 +281,16 @@ class TestSlicesThatDiffer:
 
 
 class TestFrameOfReference:
+    def test_of_slices_with_one_each_is_that_of_the_first_image(self, tmp_path):
+        """By its number, as viewers sort; which end of the scan it lies at does not matter."""
+
+        def change(number: int, ds: Dataset) -> None:
+            ds.FrameOfReferenceUID, ds.InstanceNumber = f"1.2.3.{number}", 20 - number
+
+        save(each(change), tmp_path / "in")
+        (slices,) = find_series(tmp_path / "in", Limits(), Findings()).series.values()
+        assert carried_from(slices).text("FrameOfReferenceUID") == "1.2.3.11"
+
     def test_of_a_source_without_one_is_one_uid_for_all_its_results(self, tmp_path):
         save(each(lambda _, ds: ds.pop("FrameOfReferenceUID"), slices=4), tmp_path / "in")
         source = read_series(tmp_path / "in")

@@ -100,10 +100,7 @@ def series_dataset(
     dataset.SeriesInstanceUID = series_uid
     number = _series_number(source.series_number or 0, provenance.part) if series_number is None else series_number
     dataset.SeriesNumber = number
-    label = f"thinslice {spacing_mm:.3g}mm"
-    dataset.SeriesDescription = (
-        f"{description} | {label}" if (description := source.series_description[:40].strip()) else label
-    )
+    dataset.SeriesDescription = _description(source.series_description, spacing_mm)
     dataset.Manufacturer = dataset.ManufacturerModelName = "thinslice"
     dataset.SoftwareVersions = provenance.version
     dataset.ContributingEquipmentSequence = _equipment(source, provenance, moment)
@@ -133,6 +130,12 @@ def _series_number(of_source: int, part: int) -> int:
     """The source's plus 9000, and one more for each part before; within an integer string."""
     offset = SERIES_NUMBER_OFFSET + part - 1
     return min(max(of_source, 0), _MOST - offset) + offset
+
+
+def _description(of_source: str, spacing_mm: float) -> str:
+    """The source's, shortened to 40 bytes: converters cut what is longer than 64, and with it who made the series."""
+    shortened = of_source.encode()[:40].decode(errors="ignore").strip()
+    return f"{shortened} | thinslice {spacing_mm:.3g}mm" if shortened else f"thinslice {spacing_mm:.3g}mm"
 
 
 def _derivation(provenance: Provenance) -> str:

@@ -151,6 +151,7 @@ def enhance(
             volume.shape, shape, padding=volume.padding is not None, labels=label_map is not None, copies=copies,
             more=noise, held=_held_bytes(volume.hu, volume.padding, label_map, acquired),
         )  # fmt: skip
+        clock.lap("prepare")
         if start is not None and (fit == "none" or not adapts):
             fitted = take_as_it_is(
                 start, acquired, job.grid, pixel_mm=job.pixel_mm, device=chosen, views=views, check=check,

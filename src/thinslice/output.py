@@ -71,7 +71,7 @@ def refuse_full(path: Path, size: int) -> None:
     if disk.total and size > disk.free:  # some network drives tell nothing
         raise ResourceError(
             "RES-DISK",
-            f"the output needs {size / 1e6:.1f} MB where it is to go and {disk.free / 1e6:.1f} MB are free; "
+            f"the output needs {size / 1e6:.3g} MB where it is to go and {disk.free / 1e6:.3g} MB are free; "
             "free some or choose another place",
         )
 

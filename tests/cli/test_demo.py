@@ -28,7 +28,9 @@ def test_a_demo_shows_three_methods_and_keeps_its_volumes(tmp_path: Path, capfd:
     names |= {"thin.json", "thin.nii.gz"}
     assert {path.name for path in folder.iterdir()} == names
     assert "nodule vol %" in out
-    assert max(len(line) for line in out.splitlines() if not line.startswith("written:")) <= 80
+    shown, _, written = out.partition("written:")
+    assert max(map(len, shown.splitlines())) <= 80
+    assert written.split() == [str(folder / name) for name in sorted(names)]
     with (folder / "structures.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["method"] for row in rows} == {"linear", "cubic", "thinslice", "truth"}

@@ -1,6 +1,7 @@
 """`thinslice enhance` from a shell: outputs, records, interruption, repeatability."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -30,8 +31,9 @@ def test_a_scan_becomes_thin_and_the_record_says_how(
     out, err = capfd.readouterr()
     assert "self-check: " in out
     assert "held-out slices: " in out
-    assert max(map(len, out.splitlines())) <= 80
+    assert max(map(len, out.partition("written:")[0].splitlines())) <= 80
     assert "fit: " in err
+    assert "self-check: " in err
     assert thin.stat().st_size > 0
     assert picture.read_bytes().startswith(b"\x89PNG")
     document = json.loads(record.read_text())
@@ -40,11 +42,73 @@ def test_a_scan_becomes_thin_and_the_record_says_how(
     assert thick_phantom.name not in record.read_text()
     names = ["look.png", "record.json", "thin.json", "thin.nii.gz"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert out.splitlines()[-2:] == [f"written:    {thin}", f"            {picture}"]
 
 
 def test_the_self_check_is_said_as_it_is() -> None:
     check = {"held_out": 12, "psnr_db": 38.94, "psnr_cubic_db": 36.71, "verdict": "better"}
     assert self_check_line(check) == "self-check: 12 held-out slices: 38.9 dB, cubic 36.7 dB: better"
+
+
+def test_what_was_written_is_named_as_it_was_typed(
+    thick_phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for typed, shown in (
+        ("out/:smile: [bold].nii.gz", "out/:smile: [bold].nii.gz"),
+        ("two\nlines.mha", "two?lines.mha"),
+        ("ünï.nrrd", "ünï.nrrd"),
+    ):
+        arguments = ["-i", str(thick_phantom), "-o", typed, "--spacing", "2.5", "--fit", "none", "--no-check"]
+        assert run(["enhance", *arguments, "--json", "record.json", "--overwrite"]) == 0
+        assert capfd.readouterr().out.splitlines()[-1] == f"written:    {shown}"
+        assert Path(typed).exists()
+        assert Path(typed).stem not in Path("record.json").read_text()
+
+
+def test_a_terminal_that_lacks_a_letter_ends_no_run(thick_phantom: Path, tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "thinslice", "enhance", "-i", str(thick_phantom), "-o", "ü.nii.gz", "--fit", "none"]
+    done = subprocess.run(
+        [*line, "--no-check", "--spacing", "2.5"], cwd=tmp_path, env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "written:" in done.stdout
+    assert (tmp_path / "ü.nii.gz").exists()
+
+
+def test_without_a_check_the_voxels_are_the_same_and_the_record_says_so(
+    thick_phantom: Path, tmp_path: Path, repository: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    common = ["enhance", "-i", str(thick_phantom), "--spacing", "2.5", "--fit", "none", "--json", "-"]
+    assert run([*common, "-o", str(tmp_path / "checked.nii")]) == 0
+    checked, shown = capfd.readouterr()
+    assert run([*common, "-o", str(tmp_path / "not.nii"), "--no-check"]) == 0
+    out, err = capfd.readouterr()
+    record, schema = json.loads(out), json.loads((repository / "docs/record.schema.json").read_text())
+    for document in (record, json.loads(checked)):
+        Draft202012Validator(schema).validate(document)
+    assert record["self_check"] is None
+    assert json.loads(checked)["self_check"]["psnr_plane_db"] is None  # one model: nothing to choose
+    assert ("self-check: " in shown, "self-check: " in err) == (True, False)
+    assert "warning[FIT-UNCHECKED]: the self-check was left out" in err
+    assert (tmp_path / "checked.nii").read_bytes() == (tmp_path / "not.nii").read_bytes()
+
+
+def test_verbose_says_what_is_chosen_and_how_long_stages_take(
+    thick_phantom: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    common = ["enhance", "-i", str(thick_phantom), "--spacing", "2.5", "--fit", "none", "--no-check", "--json", "-"]
+    assert run([*common, "-o", str(tmp_path / "a.nii"), "-v", "--threads", "1"]) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out)["device"]["threads"] == 1
+    lines = [line for line in err.splitlines() if line.startswith("thinslice")]
+    for said in (
+        f"{thinslice.__version__}, Python", "16 slices of 48 x 48 pixels", "to 32 slices 2.5 mm apart", "fit none",
+        "cpu, ", "CPU threads: 1", "coronal 0.5", "synthesis: ", "read ", "write ", "total ",
+    ):  # fmt: skip
+        assert any(said in line for line in lines), said
+    assert run([*common, "-o", str(tmp_path / "b.nii")]) == 0  # and is silent again without it
+    assert "thinslice" not in capfd.readouterr().err
 
 
 def test_json_to_stdout_is_alone_there(thick_phantom: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -53,7 +53,9 @@ def test_scans_may_follow_one_option_and_a_page_is_written(
     out = capfd.readouterr().out
     assert "chest, gap x2" in out
     assert "again, gap x2" in out
-    assert max(map(len, out.splitlines())) <= 80
+    shown, _, written = out.partition("written:")
+    assert max(map(len, shown.splitlines())) <= 80
+    assert written.strip() == str(page)
     assert {"table.csv", "table.json", "index.html"} <= {path.name for path in page.iterdir()}
     assert run([*arguments, "-o", str(page)]) == 6
     assert run([*arguments, "--protocols", "gap", "-q", "-o", str(page), "--overwrite"]) == 0
@@ -71,6 +73,17 @@ def test_outputs_that_would_meet_at_the_end_are_refused_at_once(
     monkeypatch.setattr("thinslice.evaluate.evaluate", lambda *_, **__: pytest.fail("measured first"))
     assert run(["evaluate", "-i", str(thin), "--methods", "linear", *outputs]) == 6
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_where_a_folder_is_to_be_is_refused(
+    thin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("precious")
+    arguments = ["evaluate", "-i", str(thin), "--methods", "linear", "--axis", "z"]
+    assert run([*arguments, "--write-inputs", "file"]) == 6
+    assert capfd.readouterr().err.startswith("error[OUT-WRITE]: cannot write into folder")
+    assert (tmp_path / "file").read_text() == "precious"
 
 
 @pytest.mark.parametrize("failing", ["report.Pages.write", "cli.terminal.Terminal.write_record"])

@@ -153,8 +153,9 @@ def _check_of(model, scan):
     thick, grid = scan
     held_out = choose_held_out(len(thick.hu))
     return check(
-        model, thick.hu, grid, weights=model.fusion, held_out=held_out, pixel_mm=(2.0, 2.0), device=torch.device("cpu")
-    )
+        model, thick.hu, grid, weights=model.fusion, held_out=held_out, pixel_mm=(2.0, 2.0),
+        device=torch.device("cpu"), compares=True,
+    )  # fmt: skip
 
 
 def test_the_self_check_judges_the_views_that_run_and_as_much_of_them_as_runs(scan):
@@ -250,7 +251,7 @@ def test_figures_of_the_self_check_are_those_of_the_slice_itself_and_repeat():
     first, again = (
         check(
             model, hu, grid, weights=model.fusion, held_out=np.array([5]), pixel_mm=(1.0, 1.0),
-            device=torch.device("cpu"),
+            device=torch.device("cpu"), compares=True,
         )
         for _ in range(2)
     )  # fmt: skip
@@ -262,6 +263,7 @@ def test_figures_of_the_self_check_are_those_of_the_slice_itself_and_repeat():
     assert first.psnr_cubic_db == pytest.approx(db(CubicSpline(given_, hu[given_])(5)), abs=0.01)
     assert first.psnr_db == pytest.approx(db((hu[4] + hu[6]) / 2), abs=0.01)  # untaught: linear
     assert first == again
+    assert first.psnr_plane_db is not None
 
 
 def test_going_back_is_a_share_of_the_way():
@@ -326,3 +328,49 @@ def test_four_slices_teach_the_increment_before_theirs():
     grid = plan_grid(4, 4.0, 1.0, thickness_mm=4.0)
     config = dataclasses.replace(SMALL, plane_share=0.0, context_share=0.0, increment_minus1=1.0, learners=VIEWS)
     assert fit_scan(hu, grid, pixel_mm=(1.0, 1.0), budget=Budget(None, 2), config=config).steps == 2
+
+
+def test_the_plane_is_restored_only_where_two_models_are_compared(scan, monkeypatch):
+    thick, grid = scan
+    start, plane = Model.new(SMALL.inplane, SMALL.axial), []
+    monkeypatch.setattr("thinslice.fit.selfcheck._plane_db", lambda *_, **__: plane.append(1) or 30.0)
+    settings = {"pixel_mm": (2.0, 2.0), "device": torch.device("cpu")}
+    assert take_as_it_is(start, thick.hu, grid, **settings).check.entry["psnr_plane_db"] is None
+    assert _fit(scan, steps=1).check.entry["psnr_plane_db"] is None
+    assert plane == []
+    adapted = fit_scan(thick.hu, grid, budget=Budget(None, 1), config=SMALL, start=start, **settings)
+    assert (len(plane), adapted.check.psnr_plane_db) == (2, 30.0)
+
+
+def test_the_self_check_shows_how_far_it_is(scan):
+    thick, grid = scan
+    for start, checks in ((Model.new(SMALL.inplane, SMALL.axial), 2), (None, 1)):
+        shown = []
+        fit_scan(
+            thick.hu, grid, pixel_mm=(2.0, 2.0), budget=Budget(None, 1), config=SMALL, start=start,
+            on_progress=lambda *told, into=shown: into.append(told),
+        )  # fmt: skip
+        told = [(done, total) for stage, done, total in shown if stage == "self-check"]
+        assert [done for done, _ in told].count(0) == checks
+        assert told.count((told[0][1], told[0][1])) == checks
+        assert len({total for _, total in told}) == 1
+
+
+def test_without_a_check_every_slice_teaches_and_what_is_fitted_is_kept(scan, monkeypatch):
+    thick, grid = scan
+    monkeypatch.setattr(
+        "thinslice.fit.selfcheck.check", lambda *_, held_out, **__: None if not len(held_out) else 1 / 0
+    )
+    seen = []
+
+    class Spied(ScanFit):
+        def __init__(self, *args, held_out, **options):
+            seen.append(len(held_out))
+            super().__init__(*args, held_out=held_out, **options)
+
+    monkeypatch.setattr("thinslice.fit.scan.ScanFit", Spied)
+    start = Model.new(SMALL.inplane, SMALL.axial)
+    settings = {"pixel_mm": (2.0, 2.0), "check": False}
+    fitted = fit_scan(thick.hu, grid, budget=Budget(None, 1), config=SMALL, start=start, **settings)
+    assert (seen, fitted.check, fitted.kept) == ([0], None, "scan")
+    assert take_as_it_is(start, thick.hu, grid, device=torch.device("cpu"), **settings).check is None

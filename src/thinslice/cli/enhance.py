@@ -179,7 +179,8 @@ def enhance(
 ) -> None:
     """Synthesise thin slices from a thick-slice CT scan.
 
-    Examples:
+    For example:
+
       thinslice enhance -i thick.nii.gz -o thin.nii.gz --spacing 1
 
       thinslice enhance -i dicom_folder -o thin_folder

@@ -113,7 +113,8 @@ def evaluate(
 
     They are thickened, restored and compared with what they were.
 
-    Example:
+    For example:
+
       thinslice evaluate -i thin.nii.gz --methods linear,cubic,thinslice
     """
     scans = [*(source or []), *(more or [])]

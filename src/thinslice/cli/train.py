@@ -57,7 +57,8 @@ def train(
     A run that is cut off goes on from its last checkpoint (FILE.checkpoint): give the same command
     again. Under torchrun, the draws of a step are shared among the processes.
 
-    Example:
+    For example:
+
       thinslice train -i a.nii.gz b.nii.gz dicom_folder -o weights.safetensors
     """
     paths = [*(source or []), *(more or [])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 import typer
 
@@ -43,7 +44,7 @@ def _words(error: Exception) -> str:
     """The parser's words, with the value found, without what it repeats of paths."""
     text = error.format_message() if hasattr(error, "format_message") else str(error)
     text = text.replace("Value error, ", "").rstrip(".?")
-    details = getattr(error.__cause__, "errors", list)()
+    details: Any = getattr(error.__cause__, "errors", list)()
     if "Input should" in text and details:  # the library that reads numbers says all but the number
         text = text.replace("Input", repr(details[0]["input"])).partition(", unable to parse")[0]
     too_many = "an argument too many; quote paths that hold spaces"

@@ -217,11 +217,11 @@ Grid = Annotated[
     ),
 ]
 Series = Annotated[
-    str | None, typer.Option(metavar="UID", help="Which DICOM series: UID or number.", rich_help_panel=_READING)
+    str | None, typer.Option(metavar="UID", help="Which DICOM series: as inspect says.", rich_help_panel=_READING)
 ]
 Phase = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Which of several volumes at the same place.", rich_help_panel=_READING),
+    typer.Option(min=1, metavar="N", help="Which of several volumes of a series.", rich_help_panel=_READING),
 ]
 Rescale = Annotated[
     Any,

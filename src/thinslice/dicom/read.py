@@ -117,7 +117,9 @@ def read_parts(
             allow_derived=allow_derived,
         )  # fmt: skip
     except ThinsliceError as error:
-        raise behind_a_gap(found.faults, error) from error
+        if (cause := behind_a_gap(found.faults, error)) is not error:
+            raise cause from error
+        raise
     decoded = [decode(stack.slices, rescale=rescale) for stack in stacks]
     padded = sum(int(padding.sum()) for _, padding in decoded if padding is not None)
     if padded:

@@ -89,7 +89,7 @@ NOTHING = {
 
 
 @pytest.mark.parametrize("name", NOTHING)
-@pytest.mark.parametrize(("given", "meant"), [("thicknes", "thickness"), ("alow_derived", "allow_derived")])
+@pytest.mark.parametrize(("given", "meant"), [("thickness_", "thickness"), ("alow_derived", "allow_derived")])
 def test_an_unknown_argument_is_answered_by_the_function_that_was_called(name, given, meant):
     """Before anything is read, and whatever is to be read."""
     for source in (NOTHING[name], (None,)):

@@ -138,7 +138,7 @@ def test_what_is_not_clear_is_asked(arguments, data, message):
         ThinSlices(**arguments)(data)
 
 
-@pytest.mark.parametrize("name", ["faktor", "labels", "affine"])
+@pytest.mark.parametrize("name", ["factor_", "labels", "affine"])
 def test_what_no_scan_can_be_told_is_refused_at_once(name):
     with pytest.raises(TypeError, match=rf"^ThinSlices\(\) got an unexpected keyword argument '{name}'"):
         ThinSlices(**{name: 2})

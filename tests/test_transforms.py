@@ -13,7 +13,7 @@ from monai.transforms import Compose, EnsureTyped, LoadImaged
 from torch.utils.data import DataLoader
 
 import thinslice
-from thinslice.errors import UsageError
+from thinslice.errors import ModelError, UsageError
 from thinslice.transforms import ThinSlices
 
 SHAPE = (20, 18, 6)  # index order (i, j, k)
@@ -143,3 +143,14 @@ def test_what_no_scan_can_be_told_is_refused_at_once(name):
     with pytest.raises(TypeError, match=rf"^ThinSlices\(\) got an unexpected keyword argument '{name}'"):
         ThinSlices(**{name: 2})
     assert sys.modules["thinslice.transforms"] is thinslice.transforms
+
+
+def test_what_leaves_a_pipeline_is_marked_as_synthetic():
+    """So that a second pass, or training on it, is refused."""
+    scan = torchio.ScalarImage(tensor=CT[None], affine=AFFINE)
+    tensor = MetaTensor(torch.from_numpy(CT[None]), affine=torch.from_numpy(AFFINE))
+    again = {**OPTIONS, "factor": 1.5}
+    for image in (scan, tensor):
+        with pytest.raises(ModelError) as refused:
+            ThinSlices(**again)(ThinSlices(**OPTIONS)(image))
+        assert refused.value.code == "FILE-SYNTH"

@@ -19,6 +19,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ import numpy as np
 from thinslice.enhance import enhance
 from thinslice.errors import UsageError
 from thinslice.files.axes import in_file_order
+from thinslice.files.mark import KEY
 from thinslice.keywords import names_of, refuse_unknown
 from thinslice.result import Result
 from thinslice.scan import READING
@@ -121,10 +123,10 @@ def _as_given(data: Any, result: Result) -> Any:
     """The thin slices as what the thick ones were."""
     if _is_of(data, "torchio"):
         image = result.to_torchio()
-        return _torchio_like(data, image.data, image.affine)
+        return _torchio_like(data, image.data, image.affine, {KEY: image[KEY]})
     if _is_of(data, "monai"):
         tensor = result.to_monai()
-        return _monai_like(data, tensor.as_tensor(), tensor.affine)
+        return _monai_like(data, tensor.as_tensor(), tensor.affine, {KEY: tensor.meta[KEY]})
     if _is_of(data, "nibabel"):
         return result.to_nibabel()
     if _is_of(data, "SimpleITK"):
@@ -154,19 +156,21 @@ def _carried(tensor: Any, result: Result, image_of: Callable[[Any], Any]) -> tup
     return tensor.new_tensor(values), placed[0][1]
 
 
-def _torchio_like(image: Any, tensor: Any, affine: Any) -> Any:
-    """A torchio image of the same class, with what its owner noted in it."""
-    noted = {name: value for name, value in image.items() if name not in ("data", "affine", "type", "path", "stem")}
+def _torchio_like(image: Any, tensor: Any, affine: Any, mark: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """A torchio image of the same class, with what its owner noted in it, and marked where it is synthetic."""
+    noted = {
+        name: value for name, value in image.items() if name not in ("data", "affine", "type", "path", "stem", KEY)
+    }
     if type(image).__name__ not in ("ScalarImage", "LabelMap"):
         noted["type"] = image.type
-    return type(image)(tensor=tensor, affine=affine, **noted)
+    return type(image)(tensor=tensor, affine=affine, **noted, **mark)
 
 
-def _monai_like(image: Any, tensor: Any, affine: Any) -> Any:
-    """A MetaTensor with the dimensions, the space and the notes of another; `affine` is to RAS."""
+def _monai_like(image: Any, tensor: Any, affine: Any, mark: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """A MetaTensor with another one's dimensions, space and notes, marked where synthetic; `affine` is to RAS."""
     affine = np.asarray(affine)
     own = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine if _is_lps(image) else affine
-    meta = {**image.meta, "spatial_shape": np.array(tensor.shape[-3:])}
+    meta = {**image.meta, "spatial_shape": np.array(tensor.shape[-3:]), **mark}
     meta.pop("affine", None)
     tensor = tensor.reshape(image.shape[:-3] + tensor.shape[-3:])
     return type(image)(tensor, affine=image.affine.new_tensor(own), meta=meta)

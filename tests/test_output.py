@@ -37,7 +37,7 @@ def test_a_folder_where_a_file_is_meant_and_a_file_where_a_folder_is(folder):
 def test_a_folder_with_foreign_files_is_refused_before_work(folder):
     refuse_existing(folder, overwrite=True, ours=ours)
     (folder / "notes.txt").write_text("mine")
-    assert "1 entries that no run writes" in refusal(folder, overwrite=True, ours=ours)
+    assert "1 entry that no run writes" in refusal(folder, overwrite=True, ours=ours)
 
 
 @pytest.mark.parametrize("there", [".", ".."])
@@ -171,7 +171,7 @@ def test_an_output_that_its_disk_cannot_hold_is_refused(tmp_path, monkeypatch):
     looked_at = []
     disk = SimpleNamespace(total=1, free=10_000)
     monkeypatch.setattr("shutil.disk_usage", lambda path: looked_at.append(path) or disk)
-    with pytest.raises(ResourceError, match=r"needs 0\.0 MB .* are free") as caught:
+    with pytest.raises(ResourceError, match=r"needs 0\.012 MB .* are free") as caught:
         check_room(tmp_path / "new" / "thin.nii", (10, 10, 60), dtype="int16", compress="none")
     assert caught.value.code == "RES-DISK"
     check_room(tmp_path / "thin.nii", (10, 10, 40), dtype="int16", compress="none")

@@ -11,7 +11,7 @@ from thinslice.cli.app import run
     ("line", "said"),
     [
         ("enhanse", "did you mean enhance? See thinslice -h"),
-        ("evalute -i a", "did you mean evaluate? See thinslice -h"),
+        ("evaluat -i a", "did you mean evaluate? See thinslice -h"),
         ("enhance --spacng 1", "--spacng; did you mean --spacing? See thinslice enhance -h"),
         ("enhance --thick 1", "--thick; did you mean --thickness?"),
         ("train --iteration 3", "--iteration; did you mean --iterations? See thinslice train -h"),

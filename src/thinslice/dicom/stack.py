@@ -223,7 +223,7 @@ def _judge_frames_of_reference(slices: Sequence[Slice], stacks: Sequence[Stack],
     findings.warn(
         "DCM-FOR-SLICE",
         f"{frames} frames of reference, one a slice, where study, orientation and positions are of one regular grid: "
-        "taken as one; the result has a frame of its own",
+        "taken as one; the result has that of the first image",
     )
 
 

@@ -8,7 +8,7 @@ from thinslice import files
 from thinslice.errors import UsageError
 from thinslice.files.objects import from_object
 
-TAGS = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6) - 30
+TAGS = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6) * 8 - 900
 
 
 def save(path, spacing):

@@ -302,7 +302,7 @@ def test_from_every_format_to_every_other_one(tmp_path_factory, turn, offset, mi
 @pytest.mark.parametrize("ending", ["nrrd", "mha"])
 def test_what_itk_writes_without_orientation_lies_alike_in_nifti(tmp_path, ending):
     header = {"nrrd": "space directions:", "mha": "TransformMatrix ="}[ending].encode()
-    image = sitk.GetImageFromArray(np.zeros((8, 5, 6), np.int16) - 1)
+    image = sitk.GetImageFromArray((np.arange(240).reshape(8, 5, 6) * 5 - 1000).astype(np.int16))
     image.SetSpacing(SPACING.tolist())
     sitk.WriteImage(image, str(tmp_path / f"full.{ending}"))
     lines = (tmp_path / f"full.{ending}").read_bytes().split(b"\n")

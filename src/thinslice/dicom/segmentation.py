@@ -148,7 +148,7 @@ def read_segmentation(path: Path, scan: Volume) -> Segmentation:
 
 def _refuse_other_frame(header: Dataset, scan: Volume, name: str) -> None:
     kept = scan.source.header
-    texts = kept.texts if isinstance(kept, SourceSeries) else {}
+    texts = kept.carried.texts if isinstance(kept, SourceSeries) else {}
     own = texts.get("FrameOfReferenceUID", b"").decode("latin-1").strip(" \0")
     other = str(header.get("FrameOfReferenceUID", ""))
     if own and other and own != other:

@@ -128,7 +128,10 @@ def test_other_processes_have_all_their_threads(tmp_path: Path) -> None:
 
 
 def test_threads_of_one_process_do_not_disturb_each_other(tmp_path: Path) -> None:
-    """Neither the random weights of fits from nothing, nor the number of threads that others begin with."""
+    """Neither the random weights of fits from nothing, nor the number of threads that others begin with.
+
+    MKL has one number of threads for the whole process: the last bits of a sum may differ, and nothing else.
+    """
     alone, together, after = answers(
         "from concurrent.futures import ThreadPoolExecutor; import torch; "
         "pool = lambda jobs: list(ThreadPoolExecutor(4).map(lambda job: enhanced_only(*job), jobs)); "
@@ -138,6 +141,6 @@ def test_threads_of_one_process_do_not_disturb_each_other(tmp_path: Path) -> Non
         "told(alone, together, [torch.get_num_threads(), fresh])",
         tmp_path,
     )
-    assert together == alone
-    assert [threads for _, threads in alone] == [2, 1, 2, 2]
+    assert [figure for figure, _ in together] == pytest.approx([figure for figure, _ in alone], rel=1e-7)
+    assert [threads for _, threads in together] == [threads for _, threads in alone] == [2, 1, 2, 2]
     assert after == [2, 2]

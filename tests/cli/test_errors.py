@@ -110,6 +110,20 @@ def test_verbose_shows_where_a_fault_is(
     assert ONE_LINE.fullmatch(err.splitlines(keepends=True)[-1])
 
 
+def test_an_error_that_is_its_own_cause_is_traced_once(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        first, second = ZeroDivisionError("first"), ValueError("second")
+        first.__cause__, second.__cause__ = second, first
+        raise first
+
+    monkeypatch.setattr(scan, "read_parts", fail)
+    assert run(["enhance", "-v", "-i", "a.nii.gz", "-o", "b.nii.gz"]) == 1
+    err = capfd.readouterr().err
+    assert (err.count("Traceback"), err.count("ValueError")) == (2, 1)
+
+
 @pytest.mark.parametrize("option", ["-o", "--save-weights", "--preview", "--json"])
 def test_an_existing_output_is_refused_before_the_input_is_read(
     option: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -112,7 +112,12 @@ def _trace(error: BaseException, *, names: bool) -> str:
     """A traceback, as Python prints it; without the words of errors, which quote paths and values, unless `names`."""
     if names:
         return "".join(traceback.format_exception(error))
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    before = f"{_trace(cause, names=False)}\nwhich led to\n\n" if cause else ""
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    return f"{before}Traceback (most recent call last):\n{frames}{type(error).__name__}\n"
+    chain: list[BaseException] = []
+    led: BaseException | None = error
+    while led is not None and led not in chain:  # an error that is raised again may be its own cause
+        chain.append(led)
+        led = led.__cause__ or (None if led.__suppress_context__ else led.__context__)
+    return "\nwhich led to\n\n".join(
+        f"Traceback (most recent call last):\n{''.join(traceback.format_tb(one.__traceback__))}{type(one).__name__}\n"
+        for one in reversed(chain)
+    )

@@ -347,7 +347,7 @@ def _save(
         records = [result.record for result in results]
         _write_records(terminal, records, source=source, targets=[own.result for own in outputs])
     for record, own in zip(records, outputs, strict=True):
-        _tell(terminal, record, own, labels=labels is not None, dtype=form["dtype"])
+        _tell(terminal, record, own, labels=labels is not None, form=form)
 
 
 def _save_asides(result: Result, weights: Path | None, picture: Path | None, *, overwrite: bool) -> None:
@@ -375,12 +375,14 @@ def _told(path: Path) -> str:
     return os.fsencode(path.resolve()).decode("utf-8", "replace")
 
 
-def _tell(terminal: Terminal, record: dict[str, Any], own: _Output, *, labels: bool, dtype: str) -> None:
+def _tell(terminal: Terminal, record: dict[str, Any], own: _Output, *, labels: bool, form: dict[str, Any]) -> None:
     """Warnings and a summary of a result."""
+    from thinslice import files
     from thinslice.label_map import labels_path
 
     terminal.warn(record["warnings"])
-    written = [own.result, labels_path(own.result) if labels else None, own.weights, own.picture]
-    whole = dtype == "int16" and all(warning["code"] != "FILE-FLOAT" for warning in record["warnings"])
+    label_map = files.parts(labels_path(own.result)) if labels else ()
+    written = [*files.parts(own.result, sidecar=form["sidecar"]), *label_map, own.weights, own.picture]
+    whole = form["dtype"] == "int16" and all(warning["code"] != "FILE-FLOAT" for warning in record["warnings"])
     terminal.say(*summary(record, [path for path in written if path], whole=whole))
     _log.info("%s", ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in record["times_s"].items()))

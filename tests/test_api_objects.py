@@ -19,7 +19,8 @@ from monai.utils import SpaceKeys
 from thinslice import files, scan
 from thinslice.errors import GeometryError, InputError, UsageError
 from thinslice.files.assemble import NO_ORIENTATION
-from thinslice.files.objects import from_object, is_scan, to_monai, to_nibabel, to_sitk, to_torchio
+from thinslice.files.objects import from_object, is_scan
+from thinslice.files.to_objects import to_monai, to_nibabel, to_sitk, to_torchio
 from thinslice.volume import Volume
 
 SHAPE = (4, 5, 6)  # index order (i, j, k)

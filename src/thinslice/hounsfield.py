@@ -10,6 +10,7 @@ What no CT can be is refused; what few CTs are, such as a crop without any air o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,16 +54,26 @@ def doubt(hu: np.ndarray, padding: np.ndarray | None = None) -> Doubt | None:
         hu: float (z, y, x).
         padding: bool of the same shape, True where nothing was measured.
     """
-    step = int(np.ceil(np.sqrt(max(1.0, hu.size / _MOST_VOXELS))))
-    values = hu[:, ::step, ::step]
-    values = values.ravel() if padding is None else values[~padding[:, ::step, ::step]]
+    return doubt_of_parts([(hu, padding)])
+
+
+def doubt_of_parts(parts: Sequence[tuple[np.ndarray, np.ndarray | None]]) -> Doubt | None:
+    """What speaks against the values of a scan in several parts being HU: one of them alone may be all air.
+
+    Args:
+        parts: HU and padding of each, as for `doubt`.
+    """
+    step = int(np.ceil(np.sqrt(max(1.0, sum(hu.size for hu, _ in parts) / _MOST_VOXELS))))
+    looked_at = [(hu[:, ::step, ::step], padding) for hu, padding in parts]
+    values = np.concatenate(
+        [hu.ravel() if padding is None else hu[~padding[:, ::step, ::step]] for hu, padding in looked_at]
+    )
     if not values.size:
         return None
     rest = _without_fill(values)
     if rest.min() == rest.max():
-        return Doubt(
-            False, f"holds nothing but the value {rest[0]:g}" + (" and padding" if rest.size < hu.size else "")
-        )
+        padded = rest.size < sum(hu.size for hu, _ in looked_at)
+        return Doubt(False, f"holds nothing but the value {rest[0]:g}" + " and padding" * padded)
     found = Levels(rest)
     return _no_ct(found) or _hardly_ct(found)
 

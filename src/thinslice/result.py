@@ -154,19 +154,19 @@ class Result:
 
     def to_nibabel(self) -> Any:
         """A `nibabel.Nifti1Image` (x, y, z), marked as synthetic."""
-        from thinslice.files.objects import to_nibabel
+        from thinslice.files.to_objects import to_nibabel
 
         return to_nibabel(self.volume)
 
     def to_sitk(self) -> Any:
         """A `SimpleITK.Image`, in LPS as SimpleITK has it, marked as synthetic."""
-        from thinslice.files.objects import to_sitk
+        from thinslice.files.to_objects import to_sitk
 
         return to_sitk(self.volume)
 
     def to_torchio(self) -> Any:
         """A `torchio.ScalarImage`, marked as synthetic; the mark does not go into files that torchio writes."""
-        from thinslice.files.objects import to_torchio
+        from thinslice.files.to_objects import to_torchio
 
         return to_torchio(self.volume)
 
@@ -176,7 +176,7 @@ class Result:
         >>> tensor = thinslice.enhance("thick.nii.gz").to_monai()
         >>> tensor.shape, tensor.affine
         """
-        from thinslice.files.objects import to_monai
+        from thinslice.files.to_objects import to_monai
 
         return to_monai(self.volume)
 

@@ -134,7 +134,7 @@ def test_strict_allows_no_repair(tmp_path):
 def test_an_uneven_volume_is_never_written_or_converted_as_if_even(tmp_path):
     from thin import PROVENANCE
 
-    from thinslice.files.objects import to_nibabel, to_sitk
+    from thinslice.files.to_objects import to_nibabel, to_sitk
 
     save(without(5), tmp_path / "in")
     volume = read_series(tmp_path / "in", on_gap="fill")

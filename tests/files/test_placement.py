@@ -13,7 +13,8 @@ from scipy.spatial.transform import Rotation
 import thinslice
 from thinslice import files
 from thinslice.errors import GeometryError
-from thinslice.files.objects import from_object, to_nibabel
+from thinslice.files.objects import from_object
+from thinslice.files.to_objects import to_nibabel
 
 SHAPE = (6, 5, 8)  # (x, y, z) of the file
 SPACING = np.array([0.7, 0.9, 5.0])

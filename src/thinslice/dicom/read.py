@@ -26,7 +26,7 @@ from thinslice.dicom.source import SourceSeries, keep_for_writing
 from thinslice.dicom.stack import Stack, arrange
 from thinslice.dicom.terms import shown_uid
 from thinslice.errors import InputError, ThinsliceError, UsageError
-from thinslice.hounsfield import doubt
+from thinslice.hounsfield import doubt_of_parts
 from thinslice.memory import check_room_for
 from thinslice.padding import find_padding
 from thinslice.volume import Source, Volume
@@ -199,11 +199,7 @@ def _series_of_a_slice(entry: Entry, limits: Limits) -> str | None:
 
 def _check_values(parts: Sequence[tuple[np.ndarray, np.ndarray | None]], findings: Findings, *, told: bool) -> None:
     """Note values that are no HU, or may be none; where the caller has told how to rescale, nothing is refused."""
-    hu, padding = parts[0]
-    if len(parts) > 1:  # judged as one: a part by itself may be all air
-        hu = np.concatenate([hu for hu, _ in parts])
-        padding = np.concatenate([np.zeros(hu.shape, bool) if mask is None else mask for hu, mask in parts])
-    found = doubt(hu, padding)
+    found = doubt_of_parts(parts)
     if found is None:
         return
     if found.certain and not told:

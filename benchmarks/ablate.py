@@ -20,15 +20,15 @@ from pathlib import Path
 import numpy as np
 
 import thinslice
-from thinslice.evaluate.metrics import Judge, psnr_new
-from thinslice.evaluate.protocols import Case, cut, make_case
-from thinslice.fit.config import FitConfig
-from thinslice.fit.loop import Budget
-from thinslice.fit.scan import fit_scan
+from thinslice.conventions import HU_RANGE, VIEWS
+from thinslice.evaluation.metrics import Judge, psnr_new
+from thinslice.evaluation.protocols import Case, cut, make_case
+from thinslice.fitting.config import FitConfig
+from thinslice.fitting.loop import Budget
+from thinslice.fitting.scan import fit_scan
 from thinslice.networks.device import choose_device
-from thinslice.networks.model import VIEWS, Model
-from thinslice.synthesis.fuse import synthesise
-from thinslice.tissues import HU_RANGE
+from thinslice.networks.model import Model
+from thinslice.synthesis.fusion import synthesise
 
 
 def variant(text: str) -> tuple[str, dict[str, object]]:

@@ -22,7 +22,7 @@ from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "dicom"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "io" / "dicom"))
 
 from dicom_cases import CASES, Case
 from dicom_phantom import COLUMNS, ROWS, hu_at, save, series

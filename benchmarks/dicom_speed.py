@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import ndimage
 
-from thinslice.dicom import Provenance, read_series, write_series
+from thinslice.io.dicom import Provenance, read_series, write_series
 
 ROOT = "1.2.826.0.1.3680043.8.498.9"
 PROVENANCE = Provenance(version="0", method="none", settings="", model="", thickness_mm=1.0)

@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 
 import thinslice
-from thinslice.evaluate.metrics import PEAK_HU, psnr
-from thinslice.evaluate.protocols import cut
+from thinslice.conventions import HU_RANGE
+from thinslice.evaluation.metrics import PEAK_HU, psnr
+from thinslice.evaluation.protocols import cut
 from thinslice.networks.device import choose_device
 from thinslice.networks.model import Model
 from thinslice.networks.task import base_matrix
-from thinslice.slice_profile import acquired_operator, plan_grid
+from thinslice.physics.grid import acquired_operator, plan_grid
 from thinslice.synthesis.consistency import finish, project
 from thinslice.synthesis.views import add_view
-from thinslice.tissues import HU_RANGE
 from thinslice.weights import shipped
 
 CASES = ((2, 1.5), (2, 2.0), (3, 1.5), (4, 1.5), (4, 2.0))  # factor, T/s

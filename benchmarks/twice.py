@@ -14,13 +14,13 @@ import numpy as np
 
 import thinslice
 from thinslice import weights
-from thinslice.evaluate.metrics import psnr_new
-from thinslice.evaluate.protocols import cut, make_case
+from thinslice.conventions import HU_RANGE
+from thinslice.evaluation.metrics import psnr_new
+from thinslice.evaluation.protocols import cut, make_case
 from thinslice.networks.device import choose_device
 from thinslice.networks.model import Model
-from thinslice.slice_profile import SliceGrid
-from thinslice.synthesis.fuse import synthesise
-from thinslice.tissues import HU_RANGE
+from thinslice.physics.grid import SliceGrid
+from thinslice.synthesis.fusion import synthesise
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ def shared_ct() -> Path:
 @pytest.fixture(scope="session")
 def thick_phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small phantom as a NIfTI file: 16 slices of 5 mm, 48 x 48 pixels of 2.5 mm. Not to be changed."""
-    from thinslice import files
+    from thinslice.io import files
     from thinslice.phantom import make_phantom, thicken
 
     phantom = make_phantom(shape=(80, 48, 48), spacing_mm=(1.0, 2.5, 2.5))

@@ -7,9 +7,9 @@ import sys
 
 import torch
 
-import thinslice.enhance  # noqa: F401 - imported once, for all runs
+import thinslice.pipeline  # noqa: F401 - imported once, for all runs
 from thinslice.cli.app import run
-from thinslice.dicom import read_series, write_series  # noqa: F401
+from thinslice.io.dicom import read_series, write_series  # noqa: F401
 
 torch.set_num_threads(1)  # a fork has no threads but its own
 replies = os.fdopen(os.dup(1), "w")

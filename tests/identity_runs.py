@@ -8,8 +8,9 @@ import json
 import sys
 from pathlib import Path
 
-from thinslice import memory, scan
 from thinslice.cli.app import run
+from thinslice.io import scan
+from thinslice.system import memory
 
 
 def fail(path, **_options):

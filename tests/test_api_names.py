@@ -1,9 +1,10 @@
-"""The public names: what they are, when they load, and that functions win over modules of their name."""
+"""The public names: what they are, when they load, and that no module takes their place."""
 
 import inspect
 import pickle
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -41,36 +42,10 @@ def test_errors_are_thinslice_errors():
         assert issubclass(getattr(thinslice, name), thinslice.ThinsliceError)
 
 
-@pytest.mark.parametrize(
-    "first",
-    [
-        "",
-        "import thinslice.fit, thinslice.evaluate, thinslice.enhance",
-        "from thinslice.enhance import enhance, fit\nfrom thinslice.evaluate import evaluate",
-        "import thinslice.cli",
-    ],
-    ids=["nothing before", "modules before", "functions before", "command line before"],
-)
-def test_functions_and_modules_live_under_one_name(first):
-    """Whoever imported what before: the name can be called, and what is in its module can be reached."""
-    run(
-        f"{first}\n"
-        "import inspect, sys, thinslice\n"
-        "from thinslice import enhance, evaluate, fit\n"
-        "homes = {'enhance': 'enhance', 'fit': 'enhance', 'evaluate': 'evaluate'}\n"
-        "for name, home in homes.items():\n"
-        "    found = getattr(thinslice, name)\n"
-        "    assert found is globals()[name] is sys.modules[f'thinslice.{name}']\n"
-        "    function = vars(sys.modules[f'thinslice.{home}'])[name]\n"
-        "    assert inspect.isfunction(function)\n"
-        "    assert inspect.signature(found) == inspect.signature(function)\n"
-        "for function in (enhance, fit):\n"
-        "    try: function('/nowhere.nii.gz')\n"
-        "    except thinslice.InputError as error: assert error.code == 'FILE-MISSING'\n"
-        "    else: raise AssertionError('a missing file was read')\n"
-        "import thinslice.evaluate.metrics as metrics\n"
-        "assert thinslice.evaluate.metrics is metrics\n"
-    )
+@pytest.mark.parametrize("name", [name for name in thinslice.__all__ if name != "__version__"])
+def test_no_public_name_is_a_module_as_well(name):
+    """A submodule would take the place of the function of its name as soon as anybody imported it."""
+    assert find_spec(f"thinslice.{name}") is None
 
 
 @pytest.mark.parametrize("name", thinslice.__all__)

@@ -16,11 +16,11 @@ from monai.data import MetaTensor
 from monai.transforms import LoadImage, Orientation
 from monai.utils import SpaceKeys
 
-from thinslice import files, scan
 from thinslice.errors import GeometryError, InputError, UsageError
-from thinslice.files.assemble import NO_ORIENTATION
-from thinslice.files.objects import from_object, is_scan
-from thinslice.files.to_objects import to_monai, to_nibabel, to_sitk, to_torchio
+from thinslice.io import files, scan
+from thinslice.io.files.assemble import NO_ORIENTATION
+from thinslice.io.files.objects import from_object, is_scan
+from thinslice.io.files.to_objects import to_monai, to_nibabel, to_sitk, to_torchio
 from thinslice.volume import Volume
 
 SHAPE = (4, 5, 6)  # index order (i, j, k)
@@ -251,7 +251,7 @@ def test_what_is_missing_is_said(arguments, code):
 def test_only_the_library_in_use_is_imported():
     program = (
         "import sys, numpy as np\n"
-        "from thinslice.files.objects import from_object\n"
+        "from thinslice.io.files.objects import from_object\n"
         "from_object(np.zeros((3, 4, 5)), affine=np.eye(4))\n"
         "loaded = {'nibabel', 'SimpleITK', 'torch', 'torchio', 'monai', 'pydicom'} & set(sys.modules)\n"
         "sys.exit(', '.join(sorted(loaded)) or 0)\n"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from thinslice import scan
 from thinslice.errors import ThinsliceError
+from thinslice.io import scan
 
 HU = np.random.default_rng(0).integers(-1000, 1500, (16, 16, 8)).astype(np.int16)  # (i, j, k)
 AFFINE = np.diag([0.8, 0.8, 5.0, 1.0])

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from thinslice.errors import OutputError
-from thinslice.files import parts
-from thinslice.output import whole_file, whole_folder
-from thinslice.temporary import PREFIX, clear_away, temporary_name
+from thinslice.io.files import parts
+from thinslice.system.output import whole_file, whole_folder
+from thinslice.system.temporary import PREFIX, clear_away, temporary_name
 
 
 class Zygote:
@@ -57,10 +57,10 @@ def zygote():
 @pytest.fixture(scope="module")
 def thick_dicom(tmp_path_factory, thick_phantom):
     """The phantom as a DICOM series."""
-    sys.path.insert(0, str(Path(__file__).parent / "dicom"))
+    sys.path.insert(0, str(Path(__file__).parent / "io" / "dicom"))
     from dicom_phantom import paint, save, series
 
-    from thinslice import files
+    from thinslice.io import files
 
     volume = files.read(thick_phantom)
     datasets = series(slices=volume.shape[0])
@@ -167,7 +167,7 @@ def test_fifty_kills(zygote, thick_phantom, thick_dicom, tmp_path):
 HOLDS = """
 import sys
 from pathlib import Path
-from thinslice.output import whole_file
+from thinslice.system.output import whole_file
 with whole_file(Path(sys.argv[1])) as file:
     file.write_text("half")
     print(file.name, flush=True)
@@ -222,7 +222,7 @@ def test_an_old_folder_gets_its_name_back_where_names_cannot_be_exchanged(tmp_pa
 
 @pytest.mark.parametrize("exchanged", [True, False])
 def test_a_folder_is_replaced_without_a_moment_of_absence(exchanged, tmp_path, monkeypatch):
-    from thinslice import output
+    from thinslice.system import output
 
     if not exchanged:
         monkeypatch.setattr(output, "exchange", lambda one, other: False)
@@ -258,7 +258,7 @@ def test_a_long_name_can_be_written(tmp_path):
 
 FULL = """
 import sys
-from thinslice import scan
+from thinslice.io import scan
 from thinslice.cli.app import run
 scan.check_room = lambda *_, **__: None  # there was room before the work: somebody else has filled the disk since
 source, dicom, folder = sys.argv[1:]

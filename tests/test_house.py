@@ -119,9 +119,9 @@ def test_what_the_command_line_says_of_defaults_and_rows_is_so() -> None:
     from typer.main import get_command
 
     from thinslice.cli.app import app
-    from thinslice.evaluate.methods import METHODS
-    from thinslice.evaluate.run import DEFAULT_METHODS
-    from thinslice.train import TrainConfig
+    from thinslice.evaluation.methods import METHODS
+    from thinslice.evaluation.run import DEFAULT_METHODS
+    from thinslice.training import TrainConfig
 
     commands = get_command(app).commands  # type: ignore[attr-defined]
     options = {command: {p.name: p for p in commands[command].params} for command in ("evaluate", "train")}

@@ -15,7 +15,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "dicom"))
+sys.path.insert(0, str(Path(__file__).parent / "io" / "dicom"))
 
 from dicom_phantom import Series, enhanced, file_bytes, paint, series
 from pydicom.datadict import DicomDictionary
@@ -23,7 +23,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from thinslice.dicom.kept import WANTED
+from thinslice.io.dicom.headers.kept import WANTED
 
 CANARY, DIGITS = "ZQXCANARY", "7770777"
 TEXT = ("AE", "CS", "LO", "SH", "ST", "LT", "UT", "UC", "PN", "DA", "TM", "DT", "AS", "UR")

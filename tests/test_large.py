@@ -11,7 +11,7 @@ import json, re, sys
 from pathlib import Path
 import numpy as np
 import thinslice
-from thinslice.fit.config import FitConfig
+from thinslice.fitting.config import FitConfig
 from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
 

@@ -14,9 +14,9 @@ import pytest
 import SimpleITK as sitk
 
 import thinslice
-from thinslice import files, scan
 from thinslice.cli.app import run
 from thinslice.errors import ModelError, OutputError
+from thinslice.io import files, scan
 from thinslice.phantom import make_phantom, thicken
 
 ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
@@ -269,9 +269,9 @@ def test_a_failed_write_leaves_neither(fails, result, tmp_path, monkeypatch):
     def full(*_args, **_options):
         raise OSError(28, "No space left on device")
 
-    from thinslice.files import nifti  # noqa: F401
+    from thinslice.io.files import nifti  # noqa: F401
 
-    monkeypatch.setattr(f"thinslice.files.{fails}", full)
+    monkeypatch.setattr(f"thinslice.io.files.{fails}", full)
     with pytest.raises(OutputError):
         result.save(tmp_path / "thin.nii.gz")
     assert not any(tmp_path.iterdir())
@@ -283,7 +283,7 @@ def test_a_failed_write_leaves_neither(fails, result, tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory):
     """dcm2niix's files: of our derived series, and of somebody's reformatted one."""
-    sys.path.insert(0, str(Path(__file__).parent / "dicom"))
+    sys.path.insert(0, str(Path(__file__).parent / "io" / "dicom"))
     from dicom_phantom import save, series
     from thin import written
 

@@ -11,9 +11,9 @@ import pytest
 from scipy import ndimage
 
 import thinslice
-from thinslice.evaluate.methods import CLASSICAL
-from thinslice.evaluate.metrics import PEAK_HU, psnr
-from thinslice.fit.config import FitConfig
+from thinslice.evaluation.methods import CLASSICAL
+from thinslice.evaluation.metrics import PEAK_HU, psnr
+from thinslice.fitting.config import FitConfig
 from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.phantom import make_phantom, make_water_phantom, thicken

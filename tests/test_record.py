@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import thinslice
-from thinslice import scan
+from thinslice.io import scan
 from thinslice.phantom import make_phantom, thicken
 from thinslice.record import axis_codes
 

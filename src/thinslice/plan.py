@@ -9,12 +9,12 @@ from typing import Any, get_args
 
 import numpy as np
 
+from thinslice.conventions import MOST_SEED, VIEWS
 from thinslice.errors import GeometryError, Notice, UsageError
-from thinslice.files.sidecar import thickness_is_of_sidecar
-from thinslice.networks.model import VIEWS, Model
+from thinslice.io.files.sidecar import thickness_is_of_sidecar
+from thinslice.networks.model import Model
 from thinslice.networks.task import MOST_OVERLAP
-from thinslice.seeds import MOST_SEED
-from thinslice.slice_profile import Placement, Profile, SliceGrid, plan_grid, regime
+from thinslice.physics.grid import Placement, Profile, SliceGrid, plan_grid, regime
 from thinslice.volume import Volume, refuse_small
 
 FINEST_DEFAULT_MM = 1.0

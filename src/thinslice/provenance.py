@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from thinslice.files.mark import in_runs, runs
+from thinslice.io.files.mark import in_runs, runs
+from thinslice.io.scan import SYNTHETIC
 from thinslice.plan import grid_of
-from thinslice.scan import SYNTHETIC
 from thinslice.volume import Source, Volume
 
 

@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from thinslice import files, notebook, scan
+from thinslice import notebook
 from thinslice import record as records
 from thinslice.errors import Notice, UsageError
-from thinslice.label_map import labels_path, read_label_map
+from thinslice.io import files, scan
+from thinslice.io.label_map import labels_path, read_label_map
 from thinslice.networks.model import Model
-from thinslice.output import none_left
+from thinslice.physics.noise import noise_entry, noise_hu
 from thinslice.plan import grid_of
 from thinslice.provenance import copied, marked, method_text, settings_digest
 from thinslice.synthesis.labels import carry_labels
-from thinslice.synthesis.noise import noise_entry, noise_hu
 from thinslice.synthesis.upright import upright
+from thinslice.system.output import none_left
 from thinslice.volume import Volume
 
 
@@ -136,7 +137,7 @@ class Result:
 
         Raises:
             UsageError: USE-LABELS where the result was made upright.
-            GeometryError, InputError: as `thinslice.label_map.read_label_map`.
+            GeometryError, InputError: as `thinslice.io.label_map.read_label_map`.
         """
         if self.sheared is not None:
             raise UsageError("USE-LABELS", "labels do not go with detilt: make the label map upright elsewhere")
@@ -154,19 +155,19 @@ class Result:
 
     def to_nibabel(self) -> Any:
         """A `nibabel.Nifti1Image` (x, y, z), marked as synthetic."""
-        from thinslice.files.to_objects import to_nibabel
+        from thinslice.io.files.to_objects import to_nibabel
 
         return to_nibabel(self.volume)
 
     def to_sitk(self) -> Any:
         """A `SimpleITK.Image`, in LPS as SimpleITK has it, marked as synthetic."""
-        from thinslice.files.to_objects import to_sitk
+        from thinslice.io.files.to_objects import to_sitk
 
         return to_sitk(self.volume)
 
     def to_torchio(self) -> Any:
         """A `torchio.ScalarImage`, marked as synthetic; the mark does not go into files that torchio writes."""
-        from thinslice.files.to_objects import to_torchio
+        from thinslice.io.files.to_objects import to_torchio
 
         return to_torchio(self.volume)
 
@@ -176,13 +177,13 @@ class Result:
         >>> tensor = thinslice.enhance("thick.nii.gz").to_monai()
         >>> tensor.shape, tensor.affine
         """
-        from thinslice.files.to_objects import to_monai
+        from thinslice.io.files.to_objects import to_monai
 
         return to_monai(self.volume)
 
 
 def _dicom_provenance(result: Result) -> Any:
-    from thinslice.dicom import Provenance
+    from thinslice.io.dicom import Provenance
 
     record, source = result.record, result.source
     return Provenance(

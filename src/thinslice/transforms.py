@@ -24,13 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from thinslice.enhance import enhance
 from thinslice.errors import UsageError
-from thinslice.files.axes import in_file_order
-from thinslice.files.mark import KEY
-from thinslice.keywords import names_of, refuse_unknown
+from thinslice.io.files.axes import in_file_order
+from thinslice.io.files.mark import KEY
+from thinslice.io.scan import READING
+from thinslice.pipeline import enhance
 from thinslice.result import Result
-from thinslice.scan import READING
+from thinslice.system.keywords import names_of, refuse_unknown
 
 _OF_ONE_SCAN = ("affine", "labels")  # what cannot be said of all that will come
 

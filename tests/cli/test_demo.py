@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from thinslice import files, phantom, scan
+from thinslice import phantom
 from thinslice.cli.app import run
+from thinslice.io import files, scan
 
 
 @pytest.fixture(autouse=True)

@@ -15,9 +15,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import thinslice
-from thinslice import files, scan
 from thinslice.cli.app import run
 from thinslice.cli.summary import self_check_line
+from thinslice.io import files, scan
 
 SHORT = ["--spacing", "2", "--iterations", "2"]
 
@@ -187,7 +187,7 @@ def test_a_disk_that_cannot_hold_the_result_is_told_of_before_work_starts(
     thick_phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(total=10**6, free=10**3))
-    monkeypatch.setattr("thinslice.fit.scan.fit_scan", lambda *_, **__: pytest.fail("worked first"))
+    monkeypatch.setattr("thinslice.fitting.scan.fit_scan", lambda *_, **__: pytest.fail("worked first"))
     assert run(["enhance", "-i", str(thick_phantom), "-o", str(tmp_path / "thin.nii"), "--fit", "scan"]) == 5
     assert capfd.readouterr().err.splitlines()[-1].startswith("error[RES-DISK]: the output needs")
     assert list(tmp_path.iterdir()) == []

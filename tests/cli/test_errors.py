@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from thinslice import errors, scan
+from thinslice import errors
 from thinslice.cli.app import run
+from thinslice.io import scan
 
 ONE_LINE = re.compile(r"error\[[A-Z0-9-]+\]: [^\n]+\n")
 

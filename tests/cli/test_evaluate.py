@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from thinslice import files, interpolation, scan
 from thinslice.cli.app import run
-from thinslice.evaluate.protocols import make_case
+from thinslice.evaluation.protocols import make_case
+from thinslice.io import files, scan
 from thinslice.phantom import make_phantom
+from thinslice.physics import interpolation
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_outputs_that_would_meet_at_the_end_are_refused_at_once(
     outputs: list[str], thin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("thinslice.evaluate.evaluate", lambda *_, **__: pytest.fail("measured first"))
+    monkeypatch.setattr("thinslice.evaluation.evaluate", lambda *_, **__: pytest.fail("measured first"))
     assert run(["evaluate", "-i", str(thin), "--methods", "linear", *outputs]) == 6
     assert list(tmp_path.iterdir()) == []
 

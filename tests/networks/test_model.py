@@ -9,12 +9,11 @@ import torch
 from torch import nn
 
 from thinslice.errors import UsageError
-from thinslice.fit.teacher import patch_task
 from thinslice.networks.axial import AxialConfig, AxialNetwork, around
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
-from thinslice.networks.task import condition, known_share
-from thinslice.slice_profile import plan_grid
+from thinslice.networks.task import condition, known_share, patch_task
+from thinslice.physics.grid import plan_grid
 
 
 @pytest.fixture

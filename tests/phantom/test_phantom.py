@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from thinslice.errors import UsageError
 from thinslice.phantom import make_edge_phantom, make_phantom, make_water_phantom, thicken
-from thinslice.slice_profile import acquired_operator
+from thinslice.physics.grid import acquired_operator
 
 SMALL = {"shape": (64, 96, 96), "spacing_mm": (2.0, 2.0, 2.0)}
 

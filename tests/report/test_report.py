@@ -10,9 +10,9 @@ from matplotlib.image import imread
 
 import thinslice
 from thinslice.errors import OutputError
-from thinslice.evaluate.methods import CLASSICAL
-from thinslice.evaluate.protocols import make_case
-from thinslice.evaluate.table import Row, Table
+from thinslice.evaluation.methods import CLASSICAL
+from thinslice.evaluation.protocols import make_case
+from thinslice.evaluation.table import Row, Table
 from thinslice.report import Pages, preview, save_picture
 from thinslice.report.figures import draw
 from thinslice.report.page import _summary, render
@@ -199,7 +199,7 @@ def test_a_name_is_no_formula(case, results, tmp_path):
 
 
 def test_names_of_scans_are_escaped(case):
-    from thinslice.evaluate.metrics import Scores
+    from thinslice.evaluation.metrics import Scores
 
     scores = {field.name: 1.0 for field in fields(Scores)}
     row = Row(

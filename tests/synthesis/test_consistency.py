@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from thinslice import interpolation
 from thinslice.phantom import make_phantom, thicken
-from thinslice.slice_profile import acquired_operator, plan_grid
+from thinslice.physics import interpolation
+from thinslice.physics.grid import acquired_operator, plan_grid
+from thinslice.physics.noise import noise_hu
 from thinslice.synthesis.consistency import project, residual
-from thinslice.synthesis.noise import noise_hu
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thinslice import files, interpolation
-from thinslice.evaluate.protocols import cut, make_case
-from thinslice.slice_profile import SliceGrid, plan_grid
+from thinslice.evaluation.protocols import cut, make_case
+from thinslice.io import files
+from thinslice.physics import interpolation
+from thinslice.physics.grid import SliceGrid, plan_grid
 from thinslice.synthesis.labels import carry_labels
 
 THIN_SCANS = ("chest_cmbcrc01068", "chest_covidctmd_p002", "chest_lidc0314", "chest_lungfcp0001", "chest_rider_0117")

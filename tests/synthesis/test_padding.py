@@ -3,7 +3,7 @@
 import numpy as np
 
 import thinslice
-from thinslice.slice_profile import plan_grid
+from thinslice.physics.grid import plan_grid
 from thinslice.synthesis.padding import carry_padding, fill_padding
 from thinslice.volume import Volume
 

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 import thinslice
-from thinslice import files, interpolation
 from thinslice.errors import UsageError
-from thinslice.evaluate.protocols import cut, make_case
+from thinslice.evaluation.protocols import cut, make_case
+from thinslice.io import files
 from thinslice.phantom import make_phantom, make_water_phantom, thicken
+from thinslice.physics import interpolation
+from thinslice.physics.noise import noise_hu, noise_kernel, noise_of, noise_plane
 from thinslice.synthesis.consistency import project, residual
-from thinslice.synthesis.noise import noise_hu, noise_of
-from thinslice.synthesis.texture import add_texture, noise_kernel, noise_plane
+from thinslice.synthesis.texture import add_texture
 
 # Spacing and thickness of thick slices over 1 mm: gaps, gaps off the grid, slices with gaps thicker than the output.
 GAPS = [(4.0, 1.0), (2.5, 1.0), (4.0, 2.5)]

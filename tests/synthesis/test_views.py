@@ -4,17 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from thinslice.fit.increments import predict
+from thinslice.conventions import VIEWS
+from thinslice.fitting.increments import predict
 from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
-from thinslice.networks.model import VIEWS, Model
+from thinslice.networks.model import Model
+from thinslice.networks.planes import plane_steps
 from thinslice.networks.task import make_task
-from thinslice.slice_profile import plan_grid
-from thinslice.synthesis import consistency, fuse
+from thinslice.physics.grid import plan_grid
+from thinslice.synthesis import consistency, fusion
 from thinslice.synthesis import views as views_module
 from thinslice.synthesis.consistency import project
-from thinslice.synthesis.fuse import synthesise, view_weights
-from thinslice.synthesis.views import add_view, plane_steps
+from thinslice.synthesis.fusion import synthesise, view_weights
+from thinslice.synthesis.views import add_view
 
 CPU = torch.device("cpu")
 
@@ -56,7 +58,7 @@ def test_slabs_of_rows_leave_no_seams(model, values, monkeypatch):
     scan = np.random.default_rng(0).normal(0, 100, (6, 17, 16)).astype(np.float32)
     common = {"model": model, "weights": {}, "pixel_mm": (1.0, 1.0), "device": CPU}
     whole, _ = synthesise(scan, grid, **common)
-    for module in (fuse, consistency):
+    for module in (fusion, consistency):
         monkeypatch.setattr(module, "_VALUES", values)
     parts, _ = synthesise(scan, grid, **common)
     for found in (whole, parts):

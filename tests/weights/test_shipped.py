@@ -7,14 +7,14 @@ import pytest
 import torch
 
 import thinslice
-from thinslice.evaluate.methods import CLASSICAL
-from thinslice.evaluate.metrics import PEAK_HU, psnr
+from thinslice.conventions import VIEWS
+from thinslice.evaluation.methods import CLASSICAL
+from thinslice.evaluation.metrics import PEAK_HU, psnr
 from thinslice.networks.axial import AxialNetwork
 from thinslice.networks.inplane import InplaneNetwork
-from thinslice.networks.model import VIEWS
 from thinslice.networks.task import make_task
 from thinslice.phantom import make_phantom, thicken
-from thinslice.slice_profile import plan_grid
+from thinslice.physics.grid import plan_grid
 from thinslice.weights import shipped
 
 ROOM = resources.files("thinslice.weights")

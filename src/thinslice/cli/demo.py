@@ -14,13 +14,13 @@ from thinslice.cli import options
 from thinslice.cli.options import with_common_options
 from thinslice.cli.summary import self_check_line, written_lines
 from thinslice.cli.terminal import Terminal
-from thinslice.output import whole_folder
+from thinslice.system.output import whole_folder
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from thinslice.evaluate.protocols import Case
-    from thinslice.evaluate.table import Table
+    from thinslice.evaluation.protocols import Case
+    from thinslice.evaluation.table import Table
 
 FACTOR = 4
 _FILES = {  # what --overwrite may replace
@@ -55,10 +55,11 @@ def demo(
     terminal.refuse_inside(output)
     with whole_folder(output, overwrite=terminal.overwrite, ours=_of_a_demo) as folder:
         import thinslice
-        from thinslice import __version__, files
-        from thinslice.evaluate.methods import CLASSICAL
-        from thinslice.evaluate.protocols import make_case
-        from thinslice.evaluate.structures import measure_structures, row_names, structure_table
+        from thinslice import __version__
+        from thinslice.evaluation.methods import CLASSICAL
+        from thinslice.evaluation.protocols import make_case
+        from thinslice.evaluation.structures import measure_structures, row_names, structure_table
+        from thinslice.io import files
         from thinslice.phantom import make_phantom
         from thinslice.report import save_picture
 
@@ -112,8 +113,8 @@ def demo(
 
 
 def _table(case: Case, results: dict[str, np.ndarray], seconds: dict[str, float], seed: int) -> Table:
-    from thinslice.evaluate.metrics import Judge
-    from thinslice.evaluate.table import Row, Table
+    from thinslice.evaluation.metrics import Judge
+    from thinslice.evaluation.table import Row, Table
 
     judge = Judge(case)
     return Table(

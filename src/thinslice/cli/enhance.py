@@ -17,7 +17,7 @@ from thinslice.cli.options import with_common_options
 from thinslice.cli.summary import summary
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import UsageError, named
-from thinslice.output import none_left, numbered
+from thinslice.system.output import none_left, numbered
 
 if TYPE_CHECKING:
     from thinslice.result import Result
@@ -195,7 +195,7 @@ def enhance(
     terminal.refuse_existing(save_weights, preview)
 
     import thinslice
-    from thinslice import files, scan
+    from thinslice.io import files, scan
     from thinslice.plan import plan_job
     from thinslice.record import add_time
     from thinslice.synthesis.upright import tilt_told, upright_shapes
@@ -278,8 +278,8 @@ def _refuse_outputs(
     sidecar: bool,
 ) -> None:
     """Raise OutputError, before anything is read, where an output is an input, is asked for twice, or exists."""
-    from thinslice import files, scan
-    from thinslice.label_map import labels_path
+    from thinslice.io import files, scan
+    from thinslice.io.label_map import labels_path
 
     terminal.refuse_existing(output, ours=None if files.has_known_ending(output) else scan.of_a_series)
     label_map = files.parts(labels_path(output)) if labels else ()
@@ -309,7 +309,7 @@ def _outputs(
     result: Path, weights: Path | None, picture: Path | None, series_number: int | None, *, parts: int
 ) -> list[_Output]:
     """The outputs of each part of a series; of one alone, they are called as asked for."""
-    from thinslice import files
+    from thinslice.io import files
 
     if parts == 1:
         return [_Output(result, weights, picture, series_number)]
@@ -334,8 +334,8 @@ def _save(
     labels: Path | None,
 ) -> None:
     """Write results, what is asked for beside them, and their records, all or none; then say what came of them."""
-    from thinslice import files
-    from thinslice.label_map import labels_path
+    from thinslice.io import files
+    from thinslice.io.label_map import labels_path
 
     written = [path for own in outputs for path in (own.weights, own.picture) if path]
     written += [part for own in outputs for part in files.parts(own.result, sidecar=form["sidecar"])]
@@ -377,8 +377,8 @@ def _told(path: Path) -> str:
 
 def _tell(terminal: Terminal, record: dict[str, Any], own: _Output, *, labels: bool, form: dict[str, Any]) -> None:
     """Warnings and a summary of a result."""
-    from thinslice import files
-    from thinslice.label_map import labels_path
+    from thinslice.io import files
+    from thinslice.io.label_map import labels_path
 
     terminal.warn(record["warnings"])
     label_map = files.parts(labels_path(own.result)) if labels else ()

@@ -13,7 +13,7 @@ from thinslice.cli.options import with_common_options, with_reading_options
 from thinslice.cli.summary import written_lines
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import UsageError
-from thinslice.output import none_left
+from thinslice.system.output import none_left
 
 _CASES, _METHODS, _EXCHANGE = "Cases", "Methods", "Other tools"
 
@@ -129,10 +129,10 @@ def evaluate(
         terminal.refuse_inside(output, write_inputs)
 
     import thinslice
-    from thinslice.evaluate import evaluate as measure
-    from thinslice.evaluate.exchange import input_paths
-    from thinslice.evaluate.protocols import case_slugs
-    from thinslice.evaluate.run import scan_names
+    from thinslice.evaluation import evaluate as measure
+    from thinslice.evaluation.exchange import input_paths
+    from thinslice.evaluation.protocols import case_slugs
+    from thinslice.evaluation.run import scan_names
     from thinslice.report import Pages
 
     pages = Pages(output, overwrite=terminal.overwrite) if output is not None else None

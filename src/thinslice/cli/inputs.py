@@ -34,7 +34,7 @@ def one_scan(paths: Sequence[Path]) -> Path:
 
 def _is_slice(path: Path) -> bool:
     """Whether a file is one of DICOM, and neither an archive of several nor the list of a medium."""
-    from thinslice.dicom import looks_like_dicom
+    from thinslice.io.dicom import looks_like_dicom
 
     if not path.is_file() or path.name.upper() == "DICOMDIR":
         return False

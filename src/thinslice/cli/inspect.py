@@ -79,7 +79,8 @@ def inspect(
 
     Series, grid, spacing, thickness, and what stands against enhancing it.
     """
-    from thinslice import __version__, files, scan
+    from thinslice import __version__
+    from thinslice.io import files, scan
 
     source = one_scan([source, *(more or [])])
     terminal.refuse_clashes([source])
@@ -123,7 +124,7 @@ def _with_size_checked(entry: Entry) -> Entry:
 
 
 def _series(source: Path, *, uids: bool, **reading: Any) -> list[Entry]:
-    from thinslice import dicom
+    from thinslice.io import dicom
 
     return [
         Entry(
@@ -153,7 +154,7 @@ def _series(source: Path, *, uids: bool, **reading: Any) -> list[Entry]:
 
 
 def _file(source: Path, *, allow_derived: bool, **reading: Any) -> Entry:
-    from thinslice import scan
+    from thinslice.io import scan
 
     volume = scan.read(source, allow_derived=True, **reading)
     warnings, error, mark = volume.source.warnings, None, volume.source.mark

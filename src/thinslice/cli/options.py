@@ -14,8 +14,8 @@ import typer
 
 from thinslice.cli.help import COMMON as _COMMON
 from thinslice.cli.terminal import Terminal
-from thinslice.paths import as_path
-from thinslice.seeds import MOST_SEED
+from thinslice.conventions import MOST_SEED
+from thinslice.system.paths import as_path
 
 T = TypeVar("T")
 Device = Literal["auto", "cpu", "cuda", "mps"]

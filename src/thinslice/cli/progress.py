@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from thinslice.progress import OnProgress
+from thinslice.conventions import OnProgress
 
 _PLAIN_SHARE = 0.25  # a plain line whenever another quarter is done ...
 _PLAIN_SECONDS = 30.0  # ... or this long nothing was said

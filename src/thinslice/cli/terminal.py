@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinslice.cli.progress import progress
+from thinslice.conventions import OnProgress
 from thinslice.errors import Notice, OutputError, ThinsliceError, named
-from thinslice.output import Ours, refuse_clashes, refuse_existing, refuse_inside, whole_file
-from thinslice.progress import OnProgress
+from thinslice.system.output import Ours, refuse_clashes, refuse_existing, refuse_inside, whole_file
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -68,7 +68,7 @@ class Terminal:
 
     def refuse_clashes(self, inputs: Iterable[Path | None], *outputs: Path | None) -> None:
         """Raise OutputError where an output, or the record, is an input or another output (`output.refuse_clashes`)."""
-        from thinslice.files import parts_read
+        from thinslice.io.files import parts_read
 
         given = [part for path in inputs if path for part in parts_read(path)]
         written = [path for path in (*outputs, self.record_path) if path]
@@ -76,7 +76,7 @@ class Terminal:
         folders = [path.resolve() for path in given if path.is_dir()]
         for path in written:
             if path.is_file() and any(path.resolve().is_relative_to(folder) for folder in folders):
-                from thinslice.dicom import looks_like_dicom
+                from thinslice.io.dicom import looks_like_dicom
 
                 if looks_like_dicom(path):
                     raise OutputError("OUT-INPUT", f"output {named(path, '')} is a slice of an input; name another")

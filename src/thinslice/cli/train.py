@@ -77,9 +77,9 @@ def train(
     terminal.refuse_clashes([*paths, *(validate or []), weights], output, checkpoint)
 
     import thinslice
-    from thinslice import scan
+    from thinslice.io import scan
     from thinslice.networks.model import Model
-    from thinslice.train import ScanPool, TrainConfig, train_processes
+    from thinslice.training import ScanPool, TrainConfig, train_processes
 
     defaults = TrainConfig()
     sizes = {name: size for name, size in (("channels", channels), ("blocks", blocks)) if size is not None}

@@ -14,14 +14,13 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
+from thinslice.conventions import VIEWS
 from thinslice.errors import ModelError, UsageError, named
 from thinslice.networks.axial import AxialConfig, AxialNetwork
 from thinslice.networks.inplane import InplaneConfig, InplaneNetwork
 from thinslice.networks.threads import seeded
-from thinslice.output import whole_file
-from thinslice.paths import as_path
-
-VIEWS = ("axial", "coronal", "sagittal")
+from thinslice.system.output import whole_file
+from thinslice.system.paths import as_path
 
 
 @dataclass(eq=False, repr=False)

@@ -7,14 +7,15 @@ that leaves the measured part alone, and the two numbers that tell the network w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from thinslice import interpolation
 from thinslice.networks.unfold import Unfolding, unfolding
-from thinslice.slice_profile import Projection, SliceGrid, acquired_operator
+from thinslice.physics import interpolation
+from thinslice.physics.grid import Profile, Projection, SliceGrid, acquired_operator, plan_grid
 
 CONDITIONS = 2  # numbers in Task.condition
 MOST_OVERLAP = 2.0  # T/s
@@ -85,3 +86,9 @@ def make_task(grid: SliceGrid) -> Task:
         unfolding(grid),
         condition(grid),
     )
+
+
+@lru_cache(maxsize=64)
+def patch_task(slices: int, factor: float, thickness: float, profile: Profile) -> Task:
+    """The task of `slices` acquired slices, lengths in output spacings; the latest ones are kept."""
+    return make_task(plan_grid(slices, factor, 1.0, thickness_mm=thickness, profile=profile))

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import torch
 
-from thinslice import forks
 from thinslice.errors import UsageError
+from thinslice.system import forks
 
 _log = logging.getLogger("thinslice")
 
@@ -20,7 +20,7 @@ _log = logging.getLogger("thinslice")
 def use_threads(count: int | None) -> int:
     """Compute with so many CPU threads from now on, or with as many as before; gives the number.
 
-    It is one, whatever is asked for, in a process that was forked after PyTorch had been loaded (`thinslice.forks`).
+    It is one, whatever is asked for, in a process that was forked after PyTorch had been loaded (`system.forks`).
 
     Raises:
         UsageError: USE-THREADS where `count` is no whole number from 1.

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thinslice.slice_profile import SliceGrid
+from thinslice.physics.grid import SliceGrid
 
 PHASES = 8  # the largest factor (`plan.LARGEST_FACTOR`)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from thinslice.slice_profile import Profile, SliceGrid, acquired_operator, plan_grid, regime
+from thinslice.physics.grid import Profile, SliceGrid, acquired_operator, plan_grid, regime
 from thinslice.volume import Volume
 
 

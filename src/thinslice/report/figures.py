@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from thinslice.evaluate.protocols import Case
-from thinslice.output import whole_file
+from thinslice.evaluation.protocols import Case
 from thinslice.report.planes import Plane, case_planes, columns_shown
+from thinslice.system.output import whole_file
 
 # Window, and the error in HU at which the colours of an error map end.
 WINDOWS = {"lung": ((-1350.0, 150.0), 300.0), "soft tissue": ((-160.0, 240.0), 100.0)}

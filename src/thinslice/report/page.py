@@ -11,12 +11,12 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from thinslice import __version__
-from thinslice.evaluate.metrics import Scores
-from thinslice.evaluate.protocols import PROTOCOLS, Case
-from thinslice.evaluate.table import Table, best_psnr, format_score
-from thinslice.output import refuse_existing, whole_folder
+from thinslice.evaluation.metrics import Scores
+from thinslice.evaluation.protocols import PROTOCOLS, Case
+from thinslice.evaluation.table import Table, best_psnr, format_score
 from thinslice.report.figures import Planes, draw, write_png
 from thinslice.report.planes import case_planes
+from thinslice.system.output import refuse_existing, whole_folder
 
 _TABLES = ("index.html", "table.csv", "table.json")
 _FILES = re.compile(rf"{'|'.join(map(re.escape, _TABLES))}|.+_({'|'.join(PROTOCOLS)})_x\d+\.png")

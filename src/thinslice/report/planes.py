@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from thinslice.evaluate.protocols import Case
+from thinslice.evaluation.protocols import Case
 
 _NAMES = ("sagittal", "coronal", "axial")  # by the patient axis that a plane stands on: left-right, front-back, up
 

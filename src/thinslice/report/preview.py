@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from thinslice import interpolation
-from thinslice.output import whole_file
+from thinslice.physics import interpolation
 from thinslice.plan import grid_of
 from thinslice.report.figures import MARGIN_INCHES, WINDOWS, name_row, row_inches, write_png
 from thinslice.report.planes import Plane, turned
+from thinslice.system.output import whole_file
 from thinslice.volume import Volume
 
 _COLUMN_INCHES = 4.0

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import sparse
 
-from thinslice.interpolation import as_sparse
 from thinslice.networks.task import base_matrix
-from thinslice.slice_profile import Projection, SliceGrid, acquired_operator
-from thinslice.synthesis.noise import noise_hu
+from thinslice.physics.grid import Projection, SliceGrid, acquired_operator
+from thinslice.physics.interpolation import as_sparse
+from thinslice.physics.noise import noise_hu
 
 _VALUES = 2**22  # of the output in a slab: 34 MB as float64, and a few copies of it
 

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 import numpy as np
 from scipy import ndimage
 
-from thinslice.slice_profile import SliceGrid
+from thinslice.physics.grid import SliceGrid
 
 _FURTHEST_MM = 3.0
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from thinslice.slice_profile import SliceGrid
-from thinslice.tissues import HU_RANGE
+from thinslice.conventions import HU_RANGE
+from thinslice.physics.grid import SliceGrid
 from thinslice.volume import Volume
 
 

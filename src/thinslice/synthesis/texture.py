@@ -22,14 +22,12 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from scipy import fft, ndimage, sparse
+from scipy import ndimage, sparse
 
-from thinslice.slice_profile import Projection, SliceGrid, acquired_operator
-from thinslice.synthesis.noise import flat, flat_tissue, noise_hu, noise_of_plane, some_of
+from thinslice.physics.grid import Projection, SliceGrid, acquired_operator
+from thinslice.physics.noise import flat, flat_tissue, noise_hu, noise_kernel, noise_plane, some_of
 
 _BLOCK = 16  # pixels
-_LAG = 12  # pixels: noise of CT is not correlated farther
-_LOCAL_MEAN = 6.0  # pixels: what is smoother counts as anatomy
 _AIR_HU, _TISSUE_HU = -1000.0, -900.0  # none at the former, all at the latter
 _METAL_HU, _BELOW_METAL_HU = 3000.0, 2800.0
 _LARGEST_SHARE = 1.5  # of what soft tissue takes: noise differs over a body, but not by more than that
@@ -91,60 +89,10 @@ def _first_needed(mixing: sparse.csr_matrix, row: int) -> int:
     return int(later.min()) if len(later) else mixing.shape[0]
 
 
-def noise_kernel(slices: np.ndarray) -> np.ndarray | None:
-    """What turns white noise into the scan's own: a convolution kernel (25, 25), from flat soft tissue.
-
-    The autocovariance over pairs of flat pixels, of what is left of a slice without its local mean:
-    that needs no rectangles of tissue. Its Fourier transform is the power, the root of which a
-    convolution kernel takes, scaled such that its noise measures 1 (`noise_of_plane`).
-
-    Args:
-        slices: (k, y, x) HU, of which it looks at `some_of`.
-
-    Returns:
-        The kernel; None where there is too little flat soft tissue.
-    """
-    products, pairs = np.zeros((2 * _LAG + 1,) * 2), np.zeros((2 * _LAG + 1,) * 2)
-    for image in (slices[k] for k in some_of(len(slices))):
-        tissue = flat_tissue(image)
-        if not tissue.any():
-            continue
-        share = ndimage.gaussian_filter(tissue.astype(np.float32), _LOCAL_MEAN)
-        mean = ndimage.gaussian_filter(np.where(tissue, image, 0).astype(np.float32), _LOCAL_MEAN)
-        rest = np.where(tissue, image - mean / np.maximum(share, 1e-3), 0)
-        limit = 3 * 1.4826 * np.median(np.abs(rest[tissue]))
-        products += _correlation(np.clip(rest, -limit, limit))
-        pairs += _correlation(tissue.astype(np.float64))
-    if pairs[_LAG, _LAG] < 1000 or products[_LAG, _LAG] <= 0:
-        return None
-    taper = np.hanning(2 * _LAG + 3)[1:-1]
-    covariance = products / np.maximum(pairs, 1) * taper[:, None] * taper[None, :]
-    power = np.maximum(fft.fft2(fft.ifftshift(covariance)).real, 0)
-    kernel = fft.fftshift(fft.ifft2(np.sqrt(power)).real)
-    return kernel / noise_of_plane(noise_plane(kernel, (256, 256), seed=0, number=0))
-
-
-def _correlation(image: np.ndarray) -> np.ndarray:
-    """Sums of products of pixels by their distance, up to `_LAG` pixels either way."""
-    shape = [fft.next_fast_len(n + _LAG, real=True) for n in image.shape]
-    spectrum = fft.rfft2(image, shape)
-    whole = fft.irfft2(spectrum * spectrum.conj(), shape)
-    index = np.arange(-_LAG, _LAG + 1)
-    return whole[np.ix_(index, index)]
-
-
-def noise_plane(kernel: np.ndarray, shape: tuple[int, int], *, seed: int, number: int) -> np.ndarray:
-    """Noise of an output slice, (y, x): white noise through the kernel."""
-    white = np.random.default_rng([seed, number]).standard_normal([n + 2 * _LAG for n in shape], dtype=np.float32)
-    size = [fft.next_fast_len(n, real=True) for n in white.shape]
-    mixed = fft.irfft2(fft.rfft2(white, size) * fft.rfft2(kernel.astype(np.float32), size), size)
-    return mixed[2 * _LAG : white.shape[0], 2 * _LAG : white.shape[1]]
-
-
 _BINOMIAL = np.array([0.25, 0.5, 0.25])
 
 
-def _high_pass(plane: np.ndarray) -> np.ndarray:
+def _binomial_high_pass(plane: np.ndarray) -> np.ndarray:
     """The plane less its binomial mean over 3 x 3 pixels: linear, so that variances of independent parts add."""
     return plane - ndimage.correlate1d(ndimage.correlate1d(plane, _BINOMIAL, axis=0), _BINOMIAL, axis=1)
 
@@ -154,7 +102,7 @@ def _variances(plane: np.ndarray) -> np.ndarray:
 
     Blocks that have few such pixels take the value of those around them.
     """
-    high = np.where(flat(plane), np.abs(_high_pass(plane)), np.inf).astype(np.float32)
+    high = np.where(flat(plane), np.abs(_binomial_high_pass(plane)), np.inf).astype(np.float32)
     high = np.pad(high, [(0, -n % _BLOCK) for n in high.shape], constant_values=np.inf)
     rows, columns = (n // _BLOCK for n in high.shape)
     blocks = np.sort(high.reshape(rows, _BLOCK, columns, _BLOCK).swapaxes(1, 2).reshape(rows, columns, -1), axis=2)

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from thinslice.conventions import HU_RANGE
 from thinslice.errors import Notice
-from thinslice.tissues import HU_RANGE
 from thinslice.volume import Volume
 
 _NEGLIGIBLE_PIXELS = 0.1  # drift from first to last slice below which an axis is left alone

@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from thinslice.conventions import HU_RANGE
 from thinslice.networks.axial import AxialNetwork, around
 from thinslice.networks.inplane import InplaneNetwork
 from thinslice.networks.model import Model
+from thinslice.networks.planes import plane_step, with_neighbours
 from thinslice.networks.task import condition
 from thinslice.networks.unfold import Unfolding, unfolding
-from thinslice.slice_profile import SliceGrid
-from thinslice.tissues import HU_RANGE
+from thinslice.physics.grid import SliceGrid
 
 _PIXELS = 2**15  # acquired pixels in a batch: features of a layer stay in the cache
 
@@ -80,25 +80,6 @@ def _new_rows(grid: SliceGrid) -> np.ndarray:
 def _rows(where: Unfolding, rows: np.ndarray) -> Unfolding:
     index = torch.from_numpy(rows)
     return Unfolding(where.interval[index], where.series[index])
-
-
-def plane_step(grid: SliceGrid, pixel_mm: float) -> int:
-    """Pixels between neighbouring planes: about an output spacing, so that each says something new."""
-    return max(1, round(grid.output_spacing_mm / pixel_mm))
-
-
-def plane_steps(grid: SliceGrid, pixel_mm: tuple[float, float]) -> dict[str, int]:
-    """`plane_step` of either view, for (x, y) pixel spacings: coronal planes lie behind one another along y."""
-    return {"coronal": plane_step(grid, pixel_mm[1]), "sagittal": plane_step(grid, pixel_mm[0])}
-
-
-def with_neighbours(images: Tensor, start: int, stop: int, *, reach: int, step: int) -> Tensor:
-    """Images `start` to `stop` of a stack (k, m, w) with `reach` planes on either side: (b, 2 reach + 1, m, w).
-
-    Planes are `step` images apart; beyond the edge the edge image is repeated.
-    """
-    index = torch.arange(start, stop)[:, None] + step * torch.arange(-reach, reach + 1)[None, :]
-    return images[index.clamp(0, len(images) - 1)]
 
 
 def _add_inplane(

@@ -1,0 +1,17 @@
+"""Conventions that the whole package shares: views, ranges of HU, tissues, progress, seeds. No library is loaded."""
+
+from collections.abc import Callable
+
+VIEWS = ("axial", "coronal", "sagittal")
+
+HU_RANGE = (-1024.0, 3071.0)
+"""What networks are given and what figures are computed over. Results keep values beyond it."""
+
+TISSUES = {"lung": (-1000.0, -500.0), "soft": (-50.0, 150.0), "bone": (250.0, float("inf"))}
+"""Ranges of HU by which readers of CT tell tissues apart."""
+
+MOST_SEED = (1 << 63) - 1
+"""The largest seed: numpy takes more, torch does not."""
+
+OnProgress = Callable[[str, float, float], None]
+"""A callback for progress: (stage, done, total)."""

@@ -1,6 +1,0 @@
-"""Methods against known truth: protocols make the cases, metrics score them, a table holds the rows."""
-
-from thinslice.evaluate.run import evaluate
-from thinslice.evaluate.table import Row, Table
-
-__all__ = ["Row", "Table", "evaluate"]

@@ -1,0 +1,274 @@
+"""Run methods on cases: scans x protocols x factors x methods x seeds."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, count, product
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from thinslice.conventions import MOST_SEED, OnProgress
+from thinslice.errors import UsageError
+from thinslice.evaluation.exchange import find_result, input_paths, read_result, result_paths, write_input
+from thinslice.evaluation.methods import CLASSICAL, METHODS, Effort, check_methods, run_methods
+from thinslice.evaluation.metrics import Judge
+from thinslice.evaluation.protocols import Case, Protocol, case_slugs, check_protocol, cut, make_case, thick_slices
+from thinslice.evaluation.table import Row, Table
+from thinslice.io import files, scan
+from thinslice.io.files.objects import is_scan
+from thinslice.physics.grid import Placement, Profile
+from thinslice.system.keywords import checks_keywords
+from thinslice.system.output import none_left, refuse_clashes, refuse_existing
+from thinslice.system.paths import as_path
+from thinslice.volume import Volume
+
+if TYPE_CHECKING:
+    from thinslice.networks.model import Model
+
+_log = logging.getLogger("thinslice.evaluation")
+
+DEFAULT_METHODS = ("linear", "cubic", "bspline", "smooth", "thinslice", "thinslice-fit")
+
+OnResult = Callable[[Case, str, np.ndarray], None]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Files that other tools share a table by.
+
+    Attributes:
+        write_inputs: folder for the thick volumes of all cases, or None.
+        overwrite: whether thick volumes that are there are replaced.
+        score: folders with the results of other tools, by the name of their row.
+    """
+
+    write_inputs: Path | None
+    overwrite: bool
+    score: Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is measured on every case.
+
+    Attributes:
+        methods: names of rows.
+        seeds: of methods with chance, each of which runs once for each.
+        effort: of each fit.
+        exchange: files shared with other tools.
+        on_progress, on_result: callbacks of `evaluate`.
+    """
+
+    methods: Sequence[str]
+    seeds: Sequence[int]
+    effort: Effort
+    exchange: Exchange
+    on_progress: OnProgress | None
+    on_result: OnResult | None
+
+
+@checks_keywords(*scan.READING)
+def evaluate(
+    paths: Any,
+    *,
+    protocols: Sequence[Protocol] = ("gap", "box"),
+    factors: Sequence[int] = (2, 4),
+    methods: Sequence[str] = DEFAULT_METHODS,
+    slices: int | None = None,
+    region: int | None = None,
+    budget: float = 180.0,
+    iterations: int | None = None,
+    seeds: Sequence[int] = (0,),
+    weights: Model | None = None,
+    thickness_scale: float = 1.0,
+    told_profile: Profile | None = None,
+    grid: Placement = "slabs",
+    write_inputs: str | Path | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
+    score: Mapping[str, str | Path] | None = None,
+    names: Sequence[str] | None = None,
+    on_progress: OnProgress | None = None,
+    on_result: OnResult | None = None,
+    **reading: Any,
+) -> Table:
+    """Measure methods against known truth.
+
+    Every scan is cut, thickened by every protocol and factor, given to every method, and its results
+    are scored against the thin slices that the scan had. See docs for protocols and scores. Several scans, and
+    results of other tools, are read once before anything is fitted: what is wrong with the last must not cost the
+    fits of the others.
+
+    Args:
+        paths: thin scans, or one: paths, volumes, or images that `thinslice.read` knows.
+        protocols: "gap", "box", "gauss".
+        factors: whole numbers from 2 to 8.
+        methods: names of rows; may be empty where only files are written or scored.
+        slices: keep the central slices only.
+        region: keep the central region x region pixels only.
+        budget: seconds for each fit.
+        iterations: steps for each fit instead of seconds.
+        seeds: learned methods run once for each.
+        weights: for "thinslice" and "thinslice-fit" in place of the shipped ones.
+        thickness_scale: methods are told this many times the true thickness.
+        told_profile: methods are told this profile in place of the true one.
+        grid: where output slices of thick ones lie: "slabs" over all slices that were averaged, "centres" from the
+            centre of the first block, for odd factors.
+        write_inputs: folder for the thick volumes, as ``SCAN_PROTOCOL_xFACTOR.nii.gz``.
+        overwrite: replace thick volumes that are there. A run that fails or is interrupted removes those it wrote, but
+            does not bring back what it replaced.
+        device: where learned methods run: "auto", "cpu", "cuda" or "mps".
+        score: folders of results under the same file names, by row name.
+        names: what the scans are called in the table and in names of files; by default as their files are.
+        on_progress: called with (stage, done, total); stage "cases" counts cases, others are of a fit.
+        on_result: called with (case, method, result) for every result of the first seed, and once
+            for each case with method "truth".
+        **reading: options of `thinslice.read` for all paths: axis, series, phase, rescale, allow_derived, limits.
+
+    Returns:
+        The table, one row for each case, method and seed, and what reading warned of.
+
+    Raises:
+        UsageError: a protocol, factor, method or region that does not exist, a budget or seed that means nothing,
+            a row to be scored that is called as a method is.
+        OutputError: a thick volume exists.
+        InputError: a scan, or a result to be scored, that cannot be read or holds NaN.
+        GeometryError: too few slices, or a result that is not on the truth's grid.
+    """
+    effort = Effort(budget_s=budget, iterations=iterations, weights=weights, device=device)
+    check_methods(methods, effort)
+    _check_rows(seeds, score or {}, thickness_scale)
+    exchange = Exchange(
+        write_inputs=None if write_inputs is None else as_path(write_inputs),
+        overwrite=overwrite,
+        score={name: as_path(folder) for name, folder in (score or {}).items()},
+    )
+    plan = _Plan(methods, seeds, effort, exchange, on_progress, on_result)
+    table = Table()
+    scans = [paths] if is_scan(paths) else list(paths)
+    names = names or scan_names(scans)
+    if len(names) != len(scans):
+        raise UsageError("USE-INPUT", f"{len(names)} names are given for {len(scans)} scans")
+    for protocol, factor in product(protocols, factors):
+        check_protocol(protocol, factor, placement=grid)
+    factors = [int(factor) for factor in factors]
+    cases = list(product(protocols, factors))
+    slugs = case_slugs(names, protocols, factors)
+    targets = _check_files([as_path(path) for path in scans if isinstance(path, str | PathLike)], slugs, exchange)
+
+    def cases_of(path: Any, name: str) -> Iterator[Case]:
+        if isinstance(path, Volume):
+            whole = scan.accepted(path, allow_derived=reading.get("allow_derived", False), name="the volume")
+        else:
+            whole = scan.read(path, **reading)
+        table.warnings.extend(notice for notice in whole.source.warnings if notice not in table.warnings)
+        volume = cut(whole, slices=slices, region=region)
+        volume.refuse_nan()
+        for protocol, factor in cases:
+            thick_slices(volume.shape[0], name, protocol, factor)
+        for protocol, factor in cases:
+            yield make_case(
+                volume, name, protocol=protocol, factor=factor, thickness_scale=thickness_scale,
+                told_profile=told_profile, placement=grid,
+            )  # fmt: skip
+
+    for number, scan_and_name in enumerate(zip(scans, names, strict=True)):
+        if exchange.score or number:
+            _look_ahead(cases_of(*scan_and_name), exchange)
+    with none_left(targets):
+        every = chain.from_iterable(map(cases_of, scans, names))
+        for done, case in enumerate(every):
+            if on_progress:
+                on_progress("cases", done, len(names) * len(cases))
+            table += _run_case(case, plan)
+        if on_progress:
+            on_progress("cases", len(names) * len(cases), len(names) * len(cases))
+    return table
+
+
+def _check_files(scans: Sequence[Path], slugs: Sequence[str], exchange: Exchange) -> list[Path]:
+    """Where thick volumes go; refuses those that are in the way of other files, and results that are not there."""
+    targets: list[Path] = []
+    if exchange.write_inputs is not None:
+        targets = input_paths(exchange.write_inputs, slugs)
+        scored = [file for slug in slugs for folder in exchange.score.values() for file in result_paths(folder, slug)]
+        refuse_clashes([*scored, *scans], targets)
+        for target in targets:
+            refuse_existing(target, overwrite=exchange.overwrite)
+    for (name, folder), slug in product(exchange.score.items(), slugs):
+        find_result(folder, slug, name)
+    return targets
+
+
+def _look_ahead(cases: Iterator[Case], exchange: Exchange) -> None:
+    """Raise what a scan, or other tools' results of its cases, would raise at their turn."""
+    for case in cases:
+        for name, folder in exchange.score.items():
+            read_result(case, folder, name)
+        if not exchange.score:  # the scan was read, and is long enough for all
+            return
+
+
+def _check_rows(seeds: Sequence[int], score: Mapping[str, str | Path], thickness_scale: float) -> None:
+    """Raise UsageError (USE-SEEDS, USE-SCORE, USE-THICKNESS) where rows mean nothing or are mistaken for others."""
+    if not (math.isfinite(thickness_scale) and thickness_scale > 0):
+        raise UsageError("USE-THICKNESS", f"what is told of the thickness must be over 0, found {thickness_scale:g}")
+    if not seeds or min(seeds) < 0 or max(seeds) > MOST_SEED:
+        raise UsageError("USE-SEEDS", f"seeds are one or more whole numbers from 0, found {list(seeds)}")
+    if taken := sorted(set(score) & {*METHODS, "thick", "truth"}):
+        raise UsageError("USE-SCORE", f"{taken[0]} is a name of this table's own; name the other tool's row otherwise")
+
+
+def scan_names(paths: Sequence[Any]) -> list[str]:
+    """A name for every scan, from its path; repeated names are numbered."""
+    names: list[str] = []
+    for number, path in enumerate(paths, 1):
+        name = _stem(as_path(path).resolve()) if isinstance(path, str | PathLike) else f"scan{number}"
+        free = (f"{name}_{more}" for more in count(2))
+        names.append(name if name not in names else next(other for other in free if other not in names))
+    return names
+
+
+def _stem(path: Path) -> str:
+    """A file's or folder's name without the ending of a scan, whatever bytes it is made of."""
+    ending = files.ending_of(path) or (".zip" if path.suffix.lower() == ".zip" else "")
+    return os.fsencode(path.name[: len(path.name) - len(ending)]).decode("utf-8", "replace")
+
+
+def _run_case(case: Case, plan: _Plan) -> list[Row]:
+    """All rows of one case."""
+    exchange = plan.exchange
+    if exchange.write_inputs is not None:
+        write_input(case, exchange.write_inputs, overwrite=exchange.overwrite)
+    if not plan.methods and not exchange.score:
+        return []
+    judge = Judge(case)
+    if plan.on_result:
+        plan.on_result(case, "truth", case.truth)
+    rows = []
+    for method, seed, result, seconds in _results(case, plan):
+        rows.append(row := Row.of(case, judge.score(result), method=method, seed=seed, seconds=seconds))
+        _log.info("%s %s x%d, %s: %.1f s, %.2f dB", row.scan, row.protocol, row.factor, method, seconds, row.psnr_new)
+        if plan.on_result and seed == plan.seeds[0]:
+            plan.on_result(case, method, result)
+    return rows
+
+
+def _results(case: Case, plan: _Plan) -> Iterable[tuple[str, int, np.ndarray, float]]:
+    """(method, seed, result, seconds), one at a time: results of a large scan do not fit side by side."""
+    for name, folder in plan.exchange.score.items():  # first: one that is missing must not cost the fits
+        yield name, plan.seeds[0], read_result(case, folder, name), float("nan")
+    chance = [name for name in plan.methods if name not in CLASSICAL]
+    for number, seed in enumerate(plan.seeds):
+        names = plan.methods if number == 0 else chance
+        for name, result, seconds in run_methods(
+            case.thick, case.grid, names, effort=plan.effort, seed=seed, on_progress=plan.on_progress
+        ):
+            yield name, seed, result, seconds

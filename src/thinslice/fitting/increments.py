@@ -1,0 +1,121 @@
+"""Increments -1, 0 and +1: what slices along z themselves can teach (Fang et al., CVPR 2022, section 3).
+
+All three work on blocks of the scan, (m, y, x), and all three views. Where a label is an acquired
+slice, a prediction on the output grid is seen through the slice profile at the label's place and
+then compared, so that thick slices teach as well as thin ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thinslice.conventions import VIEWS
+from thinslice.fitting.losses import agreement_mask, squared
+from thinslice.networks.model import Model
+from thinslice.networks.planes import with_neighbours
+from thinslice.networks.task import Task, make_task
+from thinslice.physics.grid import Profile, SliceGrid, acquired_operator, plan_grid
+
+
+@dataclass(frozen=True, eq=False)
+class Increment:
+    """A task whose result is known at some acquired slices.
+
+    Attributes:
+        task: from the slices given to a grid of output slices.
+        seen: (k, n) how k known slices see the output slices.
+    """
+
+    task: Task
+    seen: Tensor
+
+
+def predict(
+    model: Model, stack: Tensor, task: Task, *, plane_steps: Mapping[str, int], views: Sequence[str] = VIEWS
+) -> dict[str, Tensor]:
+    """Each view's output slices for a stack: (m, y, x) to (n, y, x) HU; `synthesis.views.plane_steps` of its scan."""
+    reach = model.inplane.config.neighbours
+    results = {}
+    for view in views:
+        if view == "axial":
+            results[view] = model.axial.restore(stack, task)
+            continue
+        turn, back = ((1, 0, 2), (1, 0, 2)) if view == "coronal" else ((2, 0, 1), (1, 2, 0))
+        images = with_neighbours(
+            stack.permute(turn), 0, stack.permute(turn).shape[0], reach=reach, step=plane_steps[view]
+        )
+        results[view] = model.inplane.restore(images, task).permute(back)
+    return results
+
+
+def interpolate(stack: Tensor, task: Task) -> Tensor:
+    """What the views add to: (m, y, x) to (n, y, x) HU."""
+    return torch.einsum("nm,myx->nyx", task.to(stack.device).base, stack)
+
+
+@lru_cache(maxsize=32)
+def minus_one(slices: int, factor: float, thickness: float, profile: Profile) -> Increment:
+    """From every second of `slices` acquired slices to the ones between. Lengths in output spacings.
+
+    The spacing grows and the thickness stays, as when the scanner had skipped slices. Thin slices
+    are asked for where they are; thick ones are made of up to 8 output slices an interval.
+    """
+    given, spacing = (slices + 1) // 2, 2 * factor
+    fine = factor if thickness <= 1 else spacing / min(8, 2 * round(factor))
+    grid = plan_grid(given, spacing, fine, thickness_mm=thickness, profile=profile)
+    return _increment(grid, np.arange(given - 1) * spacing + factor)
+
+
+@lru_cache(maxsize=32)
+def zero(slices: int, factor: float, thickness: float, profile: Profile) -> tuple[Increment, Increment]:
+    """From `slices` acquired slices to half-way ones, and from these back to the acquired ones between."""
+    fine = factor / 2 if thickness <= 1 else 1.0
+    forth = plan_grid(slices, factor, fine, thickness_mm=thickness, profile=profile)
+    back = plan_grid(slices - 1, factor, fine, thickness_mm=thickness, profile=profile)
+    half_way = (np.arange(slices - 1) + 0.5) * factor
+    return _increment(forth, half_way), _increment(back, half_way[:-1])
+
+
+def _increment(grid: SliceGrid, known: np.ndarray) -> Increment:
+    return Increment(make_task(grid), _seen(grid, known))
+
+
+def _seen(grid: SliceGrid, centres: np.ndarray) -> Tensor:
+    operator = acquired_operator(SliceGrid(centres, grid.output_mm, grid.thickness_mm, grid.profile))
+    return torch.from_numpy(operator.toarray().astype(np.float32))
+
+
+def see(rows: Tensor, volume: Tensor) -> Tensor:
+    """(k, n) rows on an (n, y, x) volume."""
+    return torch.einsum("kn,nyx->kyx", rows.to(volume.device), volume)
+
+
+def known_loss(views: Mapping[str, Tensor], increment: Increment, truth: Tensor, *, usable: Tensor) -> Tensor:
+    """Sum over the views of the error at known slices, (k, y, x), of which `usable`, (k,), may serve as labels."""
+    keep = usable[:, None, None].expand_as(truth)
+    return torch.stack([squared(see(increment.seen, view), truth, keep=keep) for view in views.values()]).sum()
+
+
+def consensus_loss(
+    student: Mapping[str, Tensor], teacher: Mapping[str, Tensor], *, gamma: float, fused: bool = False
+) -> Tensor:
+    """Increment +1: each student view against the mean of the teachers, where these agree.
+
+    Args:
+        student: predictions with gradient, of the views that learn.
+        teacher: predictions without, of the views that teach, at least one other than each student.
+        gamma: share of voxels kept.
+        fused: whether a view is among its own teachers, or the other views alone.
+    """
+    losses = []
+    for view, learned in student.items():
+        labels = torch.stack([label for other, label in teacher.items() if fused or other != view])
+        keep = agreement_mask(labels, gamma=gamma) if gamma < 1 else None
+        losses.append(squared(learned, labels.mean(0), keep=keep))
+    return torch.stack(losses).sum()

@@ -1,0 +1,1 @@
+"""Scans and label maps in and out; formats know nothing of the method."""

@@ -1,0 +1,1 @@
+"""From images to one stack on a grid: series, phases, positions, gaps."""

@@ -1,0 +1,1 @@
+"""A derived series: its attributes, its UIDs, its files."""

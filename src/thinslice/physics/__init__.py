@@ -1,0 +1,1 @@
+"""How a scanner makes slices: grids, the slice operator, interpolation and noise."""

@@ -1,0 +1,146 @@
+"""How noisy slices are, and noise of the same strength and spectrum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import fft, ndimage
+
+from thinslice.physics.grid import SliceGrid
+
+_SOME = 24  # slices: enough to know noise by
+_LAG = 12  # pixels: noise of CT is not correlated farther
+_LOCAL_MEAN = 6.0  # pixels: what is smoother counts as anatomy
+
+
+def noise_of(out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid) -> dict[str, Any]:
+    """Noise of the acquired slices, of the slices between them, and its ratio; None where there is no tissue."""
+    between = np.arange(len(out))
+    if grid.copies:
+        between = np.setdiff1d(between, grid.on_grid()[1])
+    return noise_entry(noise_hu(acquired), noise_hu(out, between))
+
+
+def noise_entry(before: float | None, after: float | None) -> dict[str, Any]:
+    """Both and their ratio, for the record."""
+    ratio = after / before if before and after is not None else None
+    return {"acquired_hu": before, "synthesised_hu": after, "ratio": ratio}
+
+
+def noise_hu(slices: np.ndarray, among: np.ndarray | None = None) -> float | None:
+    """Noise of soft tissue in HU: robust deviation of the high-pass along x and y.
+
+    The high-pass is the slice minus its 3 x 3 median; the median absolute deviation over voxels
+    of flat soft tissue is scaled to a standard deviation of white noise.
+
+    Args:
+        slices: (k, y, x) HU.
+        among: indices of the slices to look at some of; all by default.
+
+    Returns:
+        HU; None where there is too little soft tissue.
+    """
+    # Evenly spread ones of the slices between might all lie at one place between acquired ones.
+    chosen = some_of(len(slices)) if among is None else np.random.default_rng(0).permutation(among)[:_SOME]
+    kept = []
+    for image in (slices[k] for k in chosen):
+        kept.append(_median_high_pass(image)[flat_tissue(image)])
+    values = np.concatenate(kept)
+    return None if values.size < 100 else _deviation(values)
+
+
+def shared_noise(slices: np.ndarray) -> float:
+    """Share of their noise that neighbouring slices (k, y, x) have in common, 0 to 1, in flat soft tissue.
+
+    That of slices which overlap, or were averaged, is correlated; where there is too little tissue to know, 0.
+    """
+    together = apart = 0.0
+    for k in some_of(len(slices) - 1):
+        tissue = flat_tissue(slices[k]) & flat_tissue(slices[k + 1])
+        one, other = (_median_high_pass(image)[tissue] for image in slices[k : k + 2])
+        together += float(one @ other)
+        apart += float(one @ one + other @ other) / 2
+    return float(np.clip(together / apart, 0, 1)) if apart else 0.0
+
+
+def some_of(count: int) -> np.ndarray:
+    """Indices of at most `_SOME` of so many slices, spread evenly."""
+    return np.unique(np.linspace(0, count - 1, _SOME).astype(int))
+
+
+def noise_of_plane(plane: np.ndarray) -> float:
+    """Noise of a plane (y, x) that holds nothing else, measured in the same way."""
+    return _deviation(_median_high_pass(plane))
+
+
+def _median_high_pass(plane: np.ndarray) -> np.ndarray:
+    return plane - ndimage.median_filter(plane, 3)
+
+
+def _deviation(values: np.ndarray) -> float:
+    return float(1.4826 * np.median(np.abs(values - np.median(values))) * _WHITE_NOISE_GAIN)
+
+
+def flat_tissue(image: np.ndarray) -> np.ndarray:
+    """Pixels (y, x) of soft tissue with no edge near: what varies there is noise."""
+    smooth = ndimage.gaussian_filter(image, 2.0)
+    return (smooth > -100) & (smooth < 200) & flat(image)
+
+
+def flat(image: np.ndarray) -> np.ndarray:
+    """Pixels (y, x) of any tissue with no edge near."""
+    return ndimage.generic_gradient_magnitude(ndimage.gaussian_filter(image, 2.0), ndimage.sobel) < 100
+
+
+_WHITE_NOISE_GAIN = 1.157  # the deviation of x - median3x3(x) falls short of that of white x by this factor
+
+
+def noise_kernel(slices: np.ndarray) -> np.ndarray | None:
+    """What turns white noise into the scan's own: a convolution kernel (25, 25), from flat soft tissue.
+
+    The autocovariance over pairs of flat pixels, of what is left of a slice without its local mean:
+    that needs no rectangles of tissue. Its Fourier transform is the power, the root of which a
+    convolution kernel takes, scaled such that its noise measures 1 (`noise_of_plane`).
+
+    Args:
+        slices: (k, y, x) HU, of which it looks at `some_of`.
+
+    Returns:
+        The kernel; None where there is too little flat soft tissue.
+    """
+    products, pairs = np.zeros((2 * _LAG + 1,) * 2), np.zeros((2 * _LAG + 1,) * 2)
+    for image in (slices[k] for k in some_of(len(slices))):
+        tissue = flat_tissue(image)
+        if not tissue.any():
+            continue
+        share = ndimage.gaussian_filter(tissue.astype(np.float32), _LOCAL_MEAN)
+        mean = ndimage.gaussian_filter(np.where(tissue, image, 0).astype(np.float32), _LOCAL_MEAN)
+        rest = np.where(tissue, image - mean / np.maximum(share, 1e-3), 0)
+        limit = 3 * 1.4826 * np.median(np.abs(rest[tissue]))
+        products += _correlation(np.clip(rest, -limit, limit))
+        pairs += _correlation(tissue.astype(np.float64))
+    if pairs[_LAG, _LAG] < 1000 or products[_LAG, _LAG] <= 0:
+        return None
+    taper = np.hanning(2 * _LAG + 3)[1:-1]
+    covariance = products / np.maximum(pairs, 1) * taper[:, None] * taper[None, :]
+    power = np.maximum(fft.fft2(fft.ifftshift(covariance)).real, 0)
+    kernel = fft.fftshift(fft.ifft2(np.sqrt(power)).real)
+    return kernel / noise_of_plane(noise_plane(kernel, (256, 256), seed=0, number=0))
+
+
+def _correlation(image: np.ndarray) -> np.ndarray:
+    """Sums of products of pixels by their distance, up to `_LAG` pixels either way."""
+    shape = [fft.next_fast_len(n + _LAG, real=True) for n in image.shape]
+    spectrum = fft.rfft2(image, shape)
+    whole = fft.irfft2(spectrum * spectrum.conj(), shape)
+    index = np.arange(-_LAG, _LAG + 1)
+    return whole[np.ix_(index, index)]
+
+
+def noise_plane(kernel: np.ndarray, shape: tuple[int, int], *, seed: int, number: int) -> np.ndarray:
+    """Noise of an output slice, (y, x): white noise through the kernel."""
+    white = np.random.default_rng([seed, number]).standard_normal([n + 2 * _LAG for n in shape], dtype=np.float32)
+    size = [fft.next_fast_len(n, real=True) for n in white.shape]
+    mixed = fft.irfft2(fft.rfft2(white, size) * fft.rfft2(kernel.astype(np.float32), size), size)
+    return mixed[2 * _LAG : white.shape[0], 2 * _LAG : white.shape[1]]

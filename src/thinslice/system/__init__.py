@@ -1,0 +1,1 @@
+"""The machine: outputs, temporary files, memory, paths, processors and forks."""

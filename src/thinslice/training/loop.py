@@ -1,0 +1,245 @@
+"""Training on many scans, on one process or several, with checkpoints.
+
+A step takes `groups` draws for the network of the coronal and the sagittal view and as many for the
+axial one. What is drawn depends on seed, step and group alone: a run that was cut off goes on as if
+nothing had happened, and processes that share the groups of a step take the step that one would.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from thinslice.conventions import OnProgress
+from thinslice.errors import InputError, UsageError, named
+from thinslice.fitting.average import Average
+from thinslice.fitting.config import FitConfig
+from thinslice.fitting.inplane_pairs import Patches
+from thinslice.fitting.losses import label_losses, over_base
+from thinslice.fitting.optimiser import Optimiser
+from thinslice.networks.axial import AxialConfig, intervals
+from thinslice.networks.inplane import InplaneConfig
+from thinslice.networks.model import Model
+from thinslice.system.output import whole_file
+from thinslice.training.pairs import axial_pairs, has_axial_pairs, inplane_pairs
+from thinslice.training.scans import ScanPool, TrainingScan
+from thinslice.training.shapes import shape_pairs
+
+_log = logging.getLogger("thinslice.training")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How weights are trained on many scans.
+
+    Attributes:
+        fit: sizes of networks and patches, losses and learning rates; `batch` patches a group.
+        iterations: steps in all.
+        groups: draws of each network a step, each with a scan and a task of its own.
+        shapes: share of the draws of the coronal and sagittal network that are bodies made in code.
+        axial_every: steps from one in which the axial network learns to the next.
+        go_on_rate: share of the learning rates where training goes on from trained weights.
+        validate_every: steps from one point of the validation curve to the next.
+        validation_draws: batches of a point of the curve, the same ones at every point.
+        checkpoint_s: seconds from one checkpoint to the next.
+    """
+
+    fit: FitConfig = field(
+        default_factory=lambda: FitConfig(
+            inplane=InplaneConfig(64, 5), axial=AxialConfig(48, 4), batch=16, row_noise=False, bias=5.0, average=1000
+        )
+    )
+    iterations: int = 20_000
+    groups: int = 2
+    shapes: float = 0.1
+    axial_every: int = 10
+    go_on_rate: float = 0.5
+    validate_every: int = 500
+    validation_draws: int = 40
+    checkpoint_s: float = 120.0
+
+
+class _Training:
+    """Networks, their averages and optimiser, and how far they are."""
+
+    def __init__(self, config: TrainConfig, seed: int, start: Model | None) -> None:
+        self.model = Model.new(config.fit.inplane, config.fit.axial, seed=seed)
+        for name, network in start.networks.items() if start else ():
+            self.model.networks[name].load_state_dict(network.state_dict())
+        networks = self.model.networks
+        self.optimisers = {name: Optimiser([network], config.fit) for name, network in networks.items()}
+        self.averages = {name: Average(network, time_constant=config.fit.average) for name, network in networks.items()}
+        self.step, self.seconds, self.curve = 0, 0.0, list[dict[str, float]]()
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "networks": {name: network.state_dict() for name, network in self.model.networks.items()},
+            "averages": {name: average.state_dict() for name, average in self.averages.items()},
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+            "step": self.step,
+            "seconds": self.seconds,
+            "curve": self.curve,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        for name, network in self.model.networks.items():
+            network.load_state_dict(state["networks"][name])
+            self.averages[name].load_state_dict(state["averages"][name])
+            self.optimisers[name].load_state_dict(state["optimisers"][name])
+        self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
+
+    def facts(self) -> dict[str, Any]:
+        return {"steps": self.step, "seconds": round(self.seconds), "curve": self.curve}
+
+    def averaged(self) -> Model:
+        parts: dict[str, Any] = {name: average.network for name, average in self.averages.items()}
+        return replace(self.model, **parts)
+
+
+def train(
+    pool: ScanPool,
+    *,
+    config: TrainConfig | None = None,
+    seed: int = 0,
+    start: Model | None = None,
+    validation: Sequence[TrainingScan] = (),
+    checkpoint: Path | None = None,
+    on_progress: OnProgress = lambda stage, done, total: None,
+) -> Model:
+    """Train a model on many scans. The axial network stays as it is where no scan is thin: nothing could teach it.
+
+    Args:
+        pool: the scans.
+        config: every choice.
+        seed: of weights and draws.
+        start: trained weights to go on from; their sizes count, not those of `config`.
+        validation: scans that the curve is measured on; nothing is learned from them.
+        checkpoint: file that a run is continued from where it exists, and kept in while it lasts.
+        on_progress: called with ("train", step, steps).
+
+    Returns:
+        The averaged weights, with the validation curve among their facts.
+
+    Raises:
+        InputError: TRAIN-CHECKPOINT where the checkpoint is not of this configuration and these scans.
+        UsageError: USE-GROUPS where the groups of a step cannot be shared evenly among processes.
+    """
+    config = config or TrainConfig()
+    rank, processes = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
+    if config.groups % processes:
+        raise UsageError("USE-GROUPS", f"{config.groups} groups cannot be shared evenly by {processes} processes")
+    if start is not None:
+        fit = config.fit.going_on(start.inplane.config, start.axial.config, rate=config.go_on_rate)
+        config = replace(config, fit=fit)
+    about = repr((config, seed, start and start.digest, pool.digest))
+    run = _Training(config, seed, start)
+    if checkpoint is not None and checkpoint.exists():
+        _go_on(run, checkpoint, about)
+    wrap = DistributedDataParallel if processes > 1 else (lambda network: network)
+    taught = ["inplane", "axial"] if any(has_axial_pairs(pool[number]) for number in range(len(pool))) else ["inplane"]
+    learning = {name: wrap(run.model.networks[name]) for name in taught}
+    began, saved = time.monotonic() - run.seconds, time.monotonic()
+    while run.step < config.iterations:
+        on_progress("train", run.step, config.iterations)
+        mine = range(rank, config.groups, processes)
+        for name in taught if run.step % config.axial_every == 0 else taught[:1]:
+            losses = [_loss(name, learning[name], pool, config, seed, run.step, group) for group in mine]
+            run.optimisers[name].step(torch.stack(losses).mean(), share=run.step / config.iterations)
+            run.averages[name].update()
+        run.step += 1
+        run.seconds = time.monotonic() - began
+        if run.step % config.validate_every == 0 or run.step == config.iterations:
+            point = {"step": run.step, "seconds": run.seconds} | _validate(run.averaged(), validation, config)
+            run.curve.append(point)
+            _log.info("%s", " ".join(f"{key} {value:.3f}" for key, value in point.items()))
+        if checkpoint is not None and rank == 0 and time.monotonic() - saved > config.checkpoint_s:
+            _write(checkpoint, run, about)
+            saved = time.monotonic()
+    on_progress("train", config.iterations, config.iterations)
+    model = run.averaged()
+    rest = (1 - config.fit.axial_weight) / 2
+    model.fusion = {"axial": config.fit.axial_weight, "coronal": rest, "sagittal": rest}
+    facts = {"trained_on": f"{len(pool)} scans", "started_from": start and start.digest, "seed": seed}
+    model.facts = facts | {"config": asdict(config)} | run.facts()
+    return model
+
+
+def _loss(
+    name: str, network: nn.Module, pool: ScanPool, config: TrainConfig, seed: int, step: int, group: int
+) -> Tensor:
+    """Of one draw, over the loss of the interpolation that the network adds to: every task counts alike."""
+    random = np.random.default_rng([seed, step, group, name == "axial"])
+    result = None
+    if name == "inplane" and random.random() < config.shapes:
+        result = _restore_planes(network, shape_pairs(random, config.fit), config.fit)
+    while result is None:
+        result = _restore(name, network, pool[int(random.integers(len(pool)))], random, config.fit)
+    return over_base(*label_losses(*result, share=step / config.iterations, config=config.fit))
+
+
+def _restore(
+    name: str, network: nn.Module, scan: TrainingScan, random: np.random.Generator, config: FitConfig
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """(restored, interpolated, truth) of a draw from a scan; None where the scan has none for this network."""
+    if name == "inplane":
+        return _restore_planes(network, inplane_pairs(scan, random, config), config)
+    drawn = axial_pairs(scan, random)
+    if drawn is None:
+        return None
+    thick, thin, task = drawn
+    base = torch.einsum("nm,myx->nyx", task.base, thick)
+    residual = network(intervals(thick), task.where, task.condition)
+    return base + torch.einsum("ij,jyx->iyx", task.free, residual), base, thin
+
+
+def _restore_planes(network: nn.Module, pairs: Patches, config: FitConfig) -> tuple[Tensor, Tensor, Tensor]:
+    base = pairs.task.base @ pairs.thick[:, config.inplane.neighbours]
+    residual = network(pairs.thick, pairs.task.where, pairs.task.condition)
+    return base + pairs.task.free @ residual, base, pairs.truth
+
+
+def _validate(model: Model, scans: Sequence[TrainingScan], config: TrainConfig) -> dict[str, float]:
+    """Mean gain over interpolation in dB, of either network; nothing without scans."""
+    gains: dict[str, float] = {}
+    with torch.no_grad():  # not inference mode: tasks made here are kept, and training may meet them again
+        for name, network in model.networks.items() if scans else ():
+            values = []
+            for draw in range(config.validation_draws):
+                random = np.random.default_rng([draw, name == "axial"])
+                result = _restore(name, network, scans[draw % len(scans)], random, config.fit)
+                if result is not None:
+                    restored, base, truth = result
+                    values.append(10 * float(torch.log10((base - truth).square().mean() + 1e-3))
+                                  - 10 * float(torch.log10((restored - truth).square().mean() + 1e-3)))  # fmt: skip
+            if values:
+                gains[f"gain_{name}_db"] = float(np.mean(values))
+    return gains
+
+
+def _write(path: Path, run: _Training, about: str) -> None:
+    with whole_file(path, overwrite=True) as temporary:
+        torch.save({"config": about, "state": run.state()}, temporary)
+
+
+def _go_on(run: _Training, path: Path, about: str) -> None:
+    try:
+        saved = torch.load(path, weights_only=True)
+        state, described = saved["state"], saved["config"]
+        if described == about:
+            run.load(state)
+    except OSError as error:
+        what = error.strerror or type(error).__name__
+        raise InputError("TRAIN-CHECKPOINT", f"checkpoint {named(path, '')} cannot be read: {what}") from error
+    except Exception as error:  # torch has no type of its own for a damaged file
+        raise InputError("TRAIN-CHECKPOINT", f"{named(path)} is no checkpoint: {type(error).__name__}") from error
+    if described != about:
+        raise InputError("TRAIN-CHECKPOINT", f"{named(path)} is of other settings; remove it or name another output")

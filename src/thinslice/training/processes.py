@@ -1,0 +1,33 @@
+"""One process of several under `torchrun`, or the only one."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from torch import distributed
+
+from thinslice.networks.model import Model
+from thinslice.networks.threads import use_threads
+from thinslice.training.loop import train
+from thinslice.training.scans import ScanPool
+
+
+def train_processes(pool: ScanPool, *, threads: int | None = None, **settings: Any) -> Model | None:
+    """`train`, shared among the processes that torchrun started; None in all but the first of them.
+
+    Args:
+        pool: the scans.
+        threads: of the CPU, for each process.
+        **settings: of `train`.
+    """
+    if threads is not None:
+        use_threads(threads)
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return train(pool, **settings)
+    distributed.init_process_group("gloo")
+    try:
+        model = train(pool, **settings)
+        return model if distributed.get_rank() == 0 else None
+    finally:
+        distributed.destroy_process_group()

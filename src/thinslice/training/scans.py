@@ -1,0 +1,85 @@
+"""Training scans, read when they are wanted and kept while memory for them lasts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from thinslice.conventions import HU_RANGE
+from thinslice.errors import GeometryError, UsageError, named
+from thinslice.synthesis.padding import fill_padding
+from thinslice.volume import Volume, refuse_small
+
+MOST_THIN_PIXELS = 4.0  # slices up to so many pixels apart are thin: they serve as labels along z
+
+
+@dataclass(frozen=True)
+class TrainingScan:
+    """A scan as labels are cut from it.
+
+    Attributes:
+        hu: (z, y, x) int16, clipped to what networks see, padding filled (`fill_padding`).
+        pixel_mm: (x, y) pixel spacing.
+        spacing_mm: of the slices.
+    """
+
+    hu: np.ndarray
+    pixel_mm: tuple[float, float]
+    spacing_mm: float
+
+    @cached_property
+    def turned(self) -> np.ndarray:
+        """(z, x, y) in that order in memory: sagittal images are cut from it many times as fast."""
+        return np.ascontiguousarray(self.hu.transpose(0, 2, 1))
+
+    @property
+    def thin(self) -> bool:
+        """Whether slices lie close enough to be labels along z themselves."""
+        return self.spacing_mm <= MOST_THIN_PIXELS * max(self.pixel_mm)
+
+
+class ScanPool:
+    """Scans by number; the least recently used ones leave when memory for them is spent.
+
+    Args:
+        paths: files or DICOM folders.
+        read: gives the volume of a path.
+        memory_bytes: what scans may take together; one is always kept.
+    """
+
+    def __init__(self, paths: Sequence[Path], *, read: Callable[[Path], Volume], memory_bytes: int) -> None:
+        if not paths:
+            raise UsageError("USE-INPUT", "no scan to train on is given")
+        self._paths, self._read, self._memory = list(paths), read, memory_bytes
+        self._held: OrderedDict[int, TrainingScan] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the scans' names, in order: what is drawn depends on which they are; they may be moved."""
+        return hashlib.sha256("\0".join(path.name for path in self._paths).encode(errors="surrogateescape")).hexdigest()
+
+    def __getitem__(self, number: int) -> TrainingScan:
+        if number in self._held:
+            self._held.move_to_end(number)
+            return self._held[number]
+        volume = self._read(self._paths[number])
+        try:
+            refuse_small(volume.shape)
+            volume.refuse_uneven()
+        except GeometryError as error:
+            raise GeometryError(error.code, f"{named(self._paths[number])}: {error.marked}") from error
+        hu = np.rint(np.clip(fill_padding(volume), *HU_RANGE)).astype(np.int16)
+        scan = TrainingScan(hu, volume.voxel_mm[:2], volume.slice_spacing_mm)
+        while self._held and 2 * (hu.nbytes + sum(other.hu.nbytes for other in self._held.values())) > self._memory:
+            self._held.popitem(last=False)
+        self._held[number] = scan
+        return scan

@@ -1,0 +1,204 @@
+"""A: its rows, its adjoint, its pseudo-inverse, and where the output slices lie."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import integrate, stats
+
+from thinslice.errors import GeometryError, UsageError
+from thinslice.physics.grid import Projection, SliceGrid, acquired_operator, plan_grid, regime, slice_operator
+
+grids = st.builds(
+    lambda slices, s, factor, ratio, profile, placement: plan_grid(
+        slices, s, s / factor, thickness_mm=ratio * s, profile=profile, placement=placement
+    ),
+    st.integers(4, 20),
+    st.floats(2.0, 10.0),
+    st.one_of(st.integers(2, 8).map(float), st.floats(1.2, 8.0)),
+    st.floats(0.05, 2.0),
+    st.sampled_from(["box", "gauss"]),
+    st.sampled_from(["slabs", "centres"]),
+)
+
+
+@given(grids)
+def test_rows_sum_to_one_and_weigh_nothing_negatively(grid):
+    operator = slice_operator(grid)
+    assert operator.shape == (len(grid.acquired_mm), len(grid.output_mm))
+    assert np.allclose(operator.sum(axis=1), 1)
+    assert operator.min() >= 0
+
+
+@given(grids, st.floats(-50, 50), st.floats(-1000, 1000))
+def test_a_slope_is_measured_where_the_slices_lie(grid, slope, offset):
+    """Also of a slice beyond the last output slice; the profile must not reach over the ends itself."""
+    assume(grid.thickness_mm <= grid.output_spacing_mm)
+    seen = acquired_operator(grid) @ (slope * grid.output_mm + offset)
+    assert np.allclose(seen, slope * grid.acquired_mm + offset, atol=1e-3 * (1 + abs(slope)))
+
+
+@given(grids)
+def test_measured_slices_weigh_as_all_others_within_the_grid(grid):
+    operator = acquired_operator(grid)
+    assert np.allclose(operator.sum(axis=1), 1)
+    d, reach = (
+        grid.output_spacing_mm,
+        max(grid.thickness_mm, grid.output_spacing_mm) * (1.5, 0.5)[grid.profile == "box"],
+    )
+    first, last = grid.acquired_mm - reach, grid.acquired_mm + reach
+    within = (first >= grid.output_mm[0] - d / 2 - 1e-9) & (last <= grid.output_mm[-1] + d / 2 + 1e-9)
+    assume(within.any())
+    assert np.allclose(operator[within].toarray(), slice_operator(grid)[within].toarray(), atol=1e-6)
+
+
+@pytest.mark.parametrize(("factor", "thickness"), [(7, 5.0), (4, 3.0), (4, 5.0), (2, 3.0), (5, 9.0)])
+def test_slabs_that_reach_over_the_ends_see_a_slope_where_they_lie(factor, thickness):
+    grid = plan_grid(6, float(factor), 1.0, thickness_mm=thickness)
+    assert np.allclose(acquired_operator(grid) @ grid.output_mm, grid.acquired_mm)
+
+
+def test_slices_of_ten_spacings_are_not_continued_for_ever():
+    """Straight for an acquired spacing, level from there on: an end slice weighs no more than a few times."""
+    grid = plan_grid(12, 4.0, 1.0, thickness_mm=40.0)
+    assert np.abs(acquired_operator(grid)).max() < 3
+
+
+@given(grids, st.integers(0, 2**32 - 1))
+def test_transpose_is_the_adjoint(grid, seed):
+    random, operator = np.random.default_rng(seed), slice_operator(grid)
+    x, y = random.normal(size=operator.shape[1]), random.normal(size=operator.shape[0])
+    assert (operator @ x) @ y == pytest.approx(x @ (operator.T @ y), rel=1e-9, abs=1e-9)
+
+
+@given(grids)
+def test_a_constant_scan_is_seen_as_constant_and_a_flipped_scan_flipped(grid):
+    operator = slice_operator(grid)
+    assert np.allclose(operator @ np.full(operator.shape[1], 7.0), 7.0)
+    last = grid.acquired_mm[-1]
+    symmetric = np.allclose(np.sort(last - grid.output_mm), grid.output_mm, atol=1e-9)
+    assume(symmetric)
+    assert np.allclose(operator.toarray()[::-1, ::-1], operator.toarray(), atol=2e-4)
+
+
+@given(grids)
+def test_undamped_projection_returns_what_was_measured(grid):
+    assume(grid.thickness_mm <= 1.05 * grid.spacing_mm)
+    operator, random = acquired_operator(grid), np.random.default_rng(0)
+    x, y = random.normal(0, 100, (operator.shape[1], 3)), random.normal(0, 100, (operator.shape[0], 3))
+    x = x + Projection(operator).correction(y - operator @ x)
+    assert np.abs(operator @ x - y).max() < 0.01
+
+
+@given(grids)
+def test_damping_never_overshoots(grid):
+    operator = acquired_operator(grid)
+    residual = np.random.default_rng(1).normal(size=(operator.shape[0], 2))
+    left = residual - operator @ Projection(operator, 0.3).correction(residual)
+    assert np.linalg.norm(left) <= np.linalg.norm(residual) * (1 + 1e-9)
+
+
+@given(st.integers(4, 30), st.integers(2, 8))
+def test_thin_slices_are_unit_rows_on_an_integer_grid(slices, factor):
+    grid = plan_grid(slices, float(factor), 1.0, thickness_mm=0.7)
+    taken, given_ = grid.on_grid()
+    assert np.array_equal(taken, np.arange(slices))
+    assert np.array_equal(slice_operator(grid).toarray()[taken, given_], np.ones(slices))
+    assert grid.output_mm[0] == grid.acquired_mm[0]
+    assert len(grid.output_mm) == (slices - 1) * factor + 1
+
+
+@given(st.integers(4, 30), st.integers(2, 8))
+def test_contiguous_boxes_are_block_means(slices, factor):
+    grid = plan_grid(slices, 5.0, 5.0 / factor, thickness_mm=5.0)
+    x = np.random.default_rng(2).normal(size=slices * factor)
+    assert len(grid.output_mm) == slices * factor
+    assert np.allclose(slice_operator(grid) @ x, x.reshape(slices, factor).mean(axis=1))
+
+
+def test_off_grid_thin_slices_are_interpolated_linearly():
+    grid = plan_grid(5, 2.5, 1.0, thickness_mm=1.0)
+    x = np.random.default_rng(3).normal(size=len(grid.output_mm))
+    assert np.allclose(slice_operator(grid) @ x, np.interp(grid.acquired_mm, grid.output_mm, x))
+
+
+def test_gauss_rows_agree_with_numerical_integration():
+    grid = plan_grid(9, 4.0, 1.0, thickness_mm=4.0, profile="gauss")
+    row = slice_operator(grid).toarray()[4]
+    sigma = 4.0 / (2 * np.sqrt(2 * np.log(2)))
+    for centre, weight in zip(grid.output_mm, row, strict=True):
+        low, high = (np.clip(edge - grid.acquired_mm[4], -6, 6) for edge in (centre - 0.5, centre + 0.5))
+        mass, _ = integrate.quad(stats.norm(0, sigma).pdf, low, high)
+        assert weight == pytest.approx(mass / (stats.norm(0, sigma).cdf(6) * 2 - 1), abs=1e-3)
+
+
+def test_thick_regime_keeps_the_ends_of_the_field_of_view():
+    grid = plan_grid(7, 5.0, 1.6, thickness_mm=5.0)
+    below = grid.output_mm[0] - 0.8 - (grid.acquired_mm[0] - 2.5)
+    above = grid.acquired_mm[-1] + 2.5 - (grid.output_mm[-1] + 0.8)
+    assert below == pytest.approx(above)
+    assert 0 <= below < 0.8
+
+
+@pytest.mark.parametrize(
+    ("slices", "spacing", "output", "error", "code"),
+    [
+        (1, 5.0, 1.0, GeometryError, "GEO-FEW"),
+        (9, 5.0, 5.0, GeometryError, "GEO-NOTTHICK"),
+        (9, 5.0, 4.5, UsageError, "USE-FACTOR"),
+        (9, 5.0, 0.5, UsageError, "USE-FACTOR"),
+    ],
+)
+def test_impossible_grids_are_refused(slices, spacing, output, error, code):
+    with pytest.raises(error) as caught:
+        plan_grid(slices, spacing, output, thickness_mm=spacing)
+    assert caught.value.code == code
+
+
+def test_places_among_even_and_uneven_slices():
+    grid = SliceGrid(np.array([0.0, 2, 4, 10]), np.arange(-1.0, 12, 3), 2.0)
+    np.testing.assert_allclose(grid.places(), [-0.5, 1, 2 + 1 / 6, 2 + 4 / 6, 3.5])
+
+
+@pytest.mark.parametrize(
+    ("thickness", "kind"), [(4.89, "gap"), (4.91, "contiguous"), (5.09, "contiguous"), (5.2, "overlap")]
+)
+def test_the_regime_rules_the_ends(thickness, kind):
+    assert regime(thickness, 5.0) == kind
+    grid = plan_grid(6, 5.0, 1.0, thickness_mm=thickness)
+    assert len(grid.output_mm) == (26 if kind == "gap" else 30)
+
+
+def test_two_spacings_in_equal_number_are_the_lower_one():
+    places = np.cumsum([0, 4, 4, 4, 4, 7, 7, 7, 7])
+    assert SliceGrid(places, np.arange(45.0), 4.0).spacing_mm == 4
+
+
+def test_the_longest_even_run_and_the_closest_overlap_are_found():
+    gaps_around = np.array([0.0, 5, 10, 25, 30, 35, 40, 45, 60])
+    assert SliceGrid(gaps_around, np.arange(61.0), 1.0).even_run() == slice(3, 8)
+    close_at_first = SliceGrid(np.array([0, 2, 4, 6, 8, 13, 18, 23, 28, 33.0]), np.arange(34.0), 5.0)
+    assert close_at_first.spacing_mm == 5
+    assert close_at_first.ill_posed
+
+
+def test_uneven_positions_have_a_median_spacing():
+    assert SliceGrid(np.array([0.0, 2, 4, 7]), np.arange(8.0), 2.0).spacing_mm == 2.0
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 2.5])
+@pytest.mark.parametrize("ratio", [0.3, 1.0, 1.6])
+def test_output_slices_at_acquired_centres_begin_there_and_end_within(factor, ratio):
+    """Also of thick slices and even factors, whose split slabs have every acquired centre between output slices."""
+    grid = plan_grid(7, 5.0, 5.0 / factor, thickness_mm=5.0 * ratio, placement="centres")
+    assert grid.output_mm[0] == 0
+    assert 30 - grid.output_spacing_mm + 1e-9 < grid.output_mm[-1] <= 30 + 1e-9
+    taken, _ = grid.on_grid()
+    assert len(taken) == (7 if factor != 2.5 else 4)
+
+
+@pytest.mark.parametrize("factor", [2.0, 3.0, 5.0])
+@pytest.mark.parametrize("thickness", [5.0, 7.0])
+def test_slabs_that_reach_half_a_spacing_over_the_ends_see_a_slope_where_they_lie(factor, thickness):
+    grid = plan_grid(6, 5.0, 5.0 / factor, thickness_mm=thickness, placement="centres")
+    assert np.allclose(acquired_operator(grid) @ (3 * grid.output_mm), 3 * grid.acquired_mm)

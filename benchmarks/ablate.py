@@ -3,10 +3,10 @@
     python benchmarks/ablate.py SCAN.nii.gz ... --protocol gap --factor 4 --steps 400 --seeds 0 1 2 \\
         --variant "alone context_share=0.0" --variant "mutual"
 
-Each variant is a name and fields of FitConfig with their values (of FitConfig.adapting() with --weights). Every fit
-prints a line: psnr_new of single views, their mean and the model's own fusion in dB, mean error of HU in lung, soft
-tissue and bone, and how far the coronal and the sagittal view disagree (rms, HU). Rows of docs/experiments.md were
-measured with it.
+Each variant is a name and fields of FitConfig or IncrementConfig with their values (of FitConfig.adapting() with
+--weights). Every fit prints a line: psnr_new of single views, their mean and the model's own fusion in dB, mean error of
+HU in lung, soft tissue and bone, and how far the coronal and the sagittal view disagree (rms, HU). Rows of
+docs/experiments were measured with it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ import numpy as np
 
 import thinslice
 from thinslice.conventions import HU_RANGE, VIEWS
-from thinslice.evaluation.metrics import Judge, psnr_new
+from thinslice.evaluation.metrics import Scorer, psnr_new
 from thinslice.evaluation.protocols import Case, cut, make_case
 from thinslice.fitting.config import FitConfig
-from thinslice.fitting.loop import Budget
+from thinslice.fitting.effort import Effort
 from thinslice.fitting.scan import fit_scan
 from thinslice.networks.device import choose_device
 from thinslice.networks.model import Model
+from thinslice.physics.acquisition import Acquisition
 from thinslice.synthesis.fusion import synthesise
 
 
@@ -37,27 +38,27 @@ def variant(text: str) -> tuple[str, dict[str, object]]:
     return name, {field: ast.literal_eval(value) for field, value in (item.split("=", 1) for item in fields)}
 
 
-def measure(
-    case: Case, *, config: FitConfig, budget: Budget, seed: int, start: Model | None, damping: str | None
-) -> float:
+def changed(config: FitConfig, changes: dict[str, object]) -> FitConfig:
+    """The configuration with fields of its own, or of what is learned at increments, changed."""
+    own = {name: value for name, value in changes.items() if hasattr(config, name)}
+    increments = {name: value for name, value in changes.items() if name not in own}
+    return dataclasses.replace(config, increments=dataclasses.replace(config.increments, **increments), **own)
+
+
+def measure(case: Case, effort: Effort, *, config: FitConfig, start: Model | None, damping: str | None) -> float:
     """Fit once, print a line, give psnr_new of the fusion."""
-    acquired, pixel_mm, device = np.clip(case.thick.hu, *HU_RANGE), case.thick.voxel_mm[:2], choose_device()
-    fitted = fit_scan(
-        acquired, case.grid, pixel_mm=pixel_mm, budget=budget, seed=seed, config=config, device=device, start=start
-    )
+    acquisition = Acquisition(np.clip(case.thick.hu, *HU_RANGE), case.grid, case.thick.voxel_mm[:2])
+    fitted = fit_scan(acquisition, effort, config=config, device=choose_device(), start=start)
     views = {
-        view: synthesise(
-            acquired, case.grid, model=fitted.model, weights={view: 1.0}, pixel_mm=pixel_mm, device=device,
-            damping=damping,
-        )[0]
+        view: synthesise(acquisition, model=fitted.model, view_weights={view: 1.0}, damping=damping)[0]
         for view in VIEWS
-    }  # fmt: skip
-    score = Judge(case).score(sum(weight * views[view] for view, weight in fitted.model.fusion.items()))
+    }
+    score = Scorer(case).score(sum(weight * views[view] for view, weight in fitted.model.fusion.items()))
     figures = {view: psnr_new(case, hu) for view, hu in views.items()}
     figures |= {"mean3": psnr_new(case, sum(views.values()) / 3), "fused": score.psnr_new}
     apart = float(np.sqrt(np.mean(np.square(views["coronal"] - views["sagittal"])[case.new])))
     print(
-        f"  seed {seed}, {fitted.steps} steps, {fitted.seconds:.0f} s, kept {fitted.kept}: "
+        f"  seed {effort.seed}, {fitted.steps} steps, {fitted.seconds:.0f} s, kept {fitted.kept}: "
         + ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
         + f"; bias {score.bias_lung:+.1f} {score.bias_soft:+.1f} {score.bias_bone:+.1f}; apart {apart:.1f} HU",
         flush=True,
@@ -90,10 +91,10 @@ def main() -> None:
         first: list[float] = []
         for name, changes in options.variant:
             print(f"{case.title} {name} {changes or 'defaults'}", flush=True)
-            config = dataclasses.replace(FitConfig.adapting() if start else FitConfig(), **changes)
+            config = changed(FitConfig.adapting() if start else FitConfig(), changes)
             values = [
                 measure(
-                    case, config=config, budget=Budget(options.budget, options.steps), seed=seed, start=start,
+                    case, Effort(options.budget, options.steps, seed), config=config, start=start,
                     damping=options.consistency,
                 )
                 for seed in options.seeds

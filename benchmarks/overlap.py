@@ -2,8 +2,8 @@
 
     python benchmarks/overlap.py SCAN.nii.gz ... --weights weights.safetensors
 
-Thin slices are seen through slabs of 1.5 and 2 times their distance. Of each case a line: the interpolation that the
-networks add to; the result with what networks say of that which acquired slices determine taken away before the
+Thin slices are averaged into slabs of 1.5 and 2 times their distance. Of each case a line: the interpolation that the
+networks add to; the result with what networks add to the part that acquired slices determine taken away before the
 projection, as `enhance` does it, and without that. Rows of docs/experiments.md were measured with it.
 """
 
@@ -18,10 +18,11 @@ import thinslice
 from thinslice.conventions import HU_RANGE
 from thinslice.evaluation.metrics import PEAK_HU, psnr
 from thinslice.evaluation.protocols import cut
-from thinslice.networks.device import choose_device
 from thinslice.networks.model import Model
 from thinslice.networks.task import base_matrix
-from thinslice.physics.grid import acquired_operator, plan_grid
+from thinslice.physics.acquisition import Acquisition
+from thinslice.physics.grid import plan_grid
+from thinslice.physics.operator import SliceOperator
 from thinslice.synthesis.consistency import finish, project
 from thinslice.synthesis.views import add_view
 from thinslice.weights import shipped
@@ -45,18 +46,15 @@ def main() -> None:
             grid = plan_grid(len(hu) // factor, factor * d, d, thickness_mm=overlap * factor * d)
             first = (len(hu) - len(grid.output_mm)) // 2
             truth = hu[first : first + len(grid.output_mm)]
-            seen = acquired_operator(grid) @ truth.reshape(len(truth), -1)
-            thick = seen.reshape(-1, *truth.shape[1:]).astype(np.float32)
+            thick = SliceOperator(grid).apply(truth).astype(np.float32)
+            acquisition = Acquisition(thick, grid, volume.voxel_mm[:2])
             base = np.tensordot(base_matrix(grid), thick, 1).astype(np.float32)
             added = base.copy()
             for view in ("coronal", "sagittal"):
-                add_view(
-                    added, thick, grid=grid, model=model, view=view, weight=0.5, pixel_mm=volume.voxel_mm[:2],
-                    device=choose_device(),
-                )  # fmt: skip
+                add_view(added, acquisition, model=model, view=view, weight=0.5)
             without = added.copy()
-            project(without, thick, grid=grid)
-            finish(added, thick, grid=grid)
+            project(without, acquisition)
+            finish(added, acquisition)
             figures = (psnr(float(np.mean(np.square(x - truth))), peak=PEAK_HU) for x in (base, added, without))
             print(
                 f"{path.name}, x{factor}, T/s {overlap:g}: "

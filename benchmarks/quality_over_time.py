@@ -28,9 +28,9 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     options = parser.parse_args()
 
-    weights = None if options.weights is None else thinslice.Model.load(options.weights)
     case = {
-        "protocols": options.protocols, "factors": (options.factor,), "region": options.region, "weights": weights,
+        "protocols": options.protocols, "factors": (options.factor,), "region": options.region,
+        "model": options.weights,
     }  # fmt: skip
     table = Table("scan", "protocol", "cubic", "as it is", *(f"{seconds:g} s" for seconds in options.seconds))
     for scan in options.scans:

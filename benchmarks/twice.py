@@ -17,8 +17,8 @@ from thinslice import weights
 from thinslice.conventions import HU_RANGE
 from thinslice.evaluation.metrics import psnr_new
 from thinslice.evaluation.protocols import cut, make_case
-from thinslice.networks.device import choose_device
 from thinslice.networks.model import Model
+from thinslice.physics.acquisition import Acquisition
 from thinslice.physics.grid import SliceGrid
 from thinslice.synthesis.fusion import synthesise
 
@@ -40,10 +40,8 @@ def main() -> None:
             pixel_mm = case.thick.voxel_mm[:2]
 
             def restore(hu: np.ndarray, grid: SliceGrid, pixel_mm: tuple[float, float] = pixel_mm) -> np.ndarray:
-                return synthesise(
-                    np.clip(hu, *HU_RANGE), grid, model=model, weights=model.fusion, pixel_mm=pixel_mm,
-                    device=choose_device(),
-                )[0]  # fmt: skip
+                acquisition = Acquisition(np.clip(hu, *HU_RANGE), grid, pixel_mm)
+                return synthesise(acquisition, model=model, view_weights=model.fusion)[0]
 
             g = case.grid
             coarse, d = slice(0 if protocol == "gap" else None, None, 2), g.output_spacing_mm

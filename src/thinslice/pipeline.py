@@ -4,38 +4,35 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from thinslice import __version__
-from thinslice import record as records
 from thinslice.conventions import VIEWS, OnProgress
 from thinslice.errors import Notice, UsageError, counted
 from thinslice.fitting.config import FitConfig
-from thinslice.fitting.loop import Budget
+from thinslice.fitting.effort import Effort
 from thinslice.fitting.scan import FittedScan, fit_scan, take_as_it_is
 from thinslice.io import scan
-from thinslice.io.label_map import labels_with, read_label_map
+from thinslice.io.label_map import LabelMap, labels_with, read_label_map
 from thinslice.networks.device import arithmetic_name, choose_device
 from thinslice.networks.model import Model
 from thinslice.networks.threads import cpu_threads
+from thinslice.physics.acquisition import Acquisition
 from thinslice.physics.grid import Placement, Profile, regime
-from thinslice.physics.noise import noise_of
 from thinslice.plan import Job, check_effort, plan_job
 from thinslice.provenance import marked
+from thinslice.record import Clock, Run, record_of
 from thinslice.result import Result
-from thinslice.synthesis.consistency import residual
 from thinslice.synthesis.fusion import synthesise
 from thinslice.synthesis.labels import carry_labels
 from thinslice.synthesis.padding import carry_padding, fill_padding
 from thinslice.synthesis.texture import add_texture
-from thinslice.synthesis.upright import tilt_told, upright_shapes
+from thinslice.synthesis.upright import tilt_as_upright, upright_shapes
 from thinslice.system.keywords import checks_keywords
 from thinslice.system.memory import output_array
 from thinslice.volume import Volume
@@ -119,97 +116,22 @@ def enhance(
     Raises:
         ThinsliceError: with a stable code and an exit code (`thinslice.errors`).
     """
-    clock = _Clock()
+    clock = Clock()
     volume = _volume(source, affine, reading)
     clock.lap("read")
     job = plan_job(
         volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views, placement=grid
     )
-    fit = fit or ("auto" if model is None else "none")
-    seed, iterations, model = _plain(seed), _plain(iterations), _loaded(model)
-    check_effort(fit, budget=budget, iterations=iterations, consistency=consistency, model=model, seed=seed)
-    origin = "shipped" if model is None else "file"
-    start = None if fit == "scan" else model or shipped()
-    if texture not in ("keep", "match"):
-        raise UsageError("USE-TEXTURE", f"unknown texture {texture!r}; choose keep or match")
+    method = method_of(
+        fit=fit, budget=budget, iterations=iterations, views=views, consistency=consistency, texture=texture,
+        detilt=detilt, model=model, seed=seed, threads=threads, device=device, config=config, check=check,
+    )  # fmt: skip
     labels = labels_with(source, labels)
-    if detilt and labels is not None:
+    if labels is not None and detilt:
         raise UsageError("USE-LABELS", "labels do not go with detilt: make the label map upright elsewhere")
     axes = None if isinstance(source, Volume) or volume.source.kind != "array" else volume.source.header
-    read = None if labels is None else read_label_map(labels, scan=volume, axes=axes)
-    label_map, remarks = (None, ()) if read is None else (read.values, read.warnings)
-    chosen = choose_device(device)
-    adapts = bool({"coronal", "sagittal"} & set(views)) or (config is not None and config.increments_run)
-    with cpu_threads(threads) as count:
-        _log_plan(volume, job, model=start, fit=fit, effort=(budget, iterations), seed=seed)
-        _log.info("%s, %s, CPU threads: %d", chosen.type, arithmetic_name(chosen), count)
-        acquired = fill_padding(volume)
-        shape = (len(job.grid.output_mm), *volume.shape[1:])
-        step = job.grid.output_spacing_mm / volume.slice_spacing_mm
-        copies = upright_shapes(volume, slices=shape[0], step=step) if detilt else []
-        noise = 4 * math.prod(shape) if texture == "match" and job.grid.ill_posed else 0  # its rows are dense then
-        out = output_array(
-            volume.shape, shape, padding=volume.padding is not None, labels=label_map is not None, copies=copies,
-            more=noise, held=_held_bytes(volume.hu, volume.padding, label_map, acquired),
-        )  # fmt: skip
-        clock.lap("prepare")
-        if start is not None and (fit == "none" or not adapts):
-            fitted = take_as_it_is(
-                start, acquired, job.grid, pixel_mm=job.pixel_mm, device=chosen, views=views, check=check,
-                on_progress=on_progress,
-            )  # fmt: skip
-        else:
-            fitted = fit_scan(
-                acquired, job.grid, pixel_mm=job.pixel_mm, budget=Budget(budget, iterations), config=config, seed=seed,
-                device=chosen, start=start, views=views, check=check, on_progress=on_progress,
-            )  # fmt: skip
-        model, origin = fitted.model, "scan" if fitted.kept == "scan" else origin
-        clock.lap("fit")
-        _log.info("%s; views: %s", _fit_words(fitted), _view_words(fitted.weights))
-        out, damping = synthesise(
-            acquired, job.grid, model=model, weights=fitted.weights, pixel_mm=job.pixel_mm, device=chosen,
-            damping=consistency, out=out, on_progress=on_progress,
-        )  # fmt: skip
-        clock.lap("synthesis")
-    told = tilt_told(volume.source.warnings) if detilt else volume.source.warnings
-    warnings = [*told, *remarks, *job.warnings, *_fit_warnings(fitted, wanted=check)]
-    if threads is not None and count < threads:
-        warnings.append(Notice("RES-THREADS", f"{threads} threads were asked for; a forked process has one: spawn it"))
-    if fit == "auto" and not adapts:
-        warnings.append(Notice("FIT-AXIAL", "the axial network is not adapted to a scan: its weights are used as is"))
-    if texture == "match":
-        found = add_texture(out, acquired, grid=job.grid, padding=volume.padding, seed=seed)
-        if found != "added":
-            warnings.append(Notice("TEXTURE-NONE", f"{_NO_TEXTURE[found]}: none was added"))
-            texture = "keep"
-        clock.lap("texture")
-    padding = carry_padding(out, volume, grid=job.grid)
-    result = volume.with_slices(
-        out, first=job.grid.output_mm[0] / volume.slice_spacing_mm, step=step, padding=padding,
-        thickness=job.output_thickness_mm,
-    )  # fmt: skip
-    carried = None
-    if label_map is not None:
-        carried = carry_labels(label_map, grid=job.grid, pixel_mm=job.pixel_mm)
-        clock.lap("labels")
-    record = _record(
-        volume, result, job, fitted=fitted, model=model, origin=origin, acquired=acquired, damping=damping,
-        consistency=consistency, warnings=warnings, seed=seed, device=chosen, threads=count, clock=clock,
-        method={
-            "fit": fit,
-            "profile": profile,
-            "grid": job.placement,
-            "views": [view for view in views if fitted.weights[view]],
-            "texture": texture,
-            "budget_s": float(budget) if fit != "none" and iterations is None else None,
-            "iterations": iterations if fit != "none" else None,
-            "settings": {"fit": fitted.config} if fitted.config else {},
-        },
-    )  # fmt: skip
-    record["output"]["labels"] = None if label_map is None else len(np.setdiff1d(label_map, 0))
-    result = marked(result, record=record, source=volume)
-    done = Result(result, record, model, volume, labels=carried)
-    return done.upright() if detilt else done
+    label_map = None if labels is None else read_label_map(labels, scan=volume, axes=axes)
+    return run(volume, job, method, label_map=label_map, clock=clock, on_progress=on_progress)
 
 
 @checks_keywords(*scan.READING)
@@ -264,19 +186,206 @@ def fit(
     job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=VIEWS)
     if fit not in ("auto", "scan"):
         raise UsageError("USE-FIT", f"fit {fit!r} fits nothing; choose auto or scan")
-    seed, iterations, model = _plain(seed), _plain(iterations), _loaded(model)
-    check_effort(fit, budget=budget, iterations=iterations, consistency=None, model=model, seed=seed)
-    with cpu_threads(threads):
+    method = method_of(
+        fit=fit, budget=budget, iterations=iterations, model=model, seed=seed, threads=threads, device=device,
+        config=config, check=check,
+    )  # fmt: skip
+    with cpu_threads(method.threads):
         return fit_scan(
-            fill_padding(volume), job.grid, pixel_mm=job.pixel_mm, budget=Budget(budget, iterations), config=config,
-            seed=seed, device=choose_device(device), start=None if fit == "scan" else model or shipped(),
-            check=check, on_progress=on_progress,
+            job.acquisition(fill_padding(volume)), method.effort, config=method.config, device=method.device,
+            start=method.start, on_progress=on_progress,
         ).model  # fmt: skip
 
 
-def _log_plan(
-    volume: Volume, job: Job, *, model: Model | None, fit: str, effort: tuple[float, int | None], seed: int
-) -> None:
+@dataclass(frozen=True, eq=False)
+class Method:
+    """How thin slices are to be made, checked; `method_of` makes one of what users say.
+
+    Attributes:
+        fit: "none", "auto" or "scan".
+        effort: of the fit.
+        start: weights to use or to start from; None for a fit from nothing.
+        weights_from: "shipped" or "file".
+        views: those that run.
+        consistency: damping of the projection, "off", or None to choose it.
+        texture: "keep" or "match".
+        detilt: whether the result of a scan with gantry tilt is made upright.
+        config: every choice of the fit; None for its defaults.
+        device: where to compute.
+        threads: of the CPU; None for all.
+    """
+
+    fit: Fit
+    effort: Effort
+    start: Model | None
+    weights_from: str
+    views: tuple[str, ...]
+    consistency: float | str | None
+    texture: Texture
+    detilt: bool
+    config: FitConfig | None
+    device: torch.device
+    threads: int | None
+
+    @property
+    def adapts(self) -> bool:
+        """Whether anything of trained weights would be adapted to a scan: the axial network alone is not."""
+        return bool({"coronal", "sagittal"} & set(self.views)) or (
+            self.config is not None and self.config.increments_run
+        )
+
+    @property
+    def fits(self) -> bool:
+        """Whether weights are fitted at all, or taken as they are."""
+        return self.start is None or (self.fit != "none" and self.adapts)
+
+    def entry(self, job: Job, fitted: FittedScan, *, texture: Texture) -> dict[str, Any]:
+        """For the record, with the texture that came of it."""
+        timed = self.fit != "none"
+        return {
+            "fit": self.fit,
+            "profile": job.grid.profile,
+            "grid": job.placement,
+            "views": [view for view in self.views if fitted.view_weights[view]],
+            "texture": texture,
+            "budget_s": float(self.effort.seconds or 0) if timed and self.effort.steps is None else None,
+            "iterations": self.effort.steps if timed else None,
+            "settings": {"fit": fitted.config} if fitted.config else {},
+        }
+
+
+def method_of(
+    *,
+    fit: Fit | None = None,
+    budget: float = 180.0,
+    iterations: int | None = None,
+    views: Sequence[str] = VIEWS,
+    consistency: float | str | None = None,
+    texture: Texture = "keep",
+    detilt: bool = False,
+    model: Model | str | PathLike[str] | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    device: str = "auto",
+    config: FitConfig | None = None,
+    check: bool = True,
+) -> Method:
+    """The method that arguments of `enhance` ask for, with weights loaded.
+
+    Raises:
+        UsageError: USE-FIT, USE-BUDGET, USE-SEED, USE-CONSISTENCY, USE-TEXTURE, USE-DEVICE.
+        ModelError: MODEL-READ.
+    """
+    fit = fit or ("auto" if model is None else "none")
+    effort = Effort(budget, _plain(iterations), _plain(seed), check)
+    given = Model.load(model) if isinstance(model, str | PathLike) else model
+    check_effort(fit, effort, consistency=consistency, given=given is not None)
+    if texture not in ("keep", "match"):
+        raise UsageError("USE-TEXTURE", f"unknown texture {texture!r}; choose keep or match")
+    return Method(
+        fit=fit, effort=effort, start=None if fit == "scan" else given or shipped(),
+        weights_from="shipped" if given is None else "file", views=tuple(views), consistency=consistency,
+        texture=texture, detilt=detilt, config=config, device=choose_device(device), threads=threads,
+    )  # fmt: skip
+
+
+def run(
+    volume: Volume,
+    job: Job,
+    method: Method,
+    *,
+    label_map: LabelMap | None = None,
+    clock: Clock | None = None,
+    on_progress: OnProgress = lambda stage, done, total: None,
+) -> Result:
+    """Do what was planned: fit, synthesise, check, hand over.
+
+    Args:
+        volume: the scan.
+        job: what is to be done to it (`plan_job`).
+        method: how (`method_of`).
+        label_map: in the voxels of the scan; it does not go with `Method.detilt`.
+        clock: that runs already, since reading.
+        on_progress: called with (stage, done, total).
+    """
+    clock = clock or Clock()
+    labels = None if label_map is None else label_map.values
+    with cpu_threads(method.threads) as threads:
+        _log_plan(volume, job, method, threads=threads)
+        acquisition = job.acquisition(fill_padding(volume))
+        out = _output_array(volume, job, method, labels, acquisition)
+        clock.lap("prepare")
+        fitted = _fitted(acquisition, method, on_progress)
+        clock.lap("fit")
+        _log.info("%s; views: %s", _fit_words(fitted), _view_words(fitted.view_weights))
+        out, damping = synthesise(
+            acquisition, model=fitted.model, view_weights=fitted.view_weights, damping=method.consistency, out=out,
+            on_progress=on_progress,
+        )  # fmt: skip
+        clock.lap("synthesis")
+    source_warnings = volume.source.warnings
+    warnings = [
+        *(tilt_as_upright(source_warnings) if method.detilt else source_warnings),
+        *(label_map.warnings if label_map else ()), *job.warnings,
+        *_fit_warnings(fitted, method, threads=threads),
+    ]  # fmt: skip
+    texture = method.texture
+    if texture == "match":
+        found = add_texture(out, acquisition, padding=volume.padding, seed=method.effort.seed)
+        if found != "added":
+            warnings.append(Notice("TEXTURE-NONE", f"{_NO_TEXTURE[found]}: none was added"))
+            texture = "keep"
+        clock.lap("texture")
+    result = volume.with_slices(
+        out, first=job.grid.output_mm[0] / volume.slice_spacing_mm, step=_step(volume, job),
+        padding=carry_padding(out, volume, grid=job.grid), thickness=job.output_thickness_mm,
+    )  # fmt: skip
+    carried = None
+    if labels is not None:
+        carried = carry_labels(labels, grid=job.grid, pixel_mm=job.pixel_mm)
+        clock.lap("labels")
+    weights_from = "scan" if fitted.kept == "scan" else method.weights_from
+    record = record_of(
+        Run(volume, result, job, acquisition, fitted, damping, weights_from, threads),
+        method=method.entry(job, fitted, texture=texture), consistency=method.consistency, warnings=warnings,
+        seed=method.effort.seed, clock=clock,
+    )  # fmt: skip
+    record["output"]["labels"] = None if labels is None else len(np.setdiff1d(labels, 0))
+    done = Result(marked(result, record=record, source=volume), record, fitted.model, volume, labels=carried)
+    return done.upright() if method.detilt else done
+
+
+def _output_array(
+    volume: Volume, job: Job, method: Method, labels: np.ndarray | None, acquisition: Acquisition
+) -> np.ndarray:
+    """Where the result goes, (n, y, x) float32; refused with figures where memory does not suffice."""
+    shape = acquisition.output_shape
+    copies = upright_shapes(volume, slices=shape[0], step=_step(volume, job)) if method.detilt else []
+    dense = method.texture == "match" and job.grid.ill_posed  # the noise of every slice is held then
+    return output_array(
+        volume.shape, shape, padding=volume.padding is not None, labels=labels is not None, copies=copies,
+        more=4 * math.prod(shape) if dense else 0,
+        held=_held_bytes(volume.hu, volume.padding, labels, acquisition.hu),
+    )  # fmt: skip
+
+
+def _step(volume: Volume, job: Job) -> float:
+    """Output spacing over acquired spacing."""
+    return job.grid.output_spacing_mm / volume.slice_spacing_mm
+
+
+def _fitted(acquisition: Acquisition, method: Method, on_progress: OnProgress) -> FittedScan:
+    """The model: fitted to the scan, or as it is."""
+    if method.start is None or method.fits:
+        return fit_scan(
+            acquisition, method.effort, config=method.config, device=method.device, start=method.start,
+            views=method.views, on_progress=on_progress,
+        )  # fmt: skip
+    model = method.start.to(method.device)
+    return take_as_it_is(model, acquisition, views=method.views, check=method.effort.check, on_progress=on_progress)
+
+
+def _log_plan(volume: Volume, job: Job, method: Method, *, threads: int) -> None:
     """Say what was found and chosen, before it takes long."""
     grid, (slices, rows, columns) = job.grid, volume.shape
     kind = regime(grid.thickness_mm, grid.spacing_mm)
@@ -286,9 +395,13 @@ def _log_plan(
         grid.spacing_mm, grid.thickness_mm, job.thickness_from, grid.profile, kind,
     )  # fmt: skip
     _log.info("to %d slices %.4g mm apart (factor %.4g)", len(grid.output_mm), grid.output_spacing_mm, grid.factor)
-    budget, iterations = effort
-    limit = "" if fit == "none" else f", {budget:g} s" if iterations is None else f", {iterations} steps"
-    _log.info("weights %s, fit %s%s, seed %d", model.digest[:12] if model else "from nothing", fit, limit, seed)
+    effort, start = method.effort, method.start
+    limit = f", {effort.seconds:g} s" if effort.steps is None else f", {effort.steps} steps"
+    _log.info(
+        "weights %s, fit %s%s, seed %d", start.digest[:12] if start else "from nothing", method.fit,
+        "" if method.fit == "none" else limit, effort.seed,
+    )  # fmt: skip
+    _log.info("%s, %s, CPU threads: %d", method.device.type, arithmetic_name(method.device), threads)
 
 
 def _fit_words(fitted: FittedScan) -> str:
@@ -305,11 +418,6 @@ def _view_words(weights: Mapping[str, float]) -> str:
 def _plain(number: Any) -> Any:
     """A whole number as Python's own, for numpy's would not go into a record; None stays None."""
     return number if number is None else int(number)
-
-
-def _loaded(model: Model | str | PathLike[str] | None) -> Model | None:
-    """The weights, read where they are in a file."""
-    return Model.load(model) if isinstance(model, str | PathLike) else model
 
 
 def _volume(source: Any, affine: Any, reading: dict[str, Any]) -> Volume:
@@ -329,90 +437,20 @@ def _held_bytes(*arrays: np.ndarray | None) -> int:
     return sum({array.ctypes.data: array.nbytes for array in arrays if array is not None}.values())
 
 
-def _fit_warnings(fitted: FittedScan, *, wanted: bool) -> list[Notice]:
+def _fit_warnings(fitted: FittedScan, method: Method, *, threads: int) -> list[Notice]:
+    """What to know about the weights and how they came about."""
+    warnings = []
     if fitted.check is None:
-        why = "too few slices to set some aside" if wanted else "the self-check was left out"
-        return [Notice("FIT-UNCHECKED", f"{why}: nobody has checked this result on the scan itself")]
-    if fitted.check.verdict == "worse":
-        ours, cubic = f"{fitted.check.psnr_db:.1f}", f"{fitted.check.psnr_cubic_db:.1f}"
-        return [
-            Notice("FIT-WORSE", f"on held-out slices cubic is better ({cubic} against {ours} dB): it may serve better")
-        ]
-    return []
-
-
-def _record(
-    volume: Volume, result: Volume, job: Job, *, fitted: FittedScan, model: Model, origin: str,
-    acquired: np.ndarray, damping: float | None, consistency: float | str | None, warnings: list[Notice], seed: int,
-    device: torch.device, threads: int, clock: _Clock, method: dict[str, Any],
-) -> dict[str, Any]:  # fmt: skip
-    """The record; it reads the result once more, for noise and residuals."""
-    grid = job.grid
-    copied = len(grid.held()) if grid.copies and consistency != "off" else 0
-    noise = noise_of(result.hu, acquired, grid=grid)
-    residuals = None
-    if consistency != "off":
-        before = residual(result.hu, acquired, grid=grid, padding=result.padding)
-        after = residual(result.hu, acquired, grid=grid, padding=result.padding, rounded=True)
-        residuals = {
-            "damping": damping or 0.0,
-            "residual_hu_before": {"rms": before[0], "max": before[1]},
-            "residual_hu_after": {"rms": after[0], "max": after[1]},
-        }
-    clock.lap("check")
-    return {
-        "schema": 1,
-        "version": __version__,
-        "command": "enhance",
-        "note": records.NOTE,
-        "input": {
-            "kind": volume.source.kind,
-            "grid": records.grid_entry(volume),
-            "thickness_mm": grid.thickness_mm,
-            "thickness_from": job.thickness_from,
-            "regime": regime(grid.thickness_mm, grid.spacing_mm),
-            "padding_voxels": records.count(volume.padding),
-            "facts": dict(volume.source.facts),
-        },
-        "output": {
-            "grid": records.grid_entry(result),
-            "factor": grid.factor,
-            "thickness_mm": job.output_thickness_mm,
-            "copied_slices": copied,
-            "padding_voxels": records.count(result.padding),
-        },
-        "method": method,
-        "seed": seed,
-        "fit": fitted.entry,
-        "self_check": fitted.check and fitted.check.entry,
-        "consistency": residuals,
-        "noise": noise,
-        "model": {
-            "sha256": model.digest,
-            "source": origin,
-            "parameters": sum(value.numel() for value in model.state().values()),
-        },
-        "warnings": [asdict(notice) for notice in warnings],
-        "times_s": clock.times(),
-        "peak_memory_bytes": records.peak_memory_bytes(),
-        "libraries": records.libraries(),
-        "device": {"kind": device.type, "threads": threads, "precision": arithmetic_name(device)},
-    }
-
-
-class _Clock:
-    """Seconds by stage."""
-
-    def __init__(self) -> None:
-        self._start = self._last = time.perf_counter()
-        self._laps: dict[str, float] = {}
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self._laps[stage] = took = now - self._last
-        self._last = now
-        if took >= 0.001:  # else there was nothing to do
-            _log.info("%s: %.2f s", stage, took)
-
-    def times(self) -> dict[str, float]:
-        return self._laps | {"total": time.perf_counter() - self._start}
+        why = "too few slices to set some aside" if method.effort.check else "the self-check was left out"
+        warnings.append(Notice("FIT-UNCHECKED", f"{why}: nothing has checked this result on the scan itself"))
+    elif fitted.check.verdict == "worse":
+        found, cubic = f"{fitted.check.psnr_db:.1f}", f"{fitted.check.psnr_cubic_db:.1f}"
+        warnings.append(
+            Notice("FIT-WORSE", f"on held-out slices cubic is better ({cubic} against {found} dB): it may serve better")
+        )
+    if method.threads is not None and threads < method.threads:
+        message = f"{method.threads} threads were asked for; a forked process has one: spawn it"
+        warnings.append(Notice("RES-THREADS", message))
+    if method.fit == "auto" and not method.adapts:
+        warnings.append(Notice("FIT-AXIAL", "the axial network is not adapted to a scan: its weights are used as is"))
+    return warnings

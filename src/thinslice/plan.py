@@ -11,10 +11,10 @@ import numpy as np
 
 from thinslice.conventions import MOST_SEED, VIEWS
 from thinslice.errors import GeometryError, Notice, UsageError
+from thinslice.fitting.effort import Effort
 from thinslice.io.files.sidecar import thickness_is_of_sidecar
-from thinslice.networks.model import Model
-from thinslice.networks.task import MOST_OVERLAP
-from thinslice.physics.grid import Placement, Profile, SliceGrid, plan_grid, regime
+from thinslice.physics.acquisition import Acquisition
+from thinslice.physics.grid import MOST_OVERLAP, Placement, Profile, SliceGrid, plan_grid, regime
 from thinslice.volume import Volume, refuse_small
 
 FINEST_DEFAULT_MM = 1.0
@@ -40,6 +40,10 @@ class Job:
     thickness_from: str
     placement: Placement
     warnings: tuple[Notice, ...] = ()
+
+    def acquisition(self, hu: np.ndarray) -> Acquisition:
+        """What the job is done to: (m, y, x) float32 HU without padding, on its grid."""
+        return Acquisition(hu, self.grid, self.pixel_mm)
 
     @property
     def output_thickness_mm(self) -> float:
@@ -192,29 +196,27 @@ def _over_zero(value: Any, code: str, what: str) -> float:
     return number
 
 
-def check_effort(
-    fit: str,
-    *,
-    budget: float,
-    iterations: int | None,
-    consistency: float | str | None,
-    model: Model | None,
-    seed: int = 0,
-) -> None:
+def check_effort(fit: str, effort: Effort, *, consistency: float | str | None, given: bool) -> None:
     """Refuse efforts that mean nothing.
+
+    Args:
+        fit: "auto", "scan" or "none".
+        effort: seconds or steps, and a seed.
+        consistency: damping of the projection, "off" or None.
+        given: whether weights are given to start from.
 
     Raises:
         UsageError: USE-FIT, USE-BUDGET, USE-CONSISTENCY, USE-SEED.
     """
     if fit not in ("auto", "scan", "none"):
         raise UsageError("USE-FIT", f"unknown fit {fit!r}; choose auto, scan or none")
-    if fit == "scan" and model is not None:
+    if fit == "scan" and given:
         raise UsageError("USE-FIT", "fit scan starts from nothing; leave the weights out, or use fit auto or none")
-    if iterations is None:
-        _over_zero(budget, "USE-BUDGET", "the budget in seconds")
-    if iterations is not None and iterations < 1:
-        raise UsageError("USE-BUDGET", f"iterations must be at least 1, found {iterations}")
-    if not 0 <= seed <= MOST_SEED:
-        raise UsageError("USE-SEED", f"the seed must be from 0 to 2^63 - 1, found {seed}")
+    if effort.steps is None:
+        _over_zero(effort.seconds, "USE-BUDGET", "the budget in seconds")
+    elif effort.steps < 1:
+        raise UsageError("USE-BUDGET", f"iterations must be at least 1, found {effort.steps}")
+    if not 0 <= effort.seed <= MOST_SEED:
+        raise UsageError("USE-SEED", f"the seed must be from 0 to 2^63 - 1, found {effort.seed}")
     if not (consistency is None or consistency == "off" or 0 <= _number(consistency) < math.inf):
         raise UsageError("USE-CONSISTENCY", f"consistency must be 0 or more, or off, found {consistency}")

@@ -16,12 +16,13 @@ from thinslice.baselines.paper import (
     draw_cube,
     fit_paper,
     fitted_ratio,
-    paper_rows,
+    paper_result,
     synthesise,
     training_loss,
 )
 from thinslice.baselines.paper_networks import between
 from thinslice.errors import UsageError
+from thinslice.fitting.effort import Effort
 from thinslice.physics.grid import SliceGrid, plan_grid
 from thinslice.physics.interpolation import linear
 
@@ -48,17 +49,17 @@ def scan(slices: int, rows: int, columns: int) -> np.ndarray:
     return (400 * np.sin(0.8 * z + 0.5 * y + 0.3 * x)).astype(np.float32)
 
 
-def rows(thick: np.ndarray, grid: SliceGrid, *, distil: bool = False, iterations: int = 0, seed: int = 0) -> np.ndarray:
-    return paper_rows(
-        thick, grid, distil=distil, budget=None, iterations=iterations, seed=seed, device="cpu", config=SMALL
-    )
+def result_of(
+    thick: np.ndarray, grid: SliceGrid, *, distil: bool = False, iterations: int = 0, seed: int = 0
+) -> np.ndarray:
+    return paper_result(thick, grid, Effort(None, iterations, seed), distil=distil, device="cpu", config=SMALL)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 5, 2.5])
 def test_without_steps_the_row_is_linear_interpolation_and_copies_acquired_slices(factor: float) -> None:
     thick = scan(11, 13, 17)
     grid = plan_grid(11, factor, 1.0, thickness_mm=1.0)
-    result = rows(thick, grid)
+    result = result_of(thick, grid)
     acquired, output = grid.on_grid()
     assert result.dtype == np.float32
     assert result.shape == (len(grid.output_mm), 13, 17)
@@ -72,7 +73,7 @@ def test_without_steps_the_row_is_linear_interpolation_and_copies_acquired_slice
 def test_thick_slices_are_points_and_their_ends_are_repeated(factor: int) -> None:
     thick = scan(10, 9, 8)
     grid = plan_grid(10, float(factor), 1.0, thickness_mm=float(factor))
-    result = rows(thick, grid)
+    result = result_of(thick, grid)
     assert result.shape == (10 * factor, 9, 8)
     for k in range(factor // 2):
         np.testing.assert_allclose(result[k], thick[0], atol=0.01)
@@ -90,7 +91,7 @@ def test_the_loss_falls_and_dropped_slices_are_predicted_better_than_by_lines(di
     slices = torch.from_numpy((scan(17, 32, 32) + 1024) / 4096)
     networks = PaperNetworks(SMALL, ratio=2)
     config = replace(SMALL, distillation=distillation)
-    losses = fit_paper(networks, slices, config, seed=0, start=0.0, budget=None, iterations=30)
+    losses = fit_paper(networks, slices, config, Effort(None, 30), start=0.0)
     assert max(losses[-5:]) < losses[0]
     with torch.no_grad():
         _, coronal, sagittal = networks(slices[::2])
@@ -106,18 +107,16 @@ def test_fits_repeat_themselves_for_a_seed(distil: bool) -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    first = rows(thick, grid, distil=distil, iterations=2, seed=3)
+    first = result_of(thick, grid, distil=distil, iterations=2, seed=3)
     torch.testing.assert_close(torch.rand(3), expected)  # the caller's random numbers are left alone
-    np.testing.assert_array_equal(first, rows(thick, grid, distil=distil, iterations=2, seed=3))
-    assert np.abs(first - rows(thick, grid, distil=distil, iterations=2, seed=4)).max() > 0
+    np.testing.assert_array_equal(first, result_of(thick, grid, distil=distil, iterations=2, seed=3))
+    assert np.abs(first - result_of(thick, grid, distil=distil, iterations=2, seed=4)).max() > 0
 
 
 @pytest.mark.parametrize("ratio", [2, 3])
 def test_four_slices_are_enough_for_all_increments(ratio: int) -> None:
     networks = PaperNetworks(SMALL, ratio=ratio)
-    losses = fit_paper(
-        networks, torch.rand(4, 12, 12), SMALL, seed=0, start=time.perf_counter(), budget=None, iterations=2
-    )
+    losses = fit_paper(networks, torch.rand(4, 12, 12), SMALL, Effort(None, 2), start=time.perf_counter())
     assert len(losses) == 2
     assert np.isfinite(losses).all()
     assert synthesise(networks, torch.rand(4, 12, 12)).shape == (3 * ratio + 1, 12, 12)
@@ -126,9 +125,9 @@ def test_four_slices_are_enough_for_all_increments(ratio: int) -> None:
 def test_a_budget_that_is_spent_leaves_the_networks_as_they_are() -> None:
     networks = PaperNetworks(SMALL, ratio=2)
     start = time.perf_counter() - 10.0
-    assert fit_paper(networks, torch.rand(5, 8, 8), SMALL, seed=0, start=start, budget=9.0, iterations=None) == []
+    assert fit_paper(networks, torch.rand(5, 8, 8), SMALL, Effort(9.0), start=start) == []
     with pytest.raises(UsageError, match="seconds nor iterations"):
-        fit_paper(networks, torch.rand(5, 8, 8), SMALL, seed=0, start=start, budget=None, iterations=None)
+        fit_paper(networks, torch.rand(5, 8, 8), SMALL, Effort(None), start=start)
 
 
 def test_cubes_are_pieces_of_the_scan_whose_dropped_slices_have_neighbours() -> None:
@@ -161,7 +160,7 @@ def test_views_that_agree_cost_nothing() -> None:
 def test_every_term_can_be_left_out() -> None:
     torch.manual_seed(0)
     networks = PaperNetworks(SMALL, ratio=2)
-    fit_paper(networks, torch.rand(9, 16, 16), SMALL, seed=0, start=0.0, budget=None, iterations=3)
+    fit_paper(networks, torch.rand(9, 16, 16), SMALL, Effort(None, 3), start=0.0)
     cube = torch.rand(9, 16, 16)
     terms = ("reconstruction", "wavelet", "distillation", "compactness", "separateness")
     nothing = dict.fromkeys(terms, 0.0)

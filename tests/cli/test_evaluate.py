@@ -102,10 +102,10 @@ def test_a_run_that_fails_at_its_end_leaves_nothing(
 
 
 def test_every_option_reaches_the_table(thin: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    line = "--axis z --protocols gap --factors 2 --methods linear --slices 13 --region 20 --tell-thickness 0.75"
-    more = ["--tell-profile", "gauss", "--seeds", "5", "--write-inputs", str(tmp_path), "--json", "-"]
+    line = "--axis z --protocols gap --factors 2 --methods linear --slices 13 --region 20 --assume-thickness 0.75"
+    more = ["--assume-profile", "gauss", "--seeds", "5", "--write-inputs", str(tmp_path), "--json", "-"]
     assert run(["evaluate", "-i", str(thin), *line.split(), *more]) == 0
     (row,) = json.loads(capfd.readouterr().out)["rows"]
-    assert (row["told_thickness"], row["told_profile"], row["seed"]) == (0.75, "gauss", 5)
+    assert (row["assumed_thickness"], row["assumed_profile"], row["seed"]) == (0.75, "gauss", 5)
     (thick,) = tmp_path.iterdir()
     assert scan.read(thick, axis="z").shape == (7, 20, 20)

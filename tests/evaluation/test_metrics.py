@@ -9,7 +9,7 @@ from scipy.special import ndtr
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
 from thinslice.errors import GeometryError
-from thinslice.evaluation.metrics import Judge, psnr, ssim
+from thinslice.evaluation.metrics import Scorer, psnr, ssim
 from thinslice.evaluation.protocols import make_case
 from thinslice.volume import Volume
 
@@ -33,7 +33,7 @@ def noisy(gap):
 
 
 def test_new_slices_are_scored_as_scikit_image_scores_them(gap, noisy):
-    scores = Judge(gap).score(noisy)
+    scores = Scorer(gap).score(noisy)
     truth, ours = gap.truth[gap.new].astype(float), np.clip(noisy, -1024, 3071)[gap.new].astype(float)
     assert scores.psnr_new == pytest.approx(peak_signal_noise_ratio(truth, ours, data_range=4095), abs=1e-6)
     expected = [
@@ -48,19 +48,19 @@ def test_new_slices_are_scored_as_scikit_image_scores_them(gap, noisy):
 def test_windowed_scores_are_those_of_the_windowed_images(gap, noisy, name, low, high):
     truth, ours = np.clip(gap.truth[gap.new], low, high), np.clip(noisy[gap.new], max(low, -1024), high)
     expected = psnr(mean_squared_error(truth, ours), peak=high - low)
-    assert getattr(Judge(gap).score(noisy), name) == pytest.approx(expected, abs=1e-4)
+    assert getattr(Scorer(gap).score(noisy), name) == pytest.approx(expected, abs=1e-4)
 
 
 def test_acquired_slices_count_only_where_they_should(gap, noisy):
     copied = np.where(gap.new[:, None, None], noisy, gap.truth)
-    scores = Judge(gap).score(copied)
+    scores = Scorer(gap).score(copied)
     share = gap.new.mean()
     assert scores.psnr_all - scores.psnr_new == pytest.approx(-10 * math.log10(share), abs=1e-6)
-    assert scores.psnr_new == Judge(gap).score(noisy).psnr_new
+    assert scores.psnr_new == Scorer(gap).score(noisy).psnr_new
 
 
 def test_the_truth_itself_is_perfect(gap):
-    scores = Judge(gap).score(gap.truth)
+    scores = Scorer(gap).score(gap.truth)
     assert scores.psnr_new == math.inf
     assert scores.ssim_new == pytest.approx(1)
     assert (scores.mae_new, scores.bias_lung, scores.bias_soft, scores.bias_bone, scores.laa950) == (0, 0, 0, 0, 0)
@@ -70,7 +70,7 @@ def test_the_truth_itself_is_perfect(gap):
 def test_values_beyond_the_range_are_clipped_before_anything(gap):
     far = np.where(gap.truth < 0, gap.truth, 9000.0)
     clipped = np.where(gap.truth < 0, gap.truth, 3071.0)
-    assert asdict(Judge(gap).score(far)) == pytest.approx(asdict(Judge(gap).score(clipped)), nan_ok=True)
+    assert asdict(Scorer(gap).score(far)) == pytest.approx(asdict(Scorer(gap).score(clipped)), nan_ok=True)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_values_beyond_the_range_are_clipped_before_anything(gap):
 def test_a_shift_in_one_tissue_is_its_bias_and_no_other(gap, tissue, columns, shift):
     shifted = gap.truth.copy()
     shifted[:, :, columns] += shift
-    scores = Judge(gap).score(shifted)
+    scores = Scorer(gap).score(shifted)
     found = {name: getattr(scores, f"bias_{name}") for name in ("lung", "soft", "bone")}
     assert found == pytest.approx({"lung": 0, "soft": 0, "bone": 0} | {tissue: shift}, abs=1e-3)
 
@@ -89,21 +89,21 @@ def test_bias_masks_do_not_select_the_noise_of_the_truth():
     """Bone cut from noisy voxels would show a bias where result and truth have the same mean."""
     volume = blocks(noise=0)
     case = make_case(blocks(noise=150, seed=3), "a", protocol="gap", factor=2)
-    assert abs(Judge(case).score(volume.hu).bias_bone) < 6
+    assert abs(Scorer(case).score(volume.hu).bias_bone) < 6
 
 
 def test_emphysema_is_counted_in_percentage_points_after_smoothing(gap):
-    scores = Judge(gap).score(np.where(gap.truth < -500, -990.0, gap.truth))
+    scores = Scorer(gap).score(np.where(gap.truth < -500, -990.0, gap.truth))
     assert scores.laa950 == pytest.approx(100, abs=20)  # the slab's border is smoothed into its neighbour
     noise = gap.truth + np.random.default_rng(2).normal(0, 60, gap.truth.shape)
-    assert abs(Judge(gap).score(noise).laa950) < 1
+    assert abs(Scorer(gap).score(noise).laa950) < 1
 
 
 def test_thresholds_are_those_said(gap):
     def scored(columns: slice, hu):
         result = gap.truth.copy()
         result[:, :, columns] = hu
-        return Judge(gap).score(result)
+        return Scorer(gap).score(result)
 
     assert scored(slice(16, 32), 190.0).dice_bone == 1
     assert scored(slice(16, 32), 210.0).dice_bone == pytest.approx(2 / 3, abs=0.01)
@@ -120,21 +120,21 @@ def test_the_width_of_edges_is_in_millimetres_of_the_scan():
         return np.broadcast_to(profile[:, None, None], (49, 20, 20)).astype(np.float32)
 
     case = make_case(Volume(edge(1.0), np.diag([1, 1, 2, 1.0])), "a", protocol="gap", factor=2)
-    assert Judge(case).score(edge(3.0)).edge_mm == pytest.approx(2 * 1.2816 * 3, rel=0.06)
+    assert Scorer(case).score(edge(3.0)).edge_mm == pytest.approx(2 * 1.2816 * 3, rel=0.06)
 
 
 @pytest.mark.parametrize("shift", [-16, 9])
 def test_a_shift_of_lung_is_the_shift_of_its_percentile(gap, shift):
     shifted = np.where(gap.truth < -500, gap.truth + shift, gap.truth)
-    scores = Judge(gap).score(shifted)
+    scores = Scorer(gap).score(shifted)
     assert scores.perc15 == pytest.approx(shift, abs=0.5)
-    assert (scores.dice_bone, scores.noise_ratio) == (1, Judge(gap).score(gap.truth).noise_ratio)
+    assert (scores.dice_bone, scores.noise_ratio) == (1, Scorer(gap).score(gap.truth).noise_ratio)
 
 
 def test_bone_counts_by_its_overlap(gap):
     half = gap.truth.copy()
     half[:, :12, 32:] = 0  # the upper half of the slab is lost
-    assert Judge(gap).score(half).dice_bone == pytest.approx(2 / 3, abs=0.01)
+    assert Scorer(gap).score(half).dice_bone == pytest.approx(2 / 3, abs=0.01)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 2.0])
@@ -146,7 +146,7 @@ def test_noise_of_new_slices_stands_beside_that_of_acquired_ones(share):
     )
     case = make_case(Volume(noisy, np.eye(4)), "a", protocol="gap", factor=2)
     new = case.new[:, None, None]
-    scores = Judge(case).score(np.where(new, clean + share * (noisy - clean), case.truth))
+    scores = Scorer(case).score(np.where(new, clean + share * (noisy - clean), case.truth))
     assert scores.noise_acquired == pytest.approx(20, rel=0.1)
     assert scores.noise_new == pytest.approx(20 * share, rel=0.1, abs=0.01)
     assert scores.noise_ratio == scores.noise_new / scores.noise_acquired
@@ -154,7 +154,7 @@ def test_noise_of_new_slices_stands_beside_that_of_acquired_ones(share):
 
 def test_what_a_scan_does_not_hold_is_not_scored():
     air = Volume(np.full((9, 6, 6), -990.0), np.eye(4))
-    scores = Judge(make_case(air, "a", protocol="gap", factor=2)).score(np.full((9, 6, 6), -980.0))
+    scores = Scorer(make_case(air, "a", protocol="gap", factor=2)).score(np.full((9, 6, 6), -980.0))
     assert math.isnan(scores.bias_bone)
     assert math.isnan(scores.edge_mm)
     assert math.isnan(scores.ssim_new)
@@ -163,7 +163,7 @@ def test_what_a_scan_does_not_hold_is_not_scored():
 
 def test_a_result_of_another_shape_is_refused(gap):
     with pytest.raises(GeometryError, match="not"):
-        Judge(gap).score(gap.truth[1:])
+        Scorer(gap).score(gap.truth[1:])
 
 
 def test_ssim_is_symmetric_and_falls_with_noise():

@@ -5,7 +5,7 @@ import pytest
 
 from thinslice.errors import GeometryError, UsageError
 from thinslice.evaluation.protocols import PROTOCOLS, cut, make_case
-from thinslice.physics.grid import acquired_operator
+from thinslice.physics.operator import SliceOperator
 from thinslice.volume import Volume
 
 
@@ -58,7 +58,7 @@ def test_gauss_is_wider_than_box_and_keeps_a_constant():
 @pytest.mark.parametrize("factor", [2, 3])
 def test_thick_slices_are_the_operator_of_the_grid_on_the_truth(protocol, factor):
     case = make_case(thin(), "a", protocol=protocol, factor=factor)
-    again = acquired_operator(case.grid) @ case.truth.reshape(len(case.truth), -1).astype(float)
+    again = SliceOperator(case.grid).matrix @ case.truth.reshape(len(case.truth), -1).astype(float)
     np.testing.assert_allclose(again.reshape(case.thick.shape), case.thick.hu, atol=1e-3)
 
 
@@ -90,10 +90,10 @@ def test_padding_of_a_thick_slice_is_where_all_its_thin_slices_are_padding():
     np.testing.assert_array_equal(box.thick.padding, volume.padding[0:26:2] & volume.padding[1:26:2])
 
 
-def test_a_wrong_thickness_or_profile_is_told_and_changes_nothing_else():
+def test_a_wrong_thickness_or_profile_is_assumed_and_changes_nothing_else():
     volume = thin()
     right = make_case(volume, "a", protocol="gauss", factor=4)
-    wrong = make_case(volume, "a", protocol="gauss", factor=4, thickness_scale=0.75, told_profile="box")
+    wrong = make_case(volume, "a", protocol="gauss", factor=4, assume_thickness=0.75, assume_profile="box")
     np.testing.assert_array_equal(right.thick.hu, wrong.thick.hu)
     np.testing.assert_array_equal(right.grid.output_mm, wrong.grid.output_mm)
     assert wrong.grid.thickness_mm == pytest.approx(0.75 * right.grid.thickness_mm)

@@ -149,7 +149,7 @@ def test_other_tools_get_the_thick_volumes_and_are_scored_beside_ours(tmp_path):
 
 
 def test_a_result_that_is_missing_is_found_before_anything_is_fitted(tmp_path, monkeypatch):
-    monkeypatch.setattr("thinslice.evaluation.learned.learned_rows", lambda *_, **__: pytest.fail("fitted first"))
+    monkeypatch.setattr("thinslice.evaluation.learned.learned_results", lambda *_, **__: pytest.fail("fitted first"))
     inputs = tmp_path / "inputs"
     with pytest.raises(InputError) as caught:
         thinslice.evaluate(
@@ -170,7 +170,7 @@ def test_a_result_that_is_missing_is_found_before_anything_is_fitted(tmp_path, m
     ],
 )
 def test_what_is_wrong_with_a_later_case_is_found_before_anything_is_fitted(options, code, tmp_path, monkeypatch):
-    monkeypatch.setattr("thinslice.evaluation.learned.learned_rows", lambda *_, **__: pytest.fail("fitted first"))
+    monkeypatch.setattr("thinslice.evaluation.learned.learned_results", lambda *_, **__: pytest.fail("fitted first"))
     scan = thin()
     files.write(replace(scan, hu=scan.hu[:6]), tmp_path / "short.nii.gz")
     options = {"factors": (2,), "protocols": ("gap",)} | options
@@ -212,18 +212,18 @@ def test_results_that_are_not_there_or_lie_elsewhere_are_refused(tmp_path, chang
     assert "other" in caught.value.message
 
 
-def test_a_wrong_thickness_is_told_and_said():
+def test_a_wrong_thickness_is_assumed_and_named():
     rows = thinslice.evaluate(
         [thin()],
         methods=("linear", "bspline"),
         protocols=("box",),
         factors=(3,),
-        thickness_scale=0.75,
-        told_profile="gauss",
+        assume_thickness=0.75,
+        assume_profile="gauss",
     )
     right = thinslice.evaluate([thin()], methods=("linear", "bspline"), protocols=("box",), factors=(3,))
-    assert {row.told_thickness for row in rows} == {0.75}
-    assert rows[0].title == "scan1, box x3, told 0.75 of its thickness, told a gauss profile"
+    assert {row.assumed_thickness for row in rows} == {0.75}
+    assert rows[0].title == "scan1, box x3, assumed 0.75 of its thickness, assumed a gauss profile"
     assert rows[0].psnr_new == right[0].psnr_new  # linear does not ask for it
     assert rows[1].psnr_new != right[1].psnr_new
 
@@ -239,7 +239,7 @@ def test_paths_are_named_by_their_files_and_repeated_names_numbered(tmp_path):
     [
         {"methods": ("nearest",)},
         {"seeds": ()},
-        {"thickness_scale": 0.0},
+        {"assume_thickness": 0.0},
         {"protocols": ("mean",)},
         {"factors": (1,)},
         {"factors": ("2",)},
@@ -267,7 +267,9 @@ def test_figures_are_written_as_a_reader_expects(value, decimals, text):
 
 def test_each_seed_is_used(monkeypatch):
     seen = []
-    monkeypatch.setattr("thinslice.evaluation.run.run_methods", lambda *_, seed, **__: seen.append(seed) or [])
+    monkeypatch.setattr(
+        "thinslice.evaluation.run.run_methods", lambda *given, **_: seen.append(given[3].effort.seed) or []
+    )
     thinslice.evaluate([thin()], methods=("thinslice-scan",), protocols=("gap",), factors=(2,), seeds=(5, 6))
     assert seen == [5, 6]
 

@@ -5,7 +5,7 @@ import pytest
 
 from thinslice.conventions import HU_RANGE
 from thinslice.evaluation.methods import CLASSICAL
-from thinslice.evaluation.metrics import PEAK_HU, Judge, psnr
+from thinslice.evaluation.metrics import PEAK_HU, Scorer, psnr
 from thinslice.evaluation.protocols import cut, make_case
 from thinslice.io import files
 
@@ -17,7 +17,7 @@ def lidc(shared_ct):
 
 def test_rows_and_biases_where_slices_are_left_out(lidc):
     case = make_case(lidc, "lidc", protocol="gap", factor=4)
-    scores = Judge(case).score(CLASSICAL["linear"](case.thick, case.grid))
+    scores = Scorer(case).score(CLASSICAL["linear"](case.thick, case.grid))
     assert scores.psnr_new == pytest.approx(35.17, abs=0.01)
     assert [scores.bias_lung, scores.bias_soft, scores.bias_bone] == pytest.approx([0.5, -0.4, -12.55], abs=0.06)
 

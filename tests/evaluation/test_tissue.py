@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from thinslice.evaluation.metrics import Judge
+from thinslice.evaluation.metrics import Scorer
 from thinslice.evaluation.protocols import cut, make_case
 from thinslice.evaluation.tissue import inside_lung, lung_mask
 from thinslice.phantom import make_phantom
@@ -56,7 +56,7 @@ def test_a_vessel_that_is_lost_costs_overlap_and_one_that_is_invented_too():
     lost[:, 20:24, 20:30] = -850
     for made, hu_of_it in ((invented, 30), (faint, -550), (haze, -650)):
         made[:, 40:44, 20:40] = hu_of_it
-    judge = Judge(case)
+    judge = Scorer(case)
     assert judge.score(case.truth).dice_vessel == 1
     assert judge.score(lost).dice_vessel == pytest.approx(2 / 3)
     assert judge.score(invented).dice_vessel == judge.score(faint).dice_vessel == pytest.approx(2 / 3)

@@ -8,17 +8,19 @@ from thinslice.conventions import TISSUES
 from thinslice.fitting import increments
 from thinslice.fitting.config import FitConfig
 from thinslice.fitting.inplane_pairs import InplaneTeacher, label_operator
-from thinslice.fitting.losses import agreement_mask, squared, tissue_bias
-from thinslice.fitting.synthesised_planes import choose_blocks, contexts, synthesise
+from thinslice.fitting.losses import agreement_mask, mean_squared_error, tissue_bias
+from thinslice.fitting.synthesised_planes import choose_blocks, contexts
 from thinslice.networks.axial import AxialConfig
 from thinslice.networks.blocks import HU_SCALE
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
-from thinslice.physics.grid import acquired_operator, plan_grid
+from thinslice.physics.acquisition import Acquisition
+from thinslice.physics.grid import plan_grid
 from thinslice.physics.noise import noise_hu
+from thinslice.physics.operator import SliceOperator
+from thinslice.synthesis.fusion import synthesise
 
 SMALL = FitConfig(inplane=InplaneConfig(channels=16, blocks=1, neighbours=2), axial=AxialConfig(channels=16, blocks=1))
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -27,15 +29,14 @@ def slices():
 
 
 @pytest.mark.parametrize(("spacing", "thickness"), [(4.0, 1.0), (4.0, 4.0), (3.3, 5.0), (8.0, 8.0)])
-def test_thick_patches_are_the_labels_seen_through_the_profile(slices, spacing, thickness):
+def test_thick_patches_are_means_of_the_labels_by_the_profile(slices, spacing, thickness):
     grid = plan_grid(len(slices), spacing, 1.0, thickness_mm=thickness)
     teacher = InplaneTeacher(slices, (0.8, 0.8), grid=grid, config=SMALL, random=np.random.default_rng(1))
     for _ in range(6):
         patches = teacher.draw()
-        operator = acquired_operator(patches.task.grid).toarray()
         middle = patches.thick.shape[1] // 2
-        seen = np.einsum("mn,bnw->bmw", operator, patches.truth.numpy())
-        assert np.allclose(seen, patches.thick[:, middle].numpy(), atol=1e-2)
+        expected = SliceOperator(patches.task.grid).apply(patches.truth.numpy().transpose(1, 0, 2)).transpose(1, 0, 2)
+        assert np.allclose(expected, patches.thick[:, middle].numpy(), atol=1e-2)
         assert patches.task.grid.factor == pytest.approx(spacing)
         assert patches.thick.shape[1] == SMALL.inplane.planes
 
@@ -54,7 +55,7 @@ def test_context_holds_the_acquired_slice_between_its_neighbours(slices):
     labels = np.ones(len(slices), bool)
     labels[3] = False
     model = Model.new(SMALL.inplane, SMALL.axial)
-    (context,) = contexts(choose_blocks(slices, labels), grid, model=model, pixel_mm=(0.9, 0.9), device=CPU)
+    (context,) = contexts(choose_blocks(Acquisition(slices, grid, (0.9, 0.9)), labels), model=model)
     assert context.along_x.shape == (6, 5, 60, 72)
     assert np.array_equal(context.along_x[:, 2], slices[labels])
     step = np.abs(np.diff(context.along_y, axis=1)).mean(axis=(0, 2, 3))
@@ -66,9 +67,10 @@ def test_between_thick_slices_planes_are_thin_and_none_lies_beside_a_slice_set_a
     grid = plan_grid(len(slices), 4.0, 1.0, thickness_mm=thickness)
     labels = np.ones(len(slices), bool)
     labels[3] = False
-    model, (block,) = Model.new(SMALL.inplane, SMALL.axial), choose_blocks(slices, labels)
-    (context,) = contexts([block], grid, model=model, pixel_mm=(1.0, 1.0), device=CPU)
-    thin, own = synthesise(block, grid, model=model, view="sagittal", pixel_mm=(1.0, 1.0), device=CPU)
+    model, acquisition = Model.new(SMALL.inplane, SMALL.axial), Acquisition(slices, grid, (1.0, 1.0))
+    (block,) = choose_blocks(acquisition, labels)
+    (context,) = contexts([block], model=model)
+    (thin, _), own = synthesise(block.acquisition, model=model, view_weights={"sagittal": 1.0}), block.acquisition.grid
     found = [int(np.abs(thin - plane[2]).mean(axis=(1, 2)).argmin()) for plane in context.along_x]
     assert len(found) == 10
     for plane, k in zip(context.along_x, found, strict=True):
@@ -83,13 +85,14 @@ def test_patches_along_an_axis_have_neighbours_from_the_view_that_never_mixed_it
     """A patch thickened along x: coronal images are (z, x), and would leak its labels."""
     grid, shades = plan_grid(7, 4.0, 1.0, thickness_mm=1.0), {"sagittal": 1.0, "coronal": 2.0}
 
-    def synthesised(block, _, *, view, **__):
-        return np.full((25, 32, 32), shades[view], np.float32), grid
+    def synthesised(acquisition, *, view_weights, **_):
+        (view,) = view_weights
+        return np.full((25, 32, 32), shades[view], np.float32), None
 
     monkeypatch.setattr("thinslice.fitting.synthesised_planes.synthesise", synthesised)
-    blocks = choose_blocks(np.zeros((7, 32, 32), np.float32), np.ones(7, bool))
+    blocks = choose_blocks(Acquisition(np.zeros((7, 32, 32), np.float32), grid, (1.0, 1.0)), np.ones(7, bool))
     model = Model.new(SMALL.inplane, SMALL.axial)
-    found = list(contexts(blocks, grid, model=model, pixel_mm=(1.0, 1.0), device=CPU))
+    found = list(contexts(blocks, model=model))
     assert {float(plane) for context in found for plane in context.along_x[:, 0].ravel()} == {shades["sagittal"]}
     assert {float(plane) for context in found for plane in context.along_y[:, 0].ravel()} == {shades["coronal"]}
 
@@ -99,16 +102,14 @@ def test_neighbours_are_as_noisy_as_acquired_slices_on_request():
     grid = plan_grid(len(slices), 4.0, 1.0, thickness_mm=1.0)
     ratios = {}
     for noise in (False, True):
-        (context,) = contexts(
-            choose_blocks(slices, np.ones(8, bool)), grid, model=Model.new(SMALL.inplane, SMALL.axial),
-            pixel_mm=(1.5, 1.5), device=CPU, noise=noise,
-        )  # fmt: skip
+        blocks = choose_blocks(Acquisition(slices, grid, (1.5, 1.5)), np.ones(8, bool))
+        (context,) = contexts(blocks, model=Model.new(SMALL.inplane, SMALL.axial), noise=noise)
         ratios[noise] = noise_hu(context.along_x[1:-1, 1]) / noise_hu(slices)
     assert ratios[False] < 0.85
     assert ratios[True] == pytest.approx(1, abs=0.08)
-    air = choose_blocks(np.full_like(slices, -1000), np.ones(8, bool))
+    air = choose_blocks(Acquisition(np.full_like(slices, -1000), grid, (1.5, 1.5)), np.ones(8, bool))
     model = Model.new(SMALL.inplane, SMALL.axial)
-    assert not list(contexts(air, grid, model=model, pixel_mm=(1.5, 1.5), device=CPU, noise=True))
+    assert not list(contexts(air, model=model, noise=True))
 
 
 @pytest.mark.parametrize(("factor", "thickness"), [(2.0, 1.0), (4.0, 4.0), (3.0, 2.0), (2.5, 5.0)])
@@ -119,14 +120,14 @@ def test_increments_know_linear_scans(factor, thickness):
     minus = increments.minus_one(17, factor, thickness, "box")
     views = increments.predict(model, ramp[::2], minus.task, plane_steps={"coronal": 1, "sagittal": 1})
     for view in views.values():
-        assert torch.allclose(increments.see(minus.seen, view)[2:-2], ramp[1::2][2:-2], atol=1.0)
+        assert torch.allclose(minus.observe(view)[2:-2], ramp[1::2][2:-2], atol=1.0)
     forth, back = increments.zero(17, factor, thickness, "box")
-    half_way = increments.see(
-        forth.seen, increments.predict(model, ramp, forth.task, plane_steps={"coronal": 1, "sagittal": 1})["coronal"]
+    half_way = forth.observe(
+        increments.predict(model, ramp, forth.task, plane_steps={"coronal": 1, "sagittal": 1})["coronal"]
     )
     assert torch.allclose(half_way[2:-2], (ramp[1:] + ramp[:-1])[2:-2] / 2, atol=1.0)
-    again = increments.see(
-        back.seen, increments.predict(model, half_way, back.task, plane_steps={"coronal": 1, "sagittal": 1})["axial"]
+    again = back.observe(
+        increments.predict(model, half_way, back.task, plane_steps={"coronal": 1, "sagittal": 1})["axial"]
     )
     assert torch.allclose(again[3:-3], ramp[1:-1][3:-3], atol=1.0)
 
@@ -137,8 +138,8 @@ def test_increments_leave_the_views_something_to_learn(factor, thickness):
     minus = increments.minus_one(17, factor, thickness, "box")
     forth, back = increments.zero(17, factor, thickness, "box")
     for increment in (minus, forth, back):
-        heard = increment.seen @ increment.task.free
-        assert heard.abs().sum(dim=1).min() > 0.05
+        left = increment.observation @ increment.task.null_projector
+        assert left.abs().sum(dim=1).min() > 0.05
 
 
 @pytest.mark.parametrize("gamma", [0.1, 0.25, 0.5, 1.0])
@@ -156,7 +157,7 @@ def test_held_out_labels_do_not_count():
     views = {"axial": torch.zeros(len(increment.task.grid.output_mm), 3, 3, requires_grad=True)}
     truth, usable = torch.ones(4, 3, 3), torch.tensor([True, False, True, True])
     increments.known_loss(views, increment, truth, usable=usable).backward()
-    gradient = increments.see(increment.seen, views["axial"].grad.abs()).sum(dim=(1, 2))
+    gradient = increment.observe(views["axial"].grad.abs()).sum(dim=(1, 2))
     assert gradient[1] == 0
     assert (gradient[[0, 2, 3]] > 0).all()
 
@@ -189,7 +190,7 @@ def test_what_is_missing_over_a_whole_bone_counts_by_its_share_of_the_pixels():
     assert tissue_bias(missing, truth).item() == pytest.approx(expected.item())
 
 
-def test_bias_says_nothing_of_rims_of_other_tissues_and_of_errors_that_cancel():
+def test_bias_counts_nothing_of_rims_of_other_tissues_and_of_errors_that_cancel():
     truth = _bone_in_fat()
     rim = truth.clone()
     rim[0, 8:12] += 300.0
@@ -198,7 +199,7 @@ def test_bias_says_nothing_of_rims_of_other_tissues_and_of_errors_that_cancel():
     checkered = truth + 50.0 * (2.0 * (torch.arange(40) % 2) - 1)
     for prediction in (truth, rim, checkered):
         assert tissue_bias(prediction, truth) < 1e-9
-    assert squared(checkered, truth) > 0
+    assert mean_squared_error(checkered, truth) > 0
 
 
 @pytest.mark.parametrize("tissue", TISSUES)

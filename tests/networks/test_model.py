@@ -12,7 +12,7 @@ from thinslice.errors import UsageError
 from thinslice.networks.axial import AxialConfig, AxialNetwork, around
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
-from thinslice.networks.task import condition, known_share, patch_task
+from thinslice.networks.task import condition, extrapolation_weight, patch_task
 from thinslice.physics.grid import plan_grid
 
 
@@ -33,7 +33,7 @@ def test_a_deeper_model_restores_what_it_was_made_of(trained):
     task = patch_task(8, 4.0, 1.0, "box")
     planes = 200 * torch.randn(2, 7, 8, 16)
     with torch.no_grad():
-        before, after = (model.inplane.restore(planes, task) for model in (trained, deeper))
+        before, after = (model.inplane(planes, task) for model in (trained, deeper))
         plain = task.base @ planes[:, 3]
     assert (before - plain).abs().max() > 1
     assert torch.equal(before, after)
@@ -55,7 +55,7 @@ def test_blocks_cannot_be_taken_away(trained):
         trained.deepened(1, seed=0)
 
 
-def test_the_library_of_products_is_told_to_sum_in_one_order_before_it_is_loaded():
+def test_the_library_of_products_is_set_to_sum_in_one_order_before_it_is_loaded():
     code = "import os; from thinslice.networks.device import choose_device; print(os.environ['MKL_CBWR'])"
     environment = {name: value for name, value in os.environ.items() if name != "MKL_CBWR"}
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
@@ -71,7 +71,7 @@ def test_the_gradient_of_the_axial_network_is_summed_in_one_order():
     torch.set_num_threads(2)
     for _ in range(200):
         slices.grad = None
-        (network(slices, task.where, task.condition) * weights).sum().backward()
+        (network.residual(slices, task.where, task.condition) * weights).sum().backward()
         seen.add(slices.grad.numpy().tobytes())
     torch.set_num_threads(before)
     assert len(seen) == 1
@@ -84,12 +84,14 @@ class Echo(nn.Module):
         return x
 
 
-def test_an_interval_is_seen_with_two_slices_on_either_side_and_ends_repeated():
+def test_an_interval_is_given_with_two_slices_on_either_side_and_ends_repeated():
     assert [around(interval, 4) for interval in (0, 2, 4)] == [[0, 0, 0, 1], [0, 1, 2, 3], [2, 3, 3, 3]]
 
 
-@pytest.mark.parametrize(("overlap", "told", "share"), [(1.0, 1.0, 1.0), (2.25, 2.0, 1.0), (2.5, 2.0, 0.5), (3, 2, 0)])
-def test_networks_are_told_no_more_overlap_than_they_learned(overlap, told, share):
+@pytest.mark.parametrize(
+    ("overlap", "given", "weight"), [(1.0, 1.0, 1.0), (2.25, 2.0, 1.0), (2.5, 2.0, 0.5), (3, 2, 0)]
+)
+def test_networks_are_conditioned_on_no_more_overlap_than_they_learned(overlap, given, weight):
     grid = plan_grid(8, 4.0, 1.0, thickness_mm=4 * overlap)
-    assert condition(grid).tolist() == [told, 0.25]
-    assert known_share(grid) == pytest.approx(share)
+    assert condition(grid).tolist() == [given, 0.25]
+    assert extrapolation_weight(grid) == pytest.approx(weight)

@@ -5,7 +5,8 @@ import pytest
 from scipy.interpolate import CubicSpline
 
 from thinslice.physics import interpolation
-from thinslice.physics.grid import plan_grid, slice_operator
+from thinslice.physics.grid import plan_grid
+from thinslice.physics.operator import profile_weights
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_constants_stay(name, box):
 
 def test_bspline_interpolates_integrals_not_points(box):
     """Slab means of a quadratic come back, and between them the quadratic itself."""
-    operator = slice_operator(box)
+    operator = profile_weights(box)
 
     def means(power):
         edges = np.concatenate([box.output_mm - 0.5, [box.output_mm[-1] + 0.5]]) ** (power + 1) / (power + 1)

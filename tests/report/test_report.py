@@ -167,8 +167,8 @@ def test_a_page_holds_the_figures_of_the_table_and_needs_no_network(written):
             "factor",
             "method",
             "seed",
-            "told_thickness",
-            "told_profile",
+            "assumed_thickness",
+            "assumed_profile",
         } <= {
             word.strip() for text in page.text for word in text.split(",")
         }  # every column stands in the table's head and is explained
@@ -203,7 +203,7 @@ def test_names_of_scans_are_escaped(case):
 
     scores = {field.name: 1.0 for field in fields(Scores)}
     row = Row(
-        scan=case.name, protocol="gap", factor=4, method="<i>", seed=0, told_thickness=1.0, told_profile="box",
+        scan=case.name, protocol="gap", factor=4, method="<i>", seed=0, assumed_thickness=1.0, assumed_profile="box",
         seconds=1.0, **scores,
     )  # fmt: skip
     page = _Page(render(Table([row]), [(row.title, "a#b 50%.png")]))

@@ -5,8 +5,10 @@ import pytest
 
 from thinslice.phantom import make_phantom, thicken
 from thinslice.physics import interpolation
-from thinslice.physics.grid import acquired_operator, plan_grid
+from thinslice.physics.acquisition import Acquisition
+from thinslice.physics.grid import plan_grid
 from thinslice.physics.noise import noise_hu
+from thinslice.physics.operator import SliceOperator
 from thinslice.synthesis.consistency import project, residual
 
 
@@ -29,7 +31,7 @@ def _nyquist(volume, grid):
 def test_thin_slices_come_back_bit_for_bit(phantom):
     thick, grid = thicken(phantom, 4.0, thickness_mm=1.0)
     out = _linear(thick, grid) + 3.3
-    assert project(out, thick.hu, grid=grid) is None
+    assert project(out, Acquisition(thick.hu, grid, (2.0, 2.0))) is None
     taken, given = grid.on_grid()
     assert np.array_equal(out[given], thick.hu[taken])
     assert len(taken) == len(thick.hu)
@@ -40,10 +42,10 @@ def test_thin_slices_come_back_bit_for_bit(phantom):
 def test_contiguous_and_gapped_thick_slices_are_met_exactly(phantom, spacing, thickness):
     thick, grid = thicken(phantom, spacing, thickness_mm=max(1.01, thickness * spacing))
     out = _linear(thick, grid)
-    assert project(out, thick.hu, grid=grid) == 0.0
-    assert residual(out, thick.hu, grid=grid)[1] <= 0.01
-    weights = np.abs(acquired_operator(grid)).sum(axis=1)  # over 1 where the last slice lies beyond the output's
-    assert residual(out, thick.hu, grid=grid, rounded=True)[1] <= 0.51 * weights.max()
+    assert project(out, Acquisition(thick.hu, grid, (2.0, 2.0))) == 0.0
+    assert residual(out, Acquisition(thick.hu, grid, (2.0, 2.0)))[1] <= 0.01
+    weights = np.abs(SliceOperator(grid).matrix).sum(axis=1)  # over 1 where the last slice lies beyond the output's
+    assert residual(out, Acquisition(thick.hu, grid, (2.0, 2.0)), rounded=True)[1] <= 0.51 * weights.max()
 
 
 def test_overlapping_noisy_slices_gain_and_do_not_alternate(phantom):
@@ -54,29 +56,29 @@ def test_overlapping_noisy_slices_gain_and_do_not_alternate(phantom):
     measured = clean.hu + noise
     before = np.tensordot(interpolation.linear(grid), measured, 1).astype(np.float32)
     after, exact = before.copy(), before.copy()
-    damping = project(after, measured, grid=grid)
-    project(exact, measured, grid=grid, damping=1e-6)
+    damping = project(after, Acquisition(measured, grid, (2.0, 2.0)))
+    project(exact, Acquisition(measured, grid, (2.0, 2.0)), damping=1e-6)
     assert damping > 0
     errors = [float(np.mean((volume - truth) ** 2)) for volume in (before, after, exact)]
     assert errors[1] <= errors[0]
     assert _nyquist(after, grid) <= _nyquist(before, grid) * 1.05
     assert errors[2] > 1.2 * errors[0]
-    assert residual(after, measured, grid=grid)[0] > 0
+    assert residual(after, Acquisition(measured, grid, (2.0, 2.0)))[0] > 0
 
 
 def test_damping_leaves_a_residual_of_the_size_of_the_noise(phantom):
     clean, grid = thicken(phantom, 2.0, thickness_mm=4.0)
     measured = clean.hu + np.random.default_rng(1).normal(0, 12, clean.hu.shape).astype(np.float32)
-    tissue, operator = (measured > -200) & (measured < 300), acquired_operator(grid).toarray()
+    tissue, operator = (measured > -200) & (measured < 300), SliceOperator(grid)
 
     def left(out: np.ndarray) -> float:
-        return float(np.sqrt(np.mean((measured - np.tensordot(operator, out, 1))[tissue] ** 2)))
+        return float(np.sqrt(np.mean((measured - operator.apply(out))[tissue] ** 2)))
 
     out = np.tensordot(interpolation.linear(grid), measured, 1).astype(np.float32)
     out += 80 * np.sin(np.arange(len(out)) / 3)[:, None, None].astype(np.float32)
     noise = noise_hu(measured)
     assert left(out) > 2 * noise
-    project(out, measured, grid=grid)
+    project(out, Acquisition(measured, grid, (2.0, 2.0)))
     assert left(out) == pytest.approx(noise, rel=0.05)
 
 
@@ -86,4 +88,4 @@ def test_the_residual_is_what_block_means_say(rounded):
     out, acquired = (random.normal(0, 100, (slices, 5, 7)).astype(np.float32) for slices in (24, 6))
     off = np.abs((np.rint(out) if rounded else out).reshape(6, 4, 5, 7).mean(axis=1) - acquired)
     expected = (np.sqrt(np.square(off).mean()), off.max())
-    assert residual(out, acquired, grid=grid, rounded=rounded) == pytest.approx(expected, rel=1e-5)
+    assert residual(out, Acquisition(acquired, grid, (2.0, 2.0)), rounded=rounded) == pytest.approx(expected, rel=1e-5)

@@ -9,6 +9,7 @@ from thinslice.evaluation.protocols import cut, make_case
 from thinslice.io import files
 from thinslice.phantom import make_phantom, make_water_phantom, thicken
 from thinslice.physics import interpolation
+from thinslice.physics.acquisition import Acquisition
 from thinslice.physics.noise import noise_hu, noise_kernel, noise_of, noise_plane
 from thinslice.synthesis.consistency import project, residual
 from thinslice.synthesis.texture import add_texture
@@ -26,60 +27,62 @@ def smooth_result(volume, spacing, thickness):
     """A synthesis that is as smooth as any: linear interpolation, consistent with the acquired slices."""
     thick, grid = thicken(volume, spacing, thickness_mm=thickness)
     out = np.tensordot(interpolation.linear(grid), thick.hu, 1).astype(np.float32)
-    project(out, thick.hu, grid=grid)
-    return out, thick.hu, grid
+    acquisition = Acquisition(thick.hu, grid, thick.voxel_mm[:2])
+    project(out, acquisition)
+    return out, acquisition
 
 
 @pytest.mark.parametrize(("spacing", "thickness"), GAPS)
 def test_slices_between_become_as_noisy_as_acquired_ones(chest, spacing, thickness):
-    out, acquired, grid = smooth_result(chest, spacing, thickness)
-    before = noise_of(out, acquired, grid=grid)["ratio"]
-    assert add_texture(out, acquired, grid=grid) == "added"
+    out, acquisition = smooth_result(chest, spacing, thickness)
+    before = noise_of(out, acquisition.hu, grid=acquisition.grid)["ratio"]
+    assert add_texture(out, acquisition) == "added"
     assert before < 0.93
-    assert noise_of(out, acquired, grid=grid)["ratio"] == pytest.approx(1, abs=0.1)
+    assert noise_of(out, acquisition.hu, grid=acquisition.grid)["ratio"] == pytest.approx(1, abs=0.1)
 
 
 def test_where_every_column_holds_padding_nothing_is_said_to_be_added(chest):
-    out, acquired, grid = smooth_result(chest, 4.0, 1.0)
-    kept, padding = out.copy(), np.zeros(acquired.shape, bool)
+    out, acquisition = smooth_result(chest, 4.0, 1.0)
+    kept, padding = out.copy(), np.zeros(acquisition.hu.shape, bool)
     padding[2] = True
-    assert add_texture(out, acquired, grid=grid, padding=padding) == "padded"
+    assert add_texture(out, acquisition, padding=padding) == "padded"
     assert np.array_equal(out, kept)
 
 
 @pytest.mark.parametrize(("spacing", "thickness"), [*GAPS, (4.0, 4.0), (4.0, 8.0), (2.5, 3.0)])
 def test_what_was_measured_still_comes_back(chest, spacing, thickness):
     """A x = y holds as before, and slices that are copies keep every bit."""
-    out, acquired, grid = smooth_result(chest, spacing, thickness)
-    kept, before = out.copy(), residual(out, acquired, grid=grid)
-    add_texture(out, acquired, grid=grid)
-    after = residual(out, acquired, grid=grid)
+    out, acquisition = smooth_result(chest, spacing, thickness)
+    kept, before = out.copy(), residual(out, acquisition)
+    add_texture(out, acquisition)
+    after = residual(out, acquisition)
     np.testing.assert_allclose(after, before, atol=2e-3)
-    if grid.copies:
-        taken, given = grid.on_grid()
-        assert np.array_equal(out[given], acquired[taken])
-    assert (out != kept).any() == (noise_of(kept, acquired, grid=grid)["ratio"] < 1)
+    if acquisition.grid.copies:
+        taken, given = acquisition.grid.on_grid()
+        assert np.array_equal(out[given], acquisition.hu[taken])
+    assert (out != kept).any() == (noise_of(kept, acquisition.hu, grid=acquisition.grid)["ratio"] < 1)
 
 
-def test_a_projected_texture_is_as_strong_as_asked_and_unseen_by_the_scanner():
-    """Split slabs that lost their noise by smoothing in plane; A sees of the texture nothing at all."""
+def test_a_projected_texture_is_as_strong_as_asked_and_nothing_to_the_scanner():
+    """Split slabs that lost their noise by smoothing in plane; A of the texture is nothing at all."""
     from scipy import ndimage
 
     water = make_water_phantom(shape=(32, 96, 96), noise_hu=20.0)
     thick, grid = thicken(water, 4.0)
     out = ndimage.gaussian_filter(np.repeat(thick.hu, 4, axis=0), (0, 1.0, 1.0))
-    before = residual(out, thick.hu, grid=grid)
+    acquisition = Acquisition(thick.hu, grid, (1.0, 1.0))
+    before = residual(out, acquisition)
     assert noise_of(out, thick.hu, grid=grid)["ratio"] < 0.5
-    add_texture(out, thick.hu, grid=grid)
+    add_texture(out, acquisition)
     assert noise_of(out, thick.hu, grid=grid)["ratio"] == pytest.approx(1, abs=0.1)
-    np.testing.assert_allclose(residual(out, thick.hu, grid=grid), before, atol=2e-3)
+    np.testing.assert_allclose(residual(out, acquisition), before, atol=2e-3)
 
 
 def test_same_seed_same_noise_and_another_seed_another(chest):
     first, second, other = (smooth_result(chest, 4.0, 1.0)[0] for _ in range(3))
-    _, acquired, grid = smooth_result(chest, 4.0, 1.0)
+    _, acquisition = smooth_result(chest, 4.0, 1.0)
     for out, seed in ((first, 3), (second, 3), (other, 4)):
-        add_texture(out, acquired, grid=grid, seed=seed)
+        add_texture(out, acquisition, seed=seed)
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
 
@@ -87,10 +90,10 @@ def test_same_seed_same_noise_and_another_seed_another(chest):
 def test_air_metal_and_padding_take_no_noise(chest):
     hu = chest.hu.copy()
     hu[:, 60:70, 60:70] = 3071
-    out, acquired, grid = smooth_result(chest.with_slices(hu, first=0, step=1), 4.0, 1.0)
-    kept, padding = out.copy(), np.zeros(acquired.shape, bool)
+    out, acquisition = smooth_result(chest.with_slices(hu, first=0, step=1), 4.0, 1.0)
+    kept, padding = out.copy(), np.zeros(acquisition.hu.shape, bool)
     padding[3:, 40:50] = True
-    add_texture(out, acquired, grid=grid, padding=padding)
+    add_texture(out, acquisition, padding=padding)
     changed = np.abs(out - kept)
     assert changed[:, 61:69, 61:69].max() == 0
     assert changed[:, 40:50].max() == 0
@@ -101,11 +104,11 @@ def test_air_metal_and_padding_take_no_noise(chest):
 
 
 def test_lung_gets_no_more_than_its_own_noise(chest):
-    out, acquired, grid = smooth_result(chest, 4.0, 1.0)
+    out, acquisition = smooth_result(chest, 4.0, 1.0)
     kept = out.copy()
-    add_texture(out, acquired, grid=grid)
+    add_texture(out, acquisition)
     lung = (kept > -930) & (kept < -780)
-    between = grid.output_mm % 4 == 2
+    between = acquisition.grid.output_mm % 4 == 2
     added = (out - kept)[between][lung[between]].std()
     clean = make_phantom(shape=(33, 128, 128), spacing_mm=(1.0, 1.2, 1.2), noise_hu=0).volume.hu
     own = (chest.hu - clean)[: len(out)][between][lung[between]].std()
@@ -132,7 +135,7 @@ def test_a_scan_without_soft_tissue_is_left_alone():
     thick, grid = thicken(thinslice.Volume(air, np.eye(4)), 4.0, thickness_mm=1.0)
     out = np.tensordot(interpolation.linear(grid), thick.hu, 1).astype(np.float32)
     kept = out.copy()
-    assert add_texture(out, thick.hu, grid=grid) == "unknown"
+    assert add_texture(out, Acquisition(thick.hu, grid, (1.0, 1.0))) == "unknown"
     assert np.array_equal(out, kept)
 
 

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from thinslice.fitting.config import FitConfig
-from thinslice.physics.grid import acquired_operator
 from thinslice.training.shapes import draw_bodies, shape_pairs
 
 
@@ -29,7 +28,7 @@ def test_bodies_are_sharp_and_within_the_range_of_ct():
 def test_pairs_are_bodies_and_what_a_scanner_makes_of_them(config):
     pairs = shape_pairs(np.random.default_rng(4), config)
     thin = pairs.truth
-    thick = torch.from_numpy(acquired_operator(pairs.task.grid).toarray().astype(np.float32)) @ thin
+    thick = pairs.task.observation @ thin
     assert pairs.thick.shape[:2] == (3, config.inplane.planes)
     assert torch.allclose(pairs.thick[:, config.inplane.neighbours], thick, atol=1e-2)
     again = shape_pairs(np.random.default_rng(4), config)

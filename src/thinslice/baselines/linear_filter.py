@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from thinslice.physics.grid import SliceGrid, plan_grid, slice_operator
+from thinslice.physics.grid import SliceGrid, plan_grid
+from thinslice.physics.operator import along_z, profile_weights
 from thinslice.volume import Volume
 
 TAPS = 8
@@ -22,9 +23,7 @@ _DAMPING = 1e-6  # of the mean square difference of coarse samples, towards line
 
 def smooth(thick: Volume, grid: SliceGrid) -> np.ndarray:
     """The thick volume on the output grid, by the filter learned in its own planes. (n, y, x) float32."""
-    weights = filter_matrix(thick, grid)
-    rows = weights @ thick.hu.reshape(len(thick.hu), -1)
-    return np.asarray(rows, dtype=np.float32).reshape(-1, *thick.shape[1:])
+    return along_z(filter_matrix(thick, grid), thick.hu)
 
 
 def filter_matrix(thick: Volume, grid: SliceGrid) -> sparse.csr_matrix:
@@ -82,7 +81,7 @@ def _degrade(lines: np.ndarray, grid: SliceGrid) -> tuple[np.ndarray, float]:
         thickness_mm=grid.thickness_mm / d,
         profile=grid.profile,
     )
-    operator = slice_operator(in_pixels)
+    operator = profile_weights(in_pixels)
     return lines[:, : operator.shape[1]] @ operator.T, -float(in_pixels.output_mm[0])
 
 

@@ -29,10 +29,12 @@ from thinslice.baselines.paper_networks import AxialView, PixelWise, SliceWise
 from thinslice.baselines.wavelet import wavelet_loss
 from thinslice.conventions import OnProgress
 from thinslice.errors import UsageError
+from thinslice.fitting.effort import Effort
 from thinslice.networks.device import arithmetic, choose_device
 from thinslice.networks.threads import seeded
 from thinslice.physics import interpolation
 from thinslice.physics.grid import SliceGrid
+from thinslice.physics.operator import along_z
 
 _OFFSET_HU, _RANGE_HU = 1024.0, 4096.0  # intensities: (HU + 1024) / 4096
 _PIXELS = 2**18  # pixels in a batch of the synthesis
@@ -110,14 +112,12 @@ class PaperNetworks(nn.Module):
             return self.slicewise(slices), self.pixelwise.coronal(slices), self.pixelwise.sagittal(slices)
 
 
-def paper_rows(
+def paper_result(
     thick: np.ndarray,
     grid: SliceGrid,
+    effort: Effort,
     *,
     distil: bool,
-    budget: float | None,
-    iterations: int | None,
-    seed: int,
     device: str = "auto",
     on_progress: OnProgress | None = None,
     config: PaperConfig | None = None,
@@ -127,10 +127,8 @@ def paper_rows(
     Args:
         thick: (m, y, x) float32 HU.
         grid: where acquired and output slices lie.
+        effort: seconds for all but the synthesis, or steps of the fit; seed of weights and draws.
         distil: True for `paper` (all increments), False for `paper-1` (increment -1 alone).
-        budget: seconds for all but the synthesis.
-        iterations: steps of the fit instead; repeatable on one machine.
-        seed: of weights and draws.
         device: as in `choose_device`.
         on_progress: called with ("paper" or "paper-1", done, total).
         config: sizes and weights; None takes the recipe's.
@@ -147,7 +145,7 @@ def paper_rows(
     if not distil:
         config = replace(config, distillation=0.0)
     where = choose_device(device)
-    with seeded(seed):
+    with seeded(effort.seed):
         networks = PaperNetworks(config, ratio=fitted_ratio(grid)).to(where)
     inside = np.clip(thick, -_OFFSET_HU, _RANGE_HU - _OFFSET_HU - 1)
     slices = torch.from_numpy(((inside + _OFFSET_HU) / _RANGE_HU).astype(np.float32)).to(where)
@@ -155,10 +153,8 @@ def paper_rows(
         networks,
         slices,
         config,
-        seed=seed,
+        effort,
         start=start,
-        budget=budget,
-        iterations=iterations,
         on_progress=partial(on_progress, stage) if on_progress else None,
     )
     steps = 1
@@ -176,11 +172,9 @@ def fit_paper(
     networks: PaperNetworks,
     slices: Tensor,
     config: PaperConfig,
+    effort: Effort,
     *,
-    seed: int,
     start: float,
-    budget: float | None,
-    iterations: int | None,
     on_progress: Callable[[float, float], None] | None = None,
 ) -> list[float]:
     """Fit the networks in place to the acquired slices; returns the loss of every step.
@@ -189,30 +183,28 @@ def fit_paper(
         networks: to be fitted.
         slices: (m, y, x) scaled intensities.
         config: sizes and weights.
-        seed: of the draws.
-        start: when the budget began, as `time.perf_counter` has it.
-        budget: seconds since `start` at which the fit ends; unused where iterations are given.
-        iterations: steps.
+        effort: steps, or seconds since `start` at which the fit ends; seed of the draws.
+        start: when the seconds began, as `time.perf_counter` has it.
         on_progress: called with seconds or steps, done and in all.
 
     Raises:
         UsageError: USE-BUDGET with neither budget nor iterations.
     """
-    if iterations is not None:
-        total = float(iterations)
-    elif budget is not None:
-        total = budget
+    if effort.steps is not None:
+        total = float(effort.steps)
+    elif effort.seconds is not None:
+        total = effort.seconds
     else:
         raise UsageError("USE-BUDGET", "neither seconds nor iterations are given; give one")
     optimiser = torch.optim.Adam(networks.parameters(), lr=config.learning_rate)
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(effort.seed)
     losses: list[float] = []
     longest = 0.0
     while True:
         begun = time.perf_counter()
-        done = begun - start if iterations is None else float(len(losses))
+        done = begun - start if effort.steps is None else float(len(losses))
         # The next step must end within the budget, too.
-        if done + (longest if iterations is None else 0.0) >= total:
+        if done + (longest if effort.steps is None else 0.0) >= total:
             break
         for group in optimiser.param_groups:
             group["lr"] = config.learning_rate * (0.505 + 0.495 * math.cos(math.pi * done / total))
@@ -315,9 +307,7 @@ def _on_output_grid(finer: np.ndarray, thick: np.ndarray, grid: SliceGrid) -> np
     """From slices at least as fine as the output, the first and last acquired ones at the ends."""
     places = np.linspace(grid.acquired_mm[0], grid.acquired_mm[-1], len(finer))
     there = SliceGrid(places, grid.output_mm, grid.output_spacing_mm)
-    weights = interpolation.as_sparse(interpolation.cubic(there))
-    rows = np.asarray(weights @ finer.reshape(len(finer), -1), dtype=np.float32)
-    out = rows.reshape(-1, *finer.shape[1:])
+    out = along_z(interpolation.as_sparse(interpolation.cubic(there)), finer)
     if grid.copies:
         acquired, output = grid.on_grid()
         out[output] = thick[acquired]

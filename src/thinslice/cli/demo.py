@@ -113,10 +113,10 @@ def demo(
 
 
 def _table(case: Case, results: dict[str, np.ndarray], seconds: dict[str, float], seed: int) -> Table:
-    from thinslice.evaluation.metrics import Judge
+    from thinslice.evaluation.metrics import Scorer
     from thinslice.evaluation.table import Row, Table
 
-    judge = Judge(case)
+    scorer = Scorer(case)
     return Table(
-        Row.of(case, judge.score(hu), method=name, seed=seed, seconds=seconds[name]) for name, hu in results.items()
+        Row.of(case, scorer.score(hu), method=name, seed=seed, seconds=seconds[name]) for name, hu in results.items()
     )

@@ -198,7 +198,7 @@ def enhance(
     from thinslice.io import files, scan
     from thinslice.plan import plan_job
     from thinslice.record import add_time
-    from thinslice.synthesis.upright import tilt_told, upright_shapes
+    from thinslice.synthesis.upright import tilt_as_upright, upright_shapes
 
     inputs = (source, labels, weights)
     _refuse_outputs(terminal, output, save_weights, preview, inputs=inputs, labels=labels, sidecar=not no_sidecar)
@@ -218,7 +218,7 @@ def enhance(
     if len(volumes) > 1 and labels is not None:
         raise UsageError("USE-LABELS", f"--labels goes with one result; the series is split into {len(volumes)} parts")
     told = volumes[0].source.warnings
-    terminal.warn(tilt_told(told) if detilt else told)
+    terminal.warn(tilt_as_upright(told) if detilt else told)
     outputs = _outputs(output, save_weights, preview, series_number, parts=len(volumes))
     form: dict[str, Any] = {
         "dtype": dtype,

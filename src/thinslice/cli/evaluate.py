@@ -52,13 +52,13 @@ def evaluate(
     region: Annotated[
         int | None, typer.Option(min=1, metavar="P", help="The central P x P pixels only.", rich_help_panel=_CASES)
     ] = None,
-    tell_thickness: Annotated[
+    assume_thickness: Annotated[
         float,
-        typer.Option(metavar="K", help="Tell methods K times the true thickness.", rich_help_panel=_CASES),
+        typer.Option(metavar="K", help="Methods assume K times the true thickness.", rich_help_panel=_CASES),
     ] = 1,
-    tell_profile: Annotated[
+    assume_profile: Annotated[
         Literal["box", "gauss"] | None,
-        typer.Option(metavar="box|gauss", help="Tell methods this profile.", rich_help_panel=_CASES),
+        typer.Option(metavar="box|gauss", help="Methods assume this profile.", rich_help_panel=_CASES),
     ] = None,
     grid: Annotated[
         Literal["slabs", "centres"],
@@ -123,7 +123,7 @@ def evaluate(
     if methods == ("none",) and not (score or write_inputs):
         raise UsageError("USE-METHOD", "with --methods none there is nothing to do but for --write-inputs or --score")
     if len(dict(score or [])) < len(score or []):
-        raise UsageError("USE-SCORE", "two folders of results have the same name; name each row otherwise")
+        raise UsageError("USE-SCORE", "two folders of results have the same name; name one otherwise")
     terminal.refuse_clashes([*scans, weights, *(folder for _, folder in score or [])], output)
     if output is not None:
         terminal.refuse_inside(output, write_inputs)
@@ -150,9 +150,9 @@ def evaluate(
                 budget=budget,
                 iterations=iterations,
                 seeds=seeds,
-                weights=None if weights is None else thinslice.Model.load(weights),
-                thickness_scale=tell_thickness,
-                told_profile=tell_profile,
+                model=weights,
+                assume_thickness=assume_thickness,
+                assume_profile=assume_profile,
                 grid=grid,
                 write_inputs=write_inputs,
                 overwrite=terminal.overwrite,

@@ -1,7 +1,7 @@
 """Metrics: a result against the truth of its case.
 
 All of them on HU clipped to [-1024, 3071], over the whole region, padding included, and over the
-*new* slices unless the name says otherwise. `Judge` holds what depends on the truth alone (masks,
+*new* slices unless the name says otherwise. `Scorer` holds what depends on the truth alone (masks,
 smoothed truth, edges), so that a dozen methods on one case pay for it once.
 """
 
@@ -68,7 +68,7 @@ class Scores:
     noise_ratio: float
 
 
-class Judge:
+class Scorer:
     """Scores results of one case.
 
     Args:
@@ -108,24 +108,24 @@ class Judge:
             raise GeometryError("GEO-SHAPE", f"the result of {case.slug} is {result.shape}, not {case.truth.shape}")
         sums, lung = _Sums(), []
         for k in range(len(result)):
-            ours = np.clip(result[k], *HU_RANGE).astype(np.float64)
+            found = np.clip(result[k], *HU_RANGE).astype(np.float64)
             truth = case.truth[k].astype(np.float64)
-            error = ours - truth
+            error = found - truth
             sums.add("all", np.square(error))
             if not case.new[k]:
                 continue
             sums.add("new", np.square(error))
             sums.add("mae", np.abs(error))
-            sums.add("ssim", np.array([ssim(ours, truth, peak=PEAK_HU)]))
+            sums.add("ssim", np.array([ssim(found, truth, peak=PEAK_HU)]))
             for name, window in (("lung_window", LUNG_WINDOW), ("soft_window", SOFT_WINDOW)):
-                sums.add(name, np.square(np.clip(ours, *window) - np.clip(truth, *window)))
+                sums.add(name, np.square(np.clip(found, *window) - np.clip(truth, *window)))
             for name, mask in self._masks.items():
                 sums.add(name, error[mask[k]])
-            lung.append(self._smooth_lung(ours, k))
+            lung.append(self._smooth_lung(found, k))
             for name, over, where in (("bone", BONE_OVER, True), ("vessel", VESSEL_OVER, self._inside[k])):
-                ours_over, truth_over = (ours > over) & where, (truth > over) & where
-                sums.add(f"{name}_common", ours_over & truth_over)
-                sums.add(f"{name}_both", np.stack([ours_over, truth_over]).mean(0))
+                result_over, truth_over = (found > over) & where, (truth > over) & where
+                sums.add(f"{name}_common", result_over & truth_over)
+                sums.add(f"{name}_both", np.stack([result_over, truth_over]).mean(0))
         clipped = np.clip(result, *HU_RANGE)
         laa950, perc15 = _lung_indices(np.concatenate(lung), self._truth_lung)
         noise_new = _known(noise_hu(clipped, self._new))
@@ -170,12 +170,12 @@ class _Sums:
         return self._sums[part][0] / total if total else float("nan")
 
 
-def _lung_indices(ours: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+def _lung_indices(found: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     """laa950 and perc15, result minus truth, of the smoothed lung voxels of both; nan without lung."""
     if not len(truth):
         return float("nan"), float("nan")
-    below = [100 * float(np.mean(lung < EMPHYSEMA_HU)) for lung in (ours, truth)]
-    percentile = [float(np.percentile(lung, 15)) for lung in (ours, truth)]
+    below = [100 * float(np.mean(lung < EMPHYSEMA_HU)) for lung in (found, truth)]
+    percentile = [float(np.percentile(lung, 15)) for lung in (found, truth)]
     return below[0] - below[1], percentile[0] - percentile[1]
 
 

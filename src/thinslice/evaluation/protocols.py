@@ -10,7 +10,7 @@ A result lies where `plan_grid` places it. At the centres of acquired slices (``
 scan's own slices for odd factors, and for ``gap``: an even number of slices averages to a centre between two of them,
 where there is no truth, and interpolated truth would be no truth.
 
-A scan is cut (`cut`) before anything else: a method sees what the table says that it sees.
+A scan is cut (`cut`) before anything else: a method is given what the table says, and no more.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import numpy as np
 
 from thinslice.conventions import HU_RANGE
 from thinslice.errors import GeometryError, UsageError
-from thinslice.physics.grid import Placement, Profile, SliceGrid, acquired_operator, plan_grid
+from thinslice.physics.grid import Placement, Profile, SliceGrid, plan_grid
+from thinslice.physics.operator import SliceOperator
 from thinslice.volume import Volume
 
 Protocol = Literal["gap", "box", "gauss"]
@@ -41,10 +42,10 @@ class Case:
         protocol: how it was thickened.
         factor: f, acquired over output spacing.
         thick: the acquired slices, (m, y, x).
-        grid: where acquired and output slices lie, with the thickness and profile that methods are told.
+        grid: where acquired and output slices lie, with the thickness and profile that methods assume.
         truth: float32 (n, y, x), HU within `HU_RANGE`, on the output slices.
         new: bool (n,), output slices that the thick scan does not hold.
-        told_thickness: thickness that methods are told, over the true one.
+        assumed_thickness: thickness that methods assume, over the true one.
     """
 
     name: str
@@ -54,7 +55,7 @@ class Case:
     grid: SliceGrid
     truth: np.ndarray
     new: np.ndarray
-    told_thickness: float = 1.0
+    assumed_thickness: float = 1.0
 
     @property
     def slug(self) -> str:
@@ -64,7 +65,7 @@ class Case:
     @property
     def title(self) -> str:
         """The case in words."""
-        return case_title(self.name, self.protocol, self.factor, self.told_thickness, self.grid.profile)
+        return case_title(self.name, self.protocol, self.factor, self.assumed_thickness, self.grid.profile)
 
     @property
     def truth_volume(self) -> Volume:
@@ -85,12 +86,12 @@ def case_slugs(names: Sequence[str], protocols: Sequence[Protocol], factors: Seq
     return [case_slug(*case) for case in product(names, protocols, factors)]
 
 
-def case_title(name: str, protocol: str, factor: int, told_thickness: float, told_profile: str) -> str:
-    """A case in words, such as ``chest_lidc0314, gap x4``, and what methods are told of it that is wrong."""
-    told = "" if told_thickness == 1 else f", told {told_thickness:g} of its thickness"
-    if told_profile != ("gauss" if protocol == "gauss" else "box"):
-        told += f", told a {told_profile} profile"
-    return f"{name}, {protocol} x{factor}{told}"
+def case_title(name: str, protocol: str, factor: int, assumed_thickness: float, assume_profile: str) -> str:
+    """A case in words, such as ``chest_lidc0314, gap x4``, and what methods assume of it that is wrong."""
+    wrong = "" if assumed_thickness == 1 else f", assumed {assumed_thickness:g} of its thickness"
+    if assume_profile != ("gauss" if protocol == "gauss" else "box"):
+        wrong += f", assumed a {assume_profile} profile"
+    return f"{name}, {protocol} x{factor}{wrong}"
 
 
 def cut(volume: Volume, *, slices: int | None = None, region: int | None = None) -> Volume:
@@ -120,8 +121,8 @@ def make_case(
     *,
     protocol: Protocol,
     factor: int,
-    thickness_scale: float = 1.0,
-    told_profile: Profile | None = None,
+    assume_thickness: float = 1.0,
+    assume_profile: Profile | None = None,
     placement: Placement = "slabs",
 ) -> Case:
     """Thicken a thin scan by a protocol.
@@ -131,8 +132,8 @@ def make_case(
         name: of the scan.
         protocol: "gap", "box" or "gauss".
         factor: f, a whole number from 2 to 8.
-        thickness_scale: the method is told this many times the true thickness.
-        told_profile: the method is told this profile; None tells it the true one.
+        assume_thickness: the method assumes this many times the true thickness.
+        assume_profile: the method assumes this profile; None for the true one.
         placement: where output slices lie, as in `plan_grid`.
 
     Raises:
@@ -152,18 +153,20 @@ def make_case(
         hu = truth[::f]
         new = np.arange(n) % f != 0
     else:
-        hu = (acquired_operator(whole) @ truth.reshape(n, -1).astype(np.float64)).reshape(m, *truth.shape[1:])
+        hu = SliceOperator(whole).apply(truth)
         new = np.ones(n, dtype=bool)
-    told = thickness * thickness_scale
-    thick = volume.with_slices(hu, first=first, step=f, thickness=told, padding=_thick_padding(volume, n, f, protocol))
+    assumed = thickness * assume_thickness
+    thick = volume.with_slices(
+        hu, first=first, step=f, thickness=assumed, padding=_thick_padding(volume, n, f, protocol)
+    )
     grid = whole
     if placement == "centres" and protocol != "gap":
         grid = plan_grid(m, f * d, d, thickness_mm=thickness, profile=profile, placement=placement)
         there = slice(int(first), int(first) + len(grid.output_mm))
         truth, new = truth[there], new[there]
         _check_grid(grid, len(truth), 0.0)
-    grid = replace(grid, thickness_mm=told, profile=told_profile or profile)
-    return Case(name, protocol, f, thick, grid, truth, new, thickness_scale)
+    grid = replace(grid, thickness_mm=assumed, profile=assume_profile or profile)
+    return Case(name, protocol, f, thick, grid, truth, new, assume_thickness)
 
 
 def thick_slices(slices: int, name: str, protocol: Protocol, factor: int) -> int:

@@ -10,27 +10,27 @@ from dataclasses import dataclass
 from itertools import chain, count, product
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from thinslice.conventions import MOST_SEED, OnProgress
 from thinslice.errors import UsageError
 from thinslice.evaluation.exchange import find_result, input_paths, read_result, result_paths, write_input
-from thinslice.evaluation.methods import CLASSICAL, METHODS, Effort, check_methods, run_methods
-from thinslice.evaluation.metrics import Judge
+from thinslice.evaluation.learning import Learning
+from thinslice.evaluation.methods import CLASSICAL, METHODS, check_methods, run_methods
+from thinslice.evaluation.metrics import Scorer
 from thinslice.evaluation.protocols import Case, Protocol, case_slugs, check_protocol, cut, make_case, thick_slices
 from thinslice.evaluation.table import Row, Table
+from thinslice.fitting.effort import Effort
 from thinslice.io import files, scan
 from thinslice.io.files.objects import is_scan
+from thinslice.networks.model import Model
 from thinslice.physics.grid import Placement, Profile
 from thinslice.system.keywords import checks_keywords
 from thinslice.system.output import none_left, refuse_clashes, refuse_existing
 from thinslice.system.paths import as_path
 from thinslice.volume import Volume
-
-if TYPE_CHECKING:
-    from thinslice.networks.model import Model
 
 _log = logging.getLogger("thinslice.evaluation")
 
@@ -59,16 +59,16 @@ class _Plan:
     """What is measured on every case.
 
     Attributes:
-        methods: names of rows.
+        methods: names of methods.
         seeds: of methods with chance, each of which runs once for each.
-        effort: of each fit.
+        learning: what methods that learn may spend.
         exchange: files shared with other tools.
         on_progress, on_result: callbacks of `evaluate`.
     """
 
     methods: Sequence[str]
     seeds: Sequence[int]
-    effort: Effort
+    learning: Learning
     exchange: Exchange
     on_progress: OnProgress | None
     on_result: OnResult | None
@@ -86,9 +86,9 @@ def evaluate(
     budget: float = 180.0,
     iterations: int | None = None,
     seeds: Sequence[int] = (0,),
-    weights: Model | None = None,
-    thickness_scale: float = 1.0,
-    told_profile: Profile | None = None,
+    model: Model | str | PathLike[str] | None = None,
+    assume_thickness: float = 1.0,
+    assume_profile: Profile | None = None,
     grid: Placement = "slabs",
     write_inputs: str | Path | None = None,
     overwrite: bool = False,
@@ -110,15 +110,15 @@ def evaluate(
         paths: thin scans, or one: paths, volumes, or images that `thinslice.read` knows.
         protocols: "gap", "box", "gauss".
         factors: whole numbers from 2 to 8.
-        methods: names of rows; may be empty where only files are written or scored.
+        methods: their names; may be empty where only files are written or scored.
         slices: keep the central slices only.
         region: keep the central region x region pixels only.
         budget: seconds for each fit.
         iterations: steps for each fit instead of seconds.
         seeds: learned methods run once for each.
-        weights: for "thinslice" and "thinslice-fit" in place of the shipped ones.
-        thickness_scale: methods are told this many times the true thickness.
-        told_profile: methods are told this profile in place of the true one.
+        model: weights for "thinslice" and "thinslice-fit" in place of the shipped ones, or the file that holds them.
+        assume_thickness: methods assume this many times the true thickness.
+        assume_profile: methods assume this profile in place of the true one.
         grid: where output slices of thick ones lie: "slabs" over all slices that were averaged, "centres" from the
             centre of the first block, for odd factors.
         write_inputs: folder for the thick volumes, as ``SCAN_PROTOCOL_xFACTOR.nii.gz``.
@@ -142,15 +142,17 @@ def evaluate(
         InputError: a scan, or a result to be scored, that cannot be read or holds NaN.
         GeometryError: too few slices, or a result that is not on the truth's grid.
     """
-    effort = Effort(budget_s=budget, iterations=iterations, weights=weights, device=device)
-    check_methods(methods, effort)
-    _check_rows(seeds, score or {}, thickness_scale)
+    learning = Learning(
+        Effort(budget, iterations), Model.load(model) if isinstance(model, str | PathLike) else model, device
+    )
+    check_methods(methods, learning)
+    _check_names(seeds, score or {}, assume_thickness)
     exchange = Exchange(
         write_inputs=None if write_inputs is None else as_path(write_inputs),
         overwrite=overwrite,
         score={name: as_path(folder) for name, folder in (score or {}).items()},
     )
-    plan = _Plan(methods, seeds, effort, exchange, on_progress, on_result)
+    plan = _Plan(methods, seeds, learning, exchange, on_progress, on_result)
     table = Table()
     scans = [paths] if is_scan(paths) else list(paths)
     names = names or scan_names(scans)
@@ -175,8 +177,8 @@ def evaluate(
             thick_slices(volume.shape[0], name, protocol, factor)
         for protocol, factor in cases:
             yield make_case(
-                volume, name, protocol=protocol, factor=factor, thickness_scale=thickness_scale,
-                told_profile=told_profile, placement=grid,
+                volume, name, protocol=protocol, factor=factor, assume_thickness=assume_thickness,
+                assume_profile=assume_profile, placement=grid,
             )  # fmt: skip
 
     for number, scan_and_name in enumerate(zip(scans, names, strict=True)):
@@ -216,10 +218,10 @@ def _look_ahead(cases: Iterator[Case], exchange: Exchange) -> None:
             return
 
 
-def _check_rows(seeds: Sequence[int], score: Mapping[str, str | Path], thickness_scale: float) -> None:
-    """Raise UsageError (USE-SEEDS, USE-SCORE, USE-THICKNESS) where rows mean nothing or are mistaken for others."""
-    if not (math.isfinite(thickness_scale) and thickness_scale > 0):
-        raise UsageError("USE-THICKNESS", f"what is told of the thickness must be over 0, found {thickness_scale:g}")
+def _check_names(seeds: Sequence[int], score: Mapping[str, str | Path], assume_thickness: float) -> None:
+    """Raise UsageError (USE-SEEDS, USE-SCORE, USE-THICKNESS) where seeds or names mean nothing or are taken."""
+    if not (math.isfinite(assume_thickness) and assume_thickness > 0):
+        raise UsageError("USE-THICKNESS", f"assume_thickness must be a number over 0, found {assume_thickness:g}")
     if not seeds or min(seeds) < 0 or max(seeds) > MOST_SEED:
         raise UsageError("USE-SEEDS", f"seeds are one or more whole numbers from 0, found {list(seeds)}")
     if taken := sorted(set(score) & {*METHODS, "thick", "truth"}):
@@ -249,12 +251,12 @@ def _run_case(case: Case, plan: _Plan) -> list[Row]:
         write_input(case, exchange.write_inputs, overwrite=exchange.overwrite)
     if not plan.methods and not exchange.score:
         return []
-    judge = Judge(case)
+    scorer = Scorer(case)
     if plan.on_result:
         plan.on_result(case, "truth", case.truth)
     rows = []
     for method, seed, result, seconds in _results(case, plan):
-        rows.append(row := Row.of(case, judge.score(result), method=method, seed=seed, seconds=seconds))
+        rows.append(row := Row.of(case, scorer.score(result), method=method, seed=seed, seconds=seconds))
         _log.info("%s %s x%d, %s: %.1f s, %.2f dB", row.scan, row.protocol, row.factor, method, seconds, row.psnr_new)
         if plan.on_result and seed == plan.seeds[0]:
             plan.on_result(case, method, result)
@@ -269,6 +271,6 @@ def _results(case: Case, plan: _Plan) -> Iterable[tuple[str, int, np.ndarray, fl
     for number, seed in enumerate(plan.seeds):
         names = plan.methods if number == 0 else chance
         for name, result, seconds in run_methods(
-            case.thick, case.grid, names, effort=plan.effort, seed=seed, on_progress=plan.on_progress
+            case.thick, case.grid, names, plan.learning.with_seed(seed), on_progress=plan.on_progress
         ):
             yield name, seed, result, seconds

@@ -59,8 +59,8 @@ class Row(Scores):
         factor: acquired over output spacing.
         method: name of the row, a method or a scored tool.
         seed: of the fit; the first one for methods without chance.
-        told_thickness: thickness the method was told, over the true one.
-        told_profile: profile the method was told.
+        assumed_thickness: thickness that the method assumed, over the true one.
+        assumed_profile: profile that the method assumed.
         seconds: wall time of fit and synthesis; nan for a scored tool.
     """
 
@@ -69,8 +69,8 @@ class Row(Scores):
     factor: int
     method: str
     seed: int
-    told_thickness: float
-    told_profile: str
+    assumed_thickness: float
+    assumed_profile: str
     seconds: float
 
     @classmethod
@@ -78,7 +78,8 @@ class Row(Scores):
         """The row of a method that scored so on a case."""
         return cls(
             scan=case.name, protocol=case.protocol, factor=case.factor, method=method, seed=seed,
-            told_thickness=case.told_thickness, told_profile=case.grid.profile, seconds=seconds, **asdict(scores),
+            assumed_thickness=case.assumed_thickness, assumed_profile=case.grid.profile, seconds=seconds,
+            **asdict(scores),
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
@@ -90,7 +91,7 @@ class Row(Scores):
     @property
     def title(self) -> str:
         """The case in words."""
-        return case_title(self.scan, self.protocol, self.factor, self.told_thickness, self.told_profile)
+        return case_title(self.scan, self.protocol, self.factor, self.assumed_thickness, self.assumed_profile)
 
 
 class Table(list[Row]):

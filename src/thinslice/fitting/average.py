@@ -18,20 +18,20 @@ class Average:
 
     def __init__(self, network: nn.Module, *, time_constant: int) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False)
-        self.source, self._time_constant, self._seen = network, time_constant, 0
+        self.source, self._time_constant, self._steps = network, time_constant, 0
 
     def update(self) -> None:
         """Take one more step into account."""
-        self._seen += 1
-        share = 1 / min(self._time_constant, self._seen / 2 + 1)
+        self._steps += 1
+        share = 1 / min(self._time_constant, self._steps / 2 + 1)
         for mean, value in zip(self.network.parameters(), self.source.parameters(), strict=True):
             mean.lerp_(value, share)
 
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` takes."""
-        return {"network": self.network.state_dict(), "seen": self._seen}
+        return {"network": self.network.state_dict(), "steps": self._steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
         self.network.load_state_dict(state["network"])
-        self._seen = state["seen"]
+        self._steps = state["steps"] if "steps" in state else state["seen"]  # as it was called before

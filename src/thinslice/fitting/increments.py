@@ -1,8 +1,8 @@
-"""Increments -1, 0 and +1: what slices along z themselves can teach (Fang et al., CVPR 2022, section 3).
+"""Increments -1, 0 and +1: learning from slices along z themselves (Fang et al., CVPR 2022, section 3).
 
 All three work on blocks of the scan, (m, y, x), and all three views. Where a label is an acquired
-slice, a prediction on the output grid is seen through the slice profile at the label's place and
-then compared, so that thick slices teach as well as thin ones.
+slice, a prediction on the output grid is averaged by the slice profile at the label's place and
+then compared, so that thick slices serve as well as thin ones.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from thinslice.conventions import VIEWS
-from thinslice.fitting.losses import agreement_mask, squared
+from thinslice.fitting.losses import agreement_mask, mean_squared_error
 from thinslice.networks.model import Model
 from thinslice.networks.planes import with_neighbours
 from thinslice.networks.task import Task, make_task
-from thinslice.physics.grid import Profile, SliceGrid, acquired_operator, plan_grid
+from thinslice.physics.grid import Profile, SliceGrid, plan_grid
+from thinslice.physics.operator import SliceOperator
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,34 +30,33 @@ class Increment:
 
     Attributes:
         task: from the slices given to a grid of output slices.
-        seen: (k, n) how k known slices see the output slices.
+        observation: (k, n) rows of A for k slices whose values are known.
     """
 
     task: Task
-    seen: Tensor
+    observation: Tensor
+
+    def observe(self, volume: Tensor) -> Tensor:
+        """What would be acquired of output slices at the known places: (n, y, x) to (k, y, x)."""
+        return torch.einsum("kn,nyx->kyx", self.observation.to(volume.device), volume)
 
 
 def predict(
     model: Model, stack: Tensor, task: Task, *, plane_steps: Mapping[str, int], views: Sequence[str] = VIEWS
 ) -> dict[str, Tensor]:
-    """Each view's output slices for a stack: (m, y, x) to (n, y, x) HU; `synthesis.views.plane_steps` of its scan."""
+    """Each view's output slices for a stack: (m, y, x) to (n, y, x) HU; `networks.planes.plane_steps` of its scan."""
     reach = model.inplane.config.neighbours
     results = {}
     for view in views:
         if view == "axial":
-            results[view] = model.axial.restore(stack, task)
+            results[view] = model.axial(stack, task)
             continue
         turn, back = ((1, 0, 2), (1, 0, 2)) if view == "coronal" else ((2, 0, 1), (1, 2, 0))
         images = with_neighbours(
             stack.permute(turn), 0, stack.permute(turn).shape[0], reach=reach, step=plane_steps[view]
         )
-        results[view] = model.inplane.restore(images, task).permute(back)
+        results[view] = model.inplane(images, task).permute(back)
     return results
-
-
-def interpolate(stack: Tensor, task: Task) -> Tensor:
-    """What the views add to: (m, y, x) to (n, y, x) HU."""
-    return torch.einsum("nm,myx->nyx", task.to(stack.device).base, stack)
 
 
 @lru_cache(maxsize=32)
@@ -83,23 +83,14 @@ def zero(slices: int, factor: float, thickness: float, profile: Profile) -> tupl
 
 
 def _increment(grid: SliceGrid, known: np.ndarray) -> Increment:
-    return Increment(make_task(grid), _seen(grid, known))
-
-
-def _seen(grid: SliceGrid, centres: np.ndarray) -> Tensor:
-    operator = acquired_operator(SliceGrid(centres, grid.output_mm, grid.thickness_mm, grid.profile))
-    return torch.from_numpy(operator.toarray().astype(np.float32))
-
-
-def see(rows: Tensor, volume: Tensor) -> Tensor:
-    """(k, n) rows on an (n, y, x) volume."""
-    return torch.einsum("kn,nyx->kyx", rows.to(volume.device), volume)
+    at_known = SliceOperator(SliceGrid(known, grid.output_mm, grid.thickness_mm, grid.profile))
+    return Increment(make_task(grid), torch.from_numpy(at_known.matrix.toarray().astype(np.float32)))
 
 
 def known_loss(views: Mapping[str, Tensor], increment: Increment, truth: Tensor, *, usable: Tensor) -> Tensor:
     """Sum over the views of the error at known slices, (k, y, x), of which `usable`, (k,), may serve as labels."""
     keep = usable[:, None, None].expand_as(truth)
-    return torch.stack([squared(see(increment.seen, view), truth, keep=keep) for view in views.values()]).sum()
+    return torch.stack([mean_squared_error(increment.observe(view), truth, keep=keep) for view in views.values()]).sum()
 
 
 def consensus_loss(
@@ -117,5 +108,5 @@ def consensus_loss(
     for view, learned in student.items():
         labels = torch.stack([label for other, label in teacher.items() if fused or other != view])
         keep = agreement_mask(labels, gamma=gamma) if gamma < 1 else None
-        losses.append(squared(learned, labels.mean(0), keep=keep))
+        losses.append(mean_squared_error(learned, labels.mean(0), keep=keep))
     return torch.stack(losses).sum()

@@ -21,10 +21,11 @@ import torch
 from torch import Tensor
 
 from thinslice.fitting.config import FitConfig
-from thinslice.fitting.slice_noise import RowNoise
+from thinslice.fitting.slice_noise import SliceNoise
 from thinslice.fitting.synthesised_planes import Context
 from thinslice.networks.task import Task, patch_task
-from thinslice.physics.grid import SliceGrid, acquired_operator
+from thinslice.physics.grid import SliceGrid
+from thinslice.physics.operator import SliceOperator
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class InplaneTeacher:
         grid: SliceGrid,
         config: FitConfig,
         random: np.random.Generator,
-        noise: RowNoise | None = None,
+        noise: SliceNoise | None = None,
     ) -> None:
         self._slices, self._pixel_mm, self._grid, self._config, self._random = slices, pixel_mm, grid, config, random
         self.context: list[Context] = []
@@ -97,10 +98,9 @@ class InplaneTeacher:
         cut = self._cut(sources, pixels, min(self._config.patch_width, across))
         labels = label_operator(pixels, n, step=step, aperture=aperture, offset=offset)
         thin = torch.from_numpy(labels.astype(np.float32)) @ torch.from_numpy(cut)
-        thicken = acquired_operator(task.grid).toarray()
-        thick = torch.from_numpy(thicken.astype(np.float32)) @ thin
+        thick = task.observation @ thin
         if self._noise is not None:
-            thick = self._noise.add(thick, thicken @ labels, along_x=along_x)
+            thick = self._noise.add(thick, SliceOperator(task.grid).matrix.toarray() @ labels, along_x=along_x)
         return Patches(self._with_planes(thick), thin[:, cut.shape[1] // 2], task)
 
     def _label_step(self, length: int, *, pixel_mm: float) -> float:

@@ -1,8 +1,8 @@
-"""Losses, in units of HU_SCALE squared.
+"""Losses, in units of HU_SCALE squared, with e the error prediction - truth.
 
-The squared error aims at the mean, which HU fidelity wants; a fit ends on it. Charbonnier's aims
-between mean and median and is less swayed by the few pixels at bone and metal. A mean of what may be
-there is too low where bone is, over all of the bone: `tissue_bias` counts that by itself.
+The mean squared error is least for the mean of what may be there, which HU fidelity wants; a fit ends on it.
+Charbonnier's loss lies between it and the absolute error, and is less swayed by the few pixels at bone and metal. The
+mean of what may be there is too low over all of a bone: `tissue_bias` counts that by itself.
 """
 
 from __future__ import annotations
@@ -15,37 +15,40 @@ from thinslice.conventions import TISSUES
 from thinslice.fitting.config import FitConfig
 from thinslice.networks.blocks import HU_SCALE
 
-_FLOOR = (2.0 / HU_SCALE) ** 2  # of what interpolation leaves: an empty patch must not count without bound
+_FLOOR = (2.0 / HU_SCALE) ** 2  # a patch of air, where interpolation errs by nothing, must not count without bound
 
 
-def squared(prediction: Tensor, truth: Tensor, *, keep: Tensor | None = None) -> Tensor:
-    """Mean squared error; over the voxels of the mask `keep` where there is one."""
+def mean_squared_error(prediction: Tensor, truth: Tensor, *, keep: Tensor | None = None) -> Tensor:
+    """mean(e^2); over the voxels of the mask `keep` where there is one."""
     error = ((prediction - truth) / HU_SCALE) ** 2
     return error.mean() if keep is None else (error * keep).sum() / keep.sum().clamp(min=1)
 
 
-def over_base(loss: Tensor, base: Tensor) -> Tensor:
-    """A loss over that of the interpolation which the network adds to: every task and term counts alike.
+def relative_loss(loss: Tensor, base: Tensor) -> Tensor:
+    """loss / (base + floor): a loss relative to that of the base interpolation, so that every task counts alike.
 
     Args:
         loss: of the network, scalar.
-        base: of the interpolation, scalar; no gradient runs through it.
+        base: of the base interpolation, scalar; no gradient runs through it.
     """
     return loss / (base.detach() + _FLOOR)
 
 
 def charbonnier(prediction: Tensor, truth: Tensor) -> Tensor:
-    """Mean error: squared far below 20 HU, 40 HU times absolute far above."""
+    """Charbonnier's loss, 2 w mean(sqrt(e^2 + w^2) - w) with w = 20 HU (Charbonnier et al., ICIP 1994).
+
+    Scaled to equal the squared error far below w; far above it is 2 w times the absolute error.
+    """
     width = 20.0 / HU_SCALE
     error = (prediction - truth) / HU_SCALE
     return 2 * width * ((error**2 + width**2).sqrt() - width).mean()
 
 
 def tissue_bias(prediction: Tensor, truth: Tensor) -> Tensor:
-    """Squared mean error within lung, soft tissue and bone, each by its share of the pixels.
+    """Squared bias within lung, soft tissue and bone, each by its share p of the pixels: sum p mean(e)^2.
 
     A pixel is within a tissue where the truth, averaged over 5 x 5 pixels, is in the tissue's range
-    (`tissues.TISSUES`) up to 2 pixels around.
+    (`conventions.TISSUES`) up to 2 pixels around.
 
     Args:
         prediction: (images, y, x) HU; one mean over all images.
@@ -62,16 +65,16 @@ def tissue_bias(prediction: Tensor, truth: Tensor) -> Tensor:
 def label_losses(
     prediction: Tensor, base: Tensor, truth: Tensor, *, share: float, config: FitConfig
 ) -> tuple[Tensor, Tensor]:
-    """Loss of a network on real labels, and of the interpolation that it adds to.
+    """Loss of a network on acquired labels, and of the base interpolation.
 
     Args:
         prediction: (images, y, x) HU.
-        base: interpolation, of the same shape.
+        base: base interpolation, of the same shape.
         truth: labels, of the same shape.
-        share: of the phase that is over; Charbonnier's loss before `config.robust_share`, the squared one after.
+        share: of the phase that is over; Charbonnier's loss before `config.charbonnier_share`, then the squared error.
         config: weights of the terms.
     """
-    distance = charbonnier if share < config.robust_share else squared
+    distance = charbonnier if share < config.charbonnier_share else mean_squared_error
     loss = distance(prediction, truth) + config.bias * tissue_bias(prediction, truth)
     return loss, distance(base, truth)
 

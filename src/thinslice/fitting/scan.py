@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -14,10 +14,12 @@ import torch
 from thinslice.conventions import VIEWS, OnProgress
 from thinslice.fitting import selfcheck
 from thinslice.fitting.config import FitConfig
-from thinslice.fitting.loop import Budget, ScanFit
+from thinslice.fitting.effort import Effort
+from thinslice.fitting.loop import ScanFit
 from thinslice.fitting.selfcheck import SelfCheck, choose_held_out
 from thinslice.networks.model import Model
-from thinslice.networks.task import known_share
+from thinslice.networks.task import extrapolation_weight
+from thinslice.physics.acquisition import Acquisition
 from thinslice.physics.grid import SliceGrid
 from thinslice.synthesis.fusion import view_weights
 
@@ -26,11 +28,11 @@ _CHECK_SHARE = 0.05  # of a budget in seconds, left for the self-check of a fit 
 
 @dataclass(frozen=True)
 class FittedScan:
-    """A model and how it came about.
+    """A model, and how it came about.
 
     Attributes:
         model: on the device it was fitted on.
-        weights: of its views in the synthesis.
+        view_weights: weights of its views in the synthesis.
         check: the self-check of both; None where the scan is too short for one, or none was wanted.
         kept: "scan" where the fit is kept, "start" where the model that it started from did better in the self-check.
         config: every choice of the fit, JSON-ready; empty where nothing was fitted.
@@ -40,7 +42,7 @@ class FittedScan:
     """
 
     model: Model
-    weights: Mapping[str, float]
+    view_weights: Mapping[str, float]
     check: SelfCheck | None
     kept: Literal["scan", "start"]
     config: dict[str, Any]
@@ -59,89 +61,74 @@ class FittedScan:
 
 def take_as_it_is(
     model: Model,
-    acquired: np.ndarray,
-    grid: SliceGrid,
+    acquisition: Acquisition,
     *,
-    pixel_mm: tuple[float, float],
-    device: torch.device,
     views: Sequence[str] = VIEWS,
     check: bool = True,
     on_progress: OnProgress = lambda stage, done, total: None,
 ) -> FittedScan:
     """A trained model, not fitted but checked on slices of the scan as a fitted one is; arguments as for `fit_scan`."""
-    began, weights = time.monotonic(), known_weights(model, views, grid)
+    began, weights = time.monotonic(), trained_view_weights(model, views, acquisition.grid)
     checked = selfcheck.check(
-        model.to(device), acquired, grid, weights=weights, held_out=_set_aside(grid, check=check), pixel_mm=pixel_mm,
-        device=device, on_progress=on_progress,
+        model, acquisition, view_weights=weights, held_out=_set_aside(acquisition.grid, check=check),
+        on_progress=on_progress,
     )  # fmt: skip
     return FittedScan(model, weights, checked, "start", {}, (), 0, time.monotonic() - began)
 
 
-def known_weights(model: Model, views: Sequence[str], grid: SliceGrid) -> Mapping[str, float]:
-    """Of the views of a model that learned from other scans: they add what such a model knows (`known_share`)."""
-    return view_weights(model, views, share=known_share(grid))
+def trained_view_weights(model: Model, views: Sequence[str], grid: SliceGrid) -> Mapping[str, float]:
+    """Of the views of a model that learned from other scans: less where it extrapolates (`extrapolation_weight`)."""
+    return view_weights(model, views, total=extrapolation_weight(grid))
 
 
 def fit_scan(
-    acquired: np.ndarray,
-    grid: SliceGrid,
+    acquisition: Acquisition,
+    effort: Effort,
     *,
-    pixel_mm: tuple[float, float],
-    budget: Budget,
     config: FitConfig | None = None,
-    seed: int = 0,
     device: torch.device | None = None,
     start: Model | None = None,
     views: Sequence[str] = VIEWS,
-    check: bool = True,
     on_progress: OnProgress = lambda stage, done, total: None,
 ) -> FittedScan:
     """Fit a model to a scan, from nothing or from a trained one.
 
     Args:
-        acquired: (m, y, x) float32 HU, padding filled (`fill_padding`).
-        grid: acquired and output slices.
-        pixel_mm: (x, y) pixel spacing.
-        budget: seconds or steps; with steps, weights repeat for a seed on one machine.
+        acquisition: the scan and its grid.
+        effort: seconds or steps, seed, self-check. Without a self-check, what was fitted is kept.
         config: every choice of the fit; by default `FitConfig()`, or `FitConfig.adapting()` where there is a
             `start`, whose sizes count in any case and whose rates are `adapt_rate` times those named.
-        seed: of weights and draws.
         device: where to compute; the CPU by default.
         start: a trained model to adapt; kept as it is where the self-check prefers it.
-        views: that the synthesis will fuse, and the self-check judges; all of them learn in any case.
-        check: set slices aside for the self-check; without, every slice is learned from, and what was fitted is kept.
+        views: that the synthesis will fuse, and the self-check scores; all of them learn in any case.
         on_progress: called with (stage, done, total) for the stages "fit" and "self-check".
     """
-    device, began = device or torch.device("cpu"), time.monotonic()
+    device, began, grid = device or torch.device("cpu"), time.monotonic(), acquisition.grid
     config = config or (FitConfig() if start is None else FitConfig.adapting())
     if start is not None:
         config = config.going_on(start.inplane.config, start.axial.config, rate=config.adapt_rate)
-    held_out, before, seconds = _set_aside(grid, check=check), None, budget.seconds
-    judge = partial(
-        selfcheck.check, acquired=acquired, grid=grid, held_out=held_out, pixel_mm=pixel_mm, device=device,
-        compares=start is not None, on_progress=on_progress,
-    )  # fmt: skip
+    held_out, before, seconds = _set_aside(grid, check=effort.check), None, effort.seconds
+    scorer = partial(
+        selfcheck.check, acquisition=acquisition, held_out=held_out, compares=start is not None, on_progress=on_progress
+    )
     if start is not None:
-        before = judge(start.to(device), weights=known_weights(start, views, grid))
+        before = scorer(start.to(device), view_weights=trained_view_weights(start, views, grid))
         seconds = seconds and max(0.0, seconds - 2 * (time.monotonic() - began))  # the check afterwards takes as long
-    elif seconds and check:
+    elif seconds and effort.check:
         seconds *= 1 - _CHECK_SHARE
     building = time.monotonic()
-    fit = ScanFit(
-        acquired, grid, pixel_mm=pixel_mm, held_out=held_out, config=config, seed=seed, device=device, start=start
-    )
+    fit = ScanFit(acquisition, held_out=held_out, config=config, seed=effort.seed, device=device, start=start)
     seconds = seconds and max(0.0, seconds - (time.monotonic() - building))
-    model = fit.run(Budget(seconds, budget.steps), on_progress=on_progress)
+    model = fit.run(replace(effort, seconds=seconds), on_progress=on_progress)
     kept: Literal["scan", "start"] = "scan"
-    if start is not None:
-        model.go_back(start, share=config.go_back)
+    if start is None:
+        model.fusion = config.fusion
     else:
-        rest = (1 - config.axial_weight) / 2
-        model.fusion = {"axial": config.axial_weight, "coronal": rest, "sagittal": rest}
+        model.interpolate_towards(start, share=config.interpolate_towards)
     weights = view_weights(model, views)
-    checked = judge(model, weights=weights)
+    checked = scorer(model, view_weights=weights)
     if start is not None and before is not None and checked is not None and not checked.beats(before):
-        model, weights, checked, kept = start, known_weights(start, views, grid), before, "start"
+        model, weights, checked, kept = start, trained_view_weights(start, views, grid), before, "start"
     if kept == "scan":
         model.facts = {
             "fitted_to": "one scan",
@@ -150,7 +137,7 @@ def fit_scan(
             "thickness_over_spacing": grid.thickness_mm / grid.spacing_mm,
             "profile": grid.profile,
             "steps": fit.steps,
-            "seed": seed,
+            "seed": effort.seed,
             "config": asdict(config),
         }
     elapsed = time.monotonic() - began

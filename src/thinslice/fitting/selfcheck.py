@@ -14,7 +14,7 @@ is left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,11 @@ from thinslice.conventions import HU_RANGE, OnProgress
 from thinslice.fitting import increments
 from thinslice.fitting.config import FitConfig
 from thinslice.fitting.inplane_pairs import InplaneTeacher
+from thinslice.networks import axial, inplane
 from thinslice.networks.model import Model
 from thinslice.networks.planes import plane_steps
 from thinslice.physics import interpolation
-from thinslice.physics.grid import SliceGrid
+from thinslice.physics.acquisition import Acquisition
 
 _SIDE = 128  # pixels of the central window that is checked
 _REACH = 4  # slices used on either side
@@ -90,85 +91,96 @@ def choose_held_out(slices: int) -> np.ndarray:
 
 def check(
     model: Model,
-    acquired: np.ndarray,
-    grid: SliceGrid,
+    acquisition: Acquisition,
     *,
-    weights: Mapping[str, float],
+    view_weights: Mapping[str, float],
     held_out: np.ndarray,
-    pixel_mm: tuple[float, float],
-    device: torch.device,
     compares: bool = False,
     on_progress: OnProgress = lambda stage, done, total: None,
 ) -> SelfCheck | None:
     """Predict the held-out slices by the fused views and by cubic, and compare. None where there are none.
 
-    `weights` are those of the synthesis (`synthesis.fuse.view_weights`): views that do not run are not judged. With
-    `compares`, for two models to choose from, they are restored from themselves as well. `on_progress` is called with
-    ("self-check", done, total).
+    Args:
+        model: networks, on the device that computes.
+        acquisition: the scan and its grid.
+        view_weights: those of the synthesis (`synthesis.fusion.view_weights`); views of weight 0 do not run.
+        held_out: indices of the slices to predict.
+        compares: whether slices are restored from themselves as well, for two models to choose from.
+        on_progress: called with ("self-check", done, total).
     """
     if not len(held_out):
         return None
     total = len(held_out) + (_PLANE_DRAWS if compares else 0)
 
-    def told(done: int) -> None:
+    def report(done: int) -> None:
         on_progress("self-check", done, total)
 
-    window = tuple(_central(length) for length in acquired.shape[1:])
-    heard = [view for view, weight in weights.items() if weight]
-    even = grid.even_run()
     truths, fusions, cubics = [], [], []
     for done, k in enumerate(held_out):
-        told(done)
-        given = np.arange(k - 2 * _REACH + 1, k + 2 * _REACH, 2)
-        given = given[(given >= even.start) & (given < even.stop)]
-        stack = np.clip(acquired[given][(slice(None), *window)], *HU_RANGE).astype(np.float32)
-        row = int(np.searchsorted(given, k)) - 1
-        increment = increments.minus_one(2 * len(given) - 1, *grid.scale)
-        seen = increment.seen[row : row + 1]
-        with torch.inference_mode():
-            thick, steps = torch.from_numpy(stack).to(device), plane_steps(grid, pixel_mm)
-            views = increments.predict(model, thick, increment.task, plane_steps=steps, views=heard)
-            base = increments.interpolate(thick, increment.task)
-            fused = base + sum(weights[view] * (hu - base) for view, hu in views.items())
-            fusions.append(increments.see(seen, fused)[0].cpu().numpy())
-        cubic = seen.numpy() @ interpolation.cubic(increment.task.grid)
-        cubics.append(np.tensordot(cubic, stack, 1)[0])
-        truths.append(np.clip(acquired[k][window], *HU_RANGE))
-    truth, plane = np.stack(truths), None
+        report(done)
+        truth, fused, cubic = _predict(int(k), model, acquisition, view_weights)
+        truths.append(truth)
+        fusions.append(fused)
+        cubics.append(cubic)
+    plane = None
     if compares:
         plane = _plane_db(
-            model, acquired[held_out], grid, share=sum(weights.values()), pixel_mm=pixel_mm, device=device,
-            on_draw=lambda draw: told(len(held_out) + draw),
+            model, acquisition, held_out, weight=sum(view_weights.values()),
+            on_draw=lambda draw: report(len(held_out) + draw),
         )  # fmt: skip
-    told(total)
-    positions = tuple(int(k) for k in held_out)
+    report(total)
+    truth, positions = np.stack(truths), tuple(int(k) for k in held_out)
     return SelfCheck(positions, _psnr(np.stack(fusions) - truth), _psnr(np.stack(cubics) - truth), plane)
+
+
+def _predict(
+    k: int, model: Model, acquisition: Acquisition, view_weights: Mapping[str, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Acquired slice k, its prediction by the fused views and by cubic, (y, x) HU each, in the central window."""
+    acquired, grid = acquisition.hu, acquisition.grid
+    window = tuple(_central(length) for length in acquired.shape[1:])
+    even = grid.even_run()
+    given = np.arange(k - 2 * _REACH + 1, k + 2 * _REACH, 2)
+    given = given[(given >= even.start) & (given < even.stop)]
+    stack = np.clip(acquired[given][(slice(None), *window)], *HU_RANGE).astype(np.float32)
+    row = int(np.searchsorted(given, k)) - 1
+    increment = increments.minus_one(2 * len(given) - 1, *grid.scale)
+    increment = replace(increment, observation=increment.observation[row : row + 1])
+    active = [view for view, weight in view_weights.items() if weight]
+    with torch.inference_mode():
+        thick = torch.from_numpy(stack).to(model.device)
+        views = increments.predict(model, thick, increment.task, plane_steps=plane_steps(acquisition), views=active)
+        base = axial.interpolate(thick, increment.task)
+        fused = base + sum(view_weights[view] * (hu - base) for view, hu in views.items())
+        predicted = increment.observe(fused)[0].cpu().numpy()
+    cubic = increment.observation.numpy() @ interpolation.cubic(increment.task.grid)
+    return np.clip(acquired[k][window], *HU_RANGE), predicted, np.tensordot(cubic, stack, 1)[0]
 
 
 def _plane_db(
     model: Model,
-    slices: np.ndarray,
-    grid: SliceGrid,
+    acquisition: Acquisition,
+    held_out: np.ndarray,
     *,
-    share: float,
-    pixel_mm: tuple[float, float],
-    device: torch.device,
+    weight: float,
     on_draw: Callable[[int], None] = lambda draw: None,
 ) -> float:
-    """PSNR of patches of slices, thickened along x or y and restored with so much of what the network adds.
+    """PSNR of patches of slices, thickened along x or y and restored with `weight` times what the network adds.
 
     The patches are the same for every model.
     """
     config = FitConfig(inplane=model.inplane.config, batch=16)
-    slices = np.clip(slices, *HU_RANGE)
-    teacher = InplaneTeacher(slices, pixel_mm, grid=grid, config=config, random=np.random.default_rng(0))
+    slices = np.clip(acquisition.hu[held_out], *HU_RANGE)
+    teacher = InplaneTeacher(
+        slices, acquisition.pixel_mm, grid=acquisition.grid, config=config, random=np.random.default_rng(0)
+    )
     errors = []
-    with torch.no_grad():  # not inference mode: tasks made here are kept, and a fit may meet them again
+    with torch.no_grad():  # not inference mode: tasks made here are kept, and a fit may use them again
         for draw in range(_PLANE_DRAWS):
             on_draw(draw)
-            patches = teacher.draw().to(device)
-            base = patches.task.base @ patches.thick[:, config.inplane.neighbours]
-            restored = base + share * (model.inplane.restore(patches.thick, patches.task) - base)
+            patches = teacher.draw().to(model.device)
+            base = inplane.interpolate(patches.thick, patches.task)
+            restored = base + weight * (model.inplane(patches.thick, patches.task) - base)
             errors.append((restored - patches.truth).square().mean())
     return _psnr(np.sqrt(float(torch.stack(errors).mean())))
 

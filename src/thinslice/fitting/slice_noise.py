@@ -18,7 +18,7 @@ from thinslice.physics.noise import noise_hu, noise_kernel, noise_plane, shared_
 _SIDE = 512  # pixels of the plane that lines are taken from
 
 
-class RowNoise:
+class SliceNoise:
     """Lines of noise of a scan's own strength and spectrum, independent from row to row.
 
     Args:
@@ -31,7 +31,7 @@ class RowNoise:
         self._plane, self._random, self._shared = plane, random, shared
 
     @classmethod
-    def of(cls, slices: np.ndarray, *, seed: int, random: np.random.Generator) -> RowNoise | None:
+    def of(cls, slices: np.ndarray, *, seed: int, random: np.random.Generator) -> SliceNoise | None:
         """Of acquired slices (k, y, x); None where there is too little flat soft tissue to know it from."""
         kernel, strength = noise_kernel(slices), noise_hu(slices)
         if kernel is None or strength is None:

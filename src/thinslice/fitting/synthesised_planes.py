@@ -1,6 +1,6 @@
-"""A first synthesis of parts of the scan, for what learns from synthesised planes.
+"""Planes from a first synthesis of parts of the scan: the neighbours that an acquired slice lacks.
 
-A whole scan would cost more than it teaches, so blocks of it are taken, spread over its length and
+A whole scan would cost more than it is worth, so blocks of it are taken, spread over its length and
 placed where the body is.
 """
 
@@ -10,16 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from thinslice.conventions import HU_RANGE
 from thinslice.networks.model import Model
-from thinslice.networks.planes import plane_step
-from thinslice.networks.task import base_matrix
+from thinslice.networks.planes import plane_steps
+from thinslice.physics.acquisition import Acquisition
 from thinslice.physics.grid import SliceGrid, plan_grid
-from thinslice.synthesis.consistency import finish
+from thinslice.synthesis.fusion import synthesise
 from thinslice.synthesis.texture import add_texture
-from thinslice.synthesis.views import add_view
 
 _SLICES, _SIDE = 32, 256  # largest block
 _BLOCKS = 2
@@ -43,16 +41,23 @@ class Block:
     """A part of the scan.
 
     Attributes:
-        acquired: (k, y, x) float32 HU within the networks' range.
+        acquisition: its slices, within the networks' range, on a grid of their own with the scan's spacings.
         labels: (k,) bool, False for slices set aside.
     """
 
-    acquired: np.ndarray
+    acquisition: Acquisition
     labels: np.ndarray
 
 
-def choose_blocks(acquired: np.ndarray, labels: np.ndarray) -> list[Block]:
-    """At most `_BLOCKS` blocks that reach from end to end, or nearly so, each centred on the body in x and y."""
+def choose_blocks(acquisition: Acquisition, labels: np.ndarray) -> list[Block]:
+    """At most `_BLOCKS` blocks that reach from end to end, or nearly so, each centred on the body in x and y.
+
+    Args:
+        acquisition: the scan; blocks are of its evenly spaced run.
+        labels: (m,) bool, False for slices set aside.
+    """
+    even = acquisition.grid.even_run()
+    acquired, labels = acquisition.hu[even], labels[even]
     count = min(_BLOCKS, -(-len(acquired) // _SLICES))
     starts = np.linspace(0, max(0, len(acquired) - _SLICES), count).astype(int)
     blocks = []
@@ -61,7 +66,8 @@ def choose_blocks(acquired: np.ndarray, labels: np.ndarray) -> list[Block]:
         body = part[len(part) // 2] > -500
         window = tuple(_centred(body.any(axis=1 - axis), part.shape[axis + 1]) for axis in (0, 1))
         cut = np.clip(part[(slice(None), *window)], *HU_RANGE)
-        blocks.append(Block(np.ascontiguousarray(cut, np.float32), labels[start : start + _SLICES]))
+        own = acquisition.within(np.ascontiguousarray(cut, np.float32), _even_grid(acquisition.grid, len(cut)))
+        blocks.append(Block(own, labels[start : start + _SLICES]))
     return blocks
 
 
@@ -72,33 +78,14 @@ def _centred(occupied: np.ndarray, length: int) -> slice:
     return slice(start, start + _SIDE)
 
 
-def synthesise(
-    block: Block, grid: SliceGrid, *, model: Model, view: str, pixel_mm: tuple[float, float], device: torch.device
-) -> tuple[np.ndarray, SliceGrid]:
-    """A block as one view gives it, consistent with its acquired slices: (n, y, x) and its grid."""
-    own = plan_grid(
-        len(block.acquired),
-        grid.spacing_mm,
-        grid.output_spacing_mm,
-        thickness_mm=grid.thickness_mm,
-        profile=grid.profile,
+def _even_grid(grid: SliceGrid, slices: int) -> SliceGrid:
+    """So many slices with the spacings, thickness and profile of a grid."""
+    return plan_grid(
+        slices, grid.spacing_mm, grid.output_spacing_mm, thickness_mm=grid.thickness_mm, profile=grid.profile
     )
-    base = base_matrix(own).astype(np.float32)
-    out = np.tensordot(base, block.acquired, 1)
-    add_view(out, block.acquired, grid=own, model=model, view=view, weight=1.0, pixel_mm=pixel_mm, device=device)
-    finish(out, block.acquired, grid=own)
-    return out, own
 
 
-def contexts(
-    blocks: list[Block],
-    grid: SliceGrid,
-    *,
-    model: Model,
-    pixel_mm: tuple[float, float],
-    device: torch.device,
-    noise: bool = False,
-) -> Iterator[Context]:
+def contexts(blocks: list[Block], *, model: Model, noise: bool = False) -> Iterator[Context]:
     """Planes of each block with their neighbours on either side, from what either view synthesises.
 
     Where slices are no thicker than output slices (`SliceGrid.copies`) the planes are the labelled slices as
@@ -107,11 +94,8 @@ def contexts(
     synthesised as well, where labelled slices are the nearest.
 
     Args:
-        blocks: parts of the scan, (k, y, x) HU each.
-        grid: of the whole scan; blocks repeat its spacings, thickness and profile.
+        blocks: parts of the scan.
         model: its coronal and sagittal network synthesises.
-        pixel_mm: (x, y) pixel spacing.
-        device: where the model is.
         noise: whether neighbours of acquired planes carry noise.
 
     Yields:
@@ -119,25 +103,26 @@ def contexts(
     """
     reach = model.inplane.config.neighbours
     for number, block in enumerate(blocks):
+        acquisition, grid, steps = block.acquisition, block.acquisition.grid, plane_steps(block.acquisition)
         planes = []
-        for view, pixel in (("sagittal", pixel_mm[0]), ("coronal", pixel_mm[1])):
-            thin, own = synthesise(block, grid, model=model, view=view, pixel_mm=pixel_mm, device=device)
-            if noise and own.copies and add_texture(thin, block.acquired, grid=own, seed=number) == "unknown":
+        for view, pixel in zip(("sagittal", "coronal"), acquisition.pixel_mm, strict=True):
+            thin, _ = synthesise(acquisition, model=model, view_weights={view: 1.0})
+            if noise and grid.copies and add_texture(thin, acquisition, seed=number) == "unknown":
                 break
-            offsets = np.arange(-reach, reach + 1) * plane_step(grid, pixel) * pixel
-            places = own.acquired_mm[block.labels] if own.copies else _thin_places(own, block.labels)
+            offsets = np.arange(-reach, reach + 1) * steps[view] * pixel
+            places = grid.acquired_mm[block.labels] if grid.copies else _thin_places(grid, block.labels)
             # The nearest output slices: a mean of two would be less noisy than either.
-            rows = np.rint((places[:, None] + offsets - own.output_mm[0]) / own.output_spacing_mm).astype(int)
-            stack = thin[np.clip(rows, 0, len(thin) - 1)]
-            if own.copies:
-                stack[:, reach] = block.acquired[block.labels]
+            nearest = np.rint((places[:, None] + offsets - grid.output_mm[0]) / grid.output_spacing_mm).astype(int)
+            stack = thin[np.clip(nearest, 0, len(thin) - 1)]
+            if grid.copies:
+                stack[:, reach] = acquisition.hu[block.labels]
             planes.append(stack)
         if len(planes) == 2:
             yield Context(along_x=planes[0], along_y=planes[1])
 
 
 def _thin_places(grid: SliceGrid, labels: np.ndarray) -> np.ndarray:
-    """Where output slices lie that see no slice set aside on either side, two for each acquired one."""
+    """Places of output slices with no slice set aside on either side, two for each acquired one."""
     every = grid.output_mm[:: max(1, round(grid.factor / 2))]
     last = len(labels) - 1
     above = np.clip(np.searchsorted(grid.acquired_mm, every - 1e-6), 0, last)

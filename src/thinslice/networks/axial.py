@@ -1,6 +1,6 @@
 """The axial network: slice-wise interpolation between acquired slices.
 
-It sees the four slices around an interval (two on either side, the end slice repeated at the ends)
+It is given the four slices around an interval (two on either side, the end slice repeated at the ends)
 and gives what to add to a plain interpolation, for any position in the interval.
 """
 
@@ -15,7 +15,7 @@ from thinslice.networks.blocks import HU_SCALE, Body, contrast
 from thinslice.networks.task import Task
 from thinslice.networks.unfold import PHASES, Unfolding
 
-SLICES = 4  # seen around an interval
+SLICES = 4  # around an interval
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,21 @@ class AxialConfig:
 
 
 class AxialNetwork(nn.Module):
-    """Residuals of the slices between the second and the third of four acquired slices."""
+    """Slices between the second and the third of four acquired slices."""
 
     def __init__(self, config: AxialConfig) -> None:
         super().__init__()
         self.config = config
         self.body = Body(SLICES, config.channels, PHASES, blocks=config.blocks, last=(3, 3))
 
-    def forward(self, slices: Tensor, where: Unfolding, condition: Tensor) -> Tensor:
-        """Residual in HU.
+    def forward(self, stack: Tensor, task: Task) -> Tensor:
+        """Output slices in HU, consistent with the acquired ones: (m, y, x) to (n, y, x)."""
+        task = task.to(stack.device)
+        residual = self.residual(intervals(stack), task.where, task.condition)
+        return interpolate(stack, task) + torch.einsum("ij,jyx->iyx", task.null_projector, residual)
+
+    def residual(self, slices: Tensor, where: Unfolding, condition: Tensor) -> Tensor:
+        """What to add to an interpolation, in HU.
 
         Args:
             slices: (b, SLICES, y, x) HU around b intervals.
@@ -54,11 +60,10 @@ class AxialNetwork(nn.Module):
         at = coefficients.index_select(0, where.interval)  # by [], threads would add up its gradient in any order
         return HU_SCALE * torch.einsum("npyx,np->nyx", at, where.series)
 
-    def restore(self, stack: Tensor, task: Task) -> Tensor:
-        """Output slices in HU, consistent with the acquired ones: (m, y, x) to (n, y, x)."""
-        task = task.to(stack.device)
-        residual = self(intervals(stack), task.where, task.condition)
-        return torch.einsum("nm,myx->nyx", task.base, stack) + torch.einsum("ij,jyx->iyx", task.free, residual)
+
+def interpolate(stack: Tensor, task: Task) -> Tensor:
+    """The base interpolation of a stack: (m, y, x) to (n, y, x) HU."""
+    return torch.einsum("nm,myx->nyx", task.to(stack.device).base, stack)
 
 
 def intervals(stack: Tensor) -> Tensor:

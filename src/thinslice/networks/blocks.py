@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +11,8 @@ from thinslice.networks.device import arithmetic
 from thinslice.networks.task import CONDITIONS
 
 HU_SCALE = 500.0  # HU in one unit of the networks
-TOLD = 16  # features made of a task's condition
+EMBEDDING = 16  # features made of a task's condition
+BEFORE = "tell."  # the embedding, in the names of weights that were stored before it was called so
 
 
 def activate(x: Tensor) -> Tensor:
@@ -18,7 +21,7 @@ def activate(x: Tensor) -> Tensor:
 
 
 def contrast(images: Tensor, rows: int) -> Tensor:
-    """How much there is to see around every place of images, from 0 where all is flat towards 1.
+    """Local contrast of images, from 0 where all is flat towards 1.
 
     v / (v + 2 HU^2), v the variance over `rows` x 5 pixels. What networks add is multiplied by it: uniform
     water stays what it is, and the noise of any real scan makes it next to 1.
@@ -47,13 +50,13 @@ class Block(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        self.modulate = nn.Linear(TOLD, 2 * channels, bias=False)
+        self.modulate = nn.Linear(EMBEDDING, 2 * channels, bias=False)
         for parameter in (*self.second.parameters(), self.modulate.weight):
             nn.init.zeros_(parameter)
 
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:
-        """(b, c, h, w) and (TOLD,) to (b, c, h, w)."""
-        scale, shift = self.modulate(told).float().chunk(2)
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """(b, c, h, w) and (EMBEDDING,) to (b, c, h, w)."""
+        scale, shift = self.modulate(embedding).float().chunk(2)
         # Into the kernel and its bias: a pass over all features would cost more than the sum is worth.
         weight = self.first.weight * (1 + scale)[:, None, None, None]
         return x + self.second(activate(nn.functional.conv2d(x, weight, self.first.bias + shift, padding=1)))
@@ -69,18 +72,26 @@ class Body(nn.Module):
     def __init__(self, inputs: int, channels: int, outputs: int, *, blocks: int, last: tuple[int, int]) -> None:
         super().__init__()
         self.enter = nn.Conv2d(inputs, channels, 3, padding=1)
-        self.tell = nn.Linear(CONDITIONS, TOLD)
+        self.embed = nn.Linear(CONDITIONS, EMBEDDING)
         self.blocks = nn.ModuleList(Block(channels) for _ in range(blocks))
         self.leave = nn.Conv2d(channels, outputs, last, padding=1)
         nn.init.zeros_(self.leave.weight)
         if self.leave.bias is not None:
             nn.init.zeros_(self.leave.bias)
+        self.register_load_state_dict_pre_hook(_name_embedding)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """(b, inputs, h, w) to (b, outputs, h', w) float32; h' = h + 1 where the last kernel is 2 high."""
         x = activate(self.enter(x.contiguous(memory_format=torch.channels_last)))
-        told = nn.functional.silu(self.tell(condition))
+        embedding = nn.functional.silu(self.embed(condition))
         with arithmetic(x.device):
             for block in self.blocks:
-                x = block(x, told)
+                x = block(x, embedding)
             return self.leave(activate(x)).float()
+
+
+def _name_embedding(_: nn.Module, state: dict[str, Any], prefix: str, *__: Any) -> None:
+    """Let weights and checkpoints be loaded that were stored under the names of before."""
+    for name in ("weight", "bias"):
+        if f"{prefix}{BEFORE}{name}" in state:
+            state[f"{prefix}embed.{name}"] = state.pop(f"{prefix}{BEFORE}{name}")

@@ -1,6 +1,6 @@
 """The coronal and sagittal network: pixel-wise interpolation along z, one set of weights for both.
 
-It sees a coronal (z, x) or sagittal (z, y) image made of acquired slices, with a few neighbouring
+It is given a coronal (z, x) or sagittal (z, y) image made of acquired slices, with a few neighbouring
 planes on either side, and gives what to add to a plain interpolation of it. The body runs on the
 acquired slices, f times fewer than output slices; the result is unfolded at the end (`unfold.py`).
 """
@@ -24,7 +24,7 @@ class InplaneConfig:
     Attributes:
         channels: features per pixel; a multiple of 16 fits the processor's vectors.
         blocks: residual blocks of two 3 x 3 convolutions.
-        neighbours: planes seen on either side of the image.
+        neighbours: planes given on either side of the image.
     """
 
     channels: int = 48
@@ -38,7 +38,7 @@ class InplaneConfig:
 
 
 class InplaneNetwork(nn.Module):
-    """Residuals of output rows from acquired rows."""
+    """Coronal or sagittal images on the output slices from images on the acquired ones."""
 
     def __init__(self, config: InplaneConfig) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class InplaneNetwork(nn.Module):
         self._start_with_the_image_alone()
 
     def _start_with_the_image_alone(self) -> None:
-        """Neighbours start without weight: until they are taught, they must not be heard."""
+        """Neighbours start with weight 0: random weights would count in the synthesis until they are trained."""
         weight, middle = self.body.enter.weight, self.config.neighbours
         image = torch.empty_like(weight[:, :1])
         nn.init.kaiming_uniform_(image, a=5**0.5)
@@ -55,13 +55,18 @@ class InplaneNetwork(nn.Module):
             weight.zero_()
             weight[:, middle : middle + 1] = image
 
-    def forward(self, planes: Tensor, where: Unfolding, condition: Tensor) -> Tensor:
-        """Residual in HU.
+    def forward(self, planes: Tensor, task: Task) -> Tensor:
+        """Output slices in HU, consistent with the acquired ones: (b, planes, m, w) to (b, n, w)."""
+        task = task.to(planes.device)
+        return interpolate(planes, task) + task.null_projector @ self.residual(planes, task.where, task.condition)
+
+    def residual(self, planes: Tensor, where: Unfolding, condition: Tensor) -> Tensor:
+        """What to add to an interpolation, in HU.
 
         Args:
             planes: (b, planes, m, w) HU, the image in the middle. Neighbours enter as differences
-                from it, so that a neighbour equal to it (none known) says nothing.
-            where: unfolding of the n output rows.
+                from it, so that a neighbour equal to it (none known) adds nothing.
+            where: unfolding of the n output slices.
             condition: as in `Task`.
 
         Returns:
@@ -72,7 +77,7 @@ class InplaneNetwork(nn.Module):
         x = torch.cat([planes[:, :middle] - image, image, planes[:, middle + 1 :] - image], 1) / HU_SCALE
         return HU_SCALE * unfold(self.body(x, condition) * contrast(image, 4), where)
 
-    def restore(self, planes: Tensor, task: Task) -> Tensor:
-        """Output rows in HU, consistent with the acquired ones: (b, planes, m, w) to (b, n, w)."""
-        image, task = planes[:, self.config.neighbours], task.to(planes.device)
-        return task.base @ image + task.free @ self(planes, task.where, task.condition)
+
+def interpolate(planes: Tensor, task: Task) -> Tensor:
+    """The base interpolation of the image in the middle of planes: (b, planes, m, w) to (b, n, w) HU."""
+    return task.to(planes.device).base @ planes[:, planes.shape[1] // 2]

@@ -17,6 +17,7 @@ from torch import nn
 from thinslice.conventions import VIEWS
 from thinslice.errors import ModelError, UsageError, named
 from thinslice.networks.axial import AxialConfig, AxialNetwork
+from thinslice.networks.blocks import BEFORE
 from thinslice.networks.inplane import InplaneConfig, InplaneNetwork
 from thinslice.networks.threads import seeded
 from thinslice.system.output import whole_file
@@ -64,18 +65,23 @@ class Model:
         """Both networks by the name that their weights carry."""
         return {"inplane": self.inplane, "axial": self.axial}
 
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.inplane.parameters()).device
+
     def to(self, device: torch.device) -> Model:
         """Move the networks in place."""
         for network in self.networks.values():
             network.to(device)
         return self
 
-    def go_back(self, start: Model, *, share: float) -> None:
-        """Go back `share` of the way to the weights that these were adapted from; both are of the same sizes."""
+    def interpolate_towards(self, other: Model, *, share: float) -> None:
+        """Move all weights `share` of the way to those of a model of the same sizes, in place."""
         with torch.no_grad():
             for name, network in self.networks.items():
-                for value, old in zip(network.parameters(), start.networks[name].parameters(), strict=True):
-                    value.lerp_(old.to(value.device), share)
+                for value, aim in zip(network.parameters(), other.networks[name].parameters(), strict=True):
+                    value.lerp_(aim.to(value.device), share)
 
     def deepened(self, blocks: int, *, seed: int) -> Model:
         """A copy whose coronal and sagittal network has `blocks` residual blocks; added ones change nothing yet.
@@ -107,7 +113,8 @@ class Model:
     def digest(self) -> str:
         """SHA-256 over names, shapes, values and fusion weights."""
         digest = hashlib.sha256(json.dumps(dict(self.fusion), sort_keys=True).encode())
-        for name, value in sorted(self.state().items()):
+        # By the names of before: the same weights keep their digest.
+        for name, value in sorted((name.replace("embed.", BEFORE), value) for name, value in self.state().items()):
             digest.update(f"{name} {tuple(value.shape)}".encode())
             digest.update(value.numpy().tobytes())
         return digest.hexdigest()

@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from thinslice.physics.grid import SliceGrid
+from thinslice.physics.acquisition import Acquisition
 
 
-def plane_step(grid: SliceGrid, pixel_mm: float) -> int:
-    """Pixels between neighbouring planes: about an output spacing, so that each says something new."""
-    return max(1, round(grid.output_spacing_mm / pixel_mm))
+def plane_steps(acquisition: Acquisition) -> dict[str, int]:
+    """Pixels between neighbouring planes of either view: about an output spacing, so that each adds something new.
 
-
-def plane_steps(grid: SliceGrid, pixel_mm: tuple[float, float]) -> dict[str, int]:
-    """`plane_step` of either view, for (x, y) pixel spacings: coronal planes lie behind one another along y."""
-    return {"coronal": plane_step(grid, pixel_mm[1]), "sagittal": plane_step(grid, pixel_mm[0])}
+    Coronal planes lie behind one another along y, sagittal ones along x.
+    """
+    x_mm, y_mm = acquisition.pixel_mm
+    d = acquisition.grid.output_spacing_mm
+    return {"coronal": max(1, round(d / y_mm)), "sagittal": max(1, round(d / x_mm))}
 
 
 def with_neighbours(images: Tensor, start: int, stop: int, *, reach: int, step: int) -> Tensor:

@@ -1,7 +1,7 @@
-"""What a network is asked: from which slices, to which, seen through which profile.
+"""What a network is asked for: from which slices, to which, through which profile.
 
-A `Task` holds a grid's fixed operators as tensors: the base that a network adds to, the projection
-that leaves the measured part alone, and the two numbers that tell the network which task it is.
+A `Task` holds a grid's fixed operators as tensors: the base interpolation that a network adds to, the projector onto
+what acquired slices do not determine, and the two numbers that condition the network on the task.
 """
 
 from __future__ import annotations
@@ -15,26 +15,29 @@ from torch import Tensor
 
 from thinslice.networks.unfold import Unfolding, unfolding
 from thinslice.physics import interpolation
-from thinslice.physics.grid import Profile, Projection, SliceGrid, acquired_operator, plan_grid
+from thinslice.physics.grid import MOST_OVERLAP, Profile, SliceGrid, plan_grid
+from thinslice.physics.operator import SliceOperator
 
 CONDITIONS = 2  # numbers in Task.condition
-MOST_OVERLAP = 2.0  # T/s
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A grid as the networks use it; for patches, since `base` and `free` are dense.
+    """A grid as the networks use it; for patches, since its matrices are dense.
 
     Attributes:
-        base: (n, m) interpolation that the networks add to.
-        free: (n, n) I - A^+ A: keeps of a residual what the acquired slices do not determine.
+        grid: acquired and output slices.
+        base: (n, m) the base interpolation, to which networks add.
+        null_projector: (n, n) I - A^+ A: keeps of a residual what the acquired slices do not determine.
+        observation: (m, n) A: what would be acquired of output slices.
         where: unfolding of the output slices.
         condition: (CONDITIONS,) apertures over spacing: T/s of the slices given, min(T, d)/s of those asked for.
     """
 
     grid: SliceGrid
     base: Tensor
-    free: Tensor
+    null_projector: Tensor
+    observation: Tensor
     where: Unfolding
     condition: Tensor
 
@@ -42,15 +45,15 @@ class Task:
         """The same on another device; itself where it is there."""
         if self.base.device == device:
             return self
-        base, free, condition = (part.to(device) for part in (self.base, self.free, self.condition))
-        return Task(self.grid, base, free, self.where.to(device), condition)
+        parts = (self.base, self.null_projector, self.observation, self.where, self.condition)
+        return Task(self.grid, *(part.to(device) for part in parts))  # type: ignore[arg-type]
 
 
 def base_matrix(grid: SliceGrid) -> np.ndarray:
-    """The interpolation under the networks: linear between thin slices, integrals for thick ones.
+    """The base interpolation: linear between thin slices, by integrals for thick ones. (n, m) float64.
 
     Linear where slices are thinner than 0.8 s, or no thicker than output slices, which the spline would tie to
-    acquired ones between them: it cannot overshoot, and what it lacks is easily learned. (n, m) float64.
+    acquired ones between them: it cannot overshoot, and what it lacks is easily learned.
     """
     thin = grid.copies or grid.thickness_mm < 0.8 * grid.spacing_mm
     return interpolation.linear(grid) if thin else interpolation.bspline(grid)
@@ -59,32 +62,32 @@ def base_matrix(grid: SliceGrid) -> np.ndarray:
 def condition(grid: SliceGrid) -> Tensor:
     """(CONDITIONS,) float32: T/s, the aperture of the slices given, and min(T, d)/s, of those asked for.
 
-    T/s ends at `MOST_OVERLAP`, as in training: told of more, networks answer with values that mean nothing.
+    T/s ends at `MOST_OVERLAP`, as in training: with more, networks answer with values that mean nothing.
     """
     given = min(grid.thickness_mm, MOST_OVERLAP * grid.spacing_mm)
     asked = min(grid.thickness_mm, grid.output_spacing_mm)
     return torch.tensor([given, asked], dtype=torch.float32) / grid.spacing_mm
 
 
-def known_share(grid: SliceGrid) -> float:
-    """Share of what networks add that is worth adding where they learned from other scans alone.
+def extrapolation_weight(grid: SliceGrid) -> float:
+    """Weight of what networks add where they learned from other scans alone and T/s is beyond what they learned.
 
-    All of it up to a quarter of a spacing beyond `MOST_OVERLAP`; from there on less and less, and half a spacing later
-    nothing (docs/experiments.md).
+    1 up to a quarter of a spacing beyond `MOST_OVERLAP`; from there on it falls, and is 0 half a spacing later
+    (docs/experiments/consistency-and-profile.md).
     """
     return float(np.clip(1.5 - 2 * (grid.thickness_mm / grid.spacing_mm - MOST_OVERLAP), 0, 1))
 
 
 def make_task(grid: SliceGrid) -> Task:
-    """The operators of a grid. Where it is ill-posed, the projection is damped, as it is at the end."""
-    operator = acquired_operator(grid)[grid.held()]
-    free = np.eye(len(grid.output_mm)) - Projection(operator, grid.usual_damping).correction(operator.toarray())
+    """The operators of a grid. Where it is ill-posed, the pseudo-inverse is damped, as in the synthesis."""
+    null_projector = SliceOperator(grid, slices=grid.held()).null_projector(np.eye(len(grid.output_mm)))
     return Task(
         grid,
-        torch.from_numpy(base_matrix(grid).astype(np.float32)),
-        torch.from_numpy(free.astype(np.float32)),
-        unfolding(grid),
-        condition(grid),
+        base=_tensor(base_matrix(grid)),
+        null_projector=_tensor(null_projector),
+        observation=_tensor(SliceOperator(grid).matrix.toarray()),
+        where=unfolding(grid),
+        condition=condition(grid),
     )
 
 
@@ -92,3 +95,7 @@ def make_task(grid: SliceGrid) -> Task:
 def patch_task(slices: int, factor: float, thickness: float, profile: Profile) -> Task:
     """The task of `slices` acquired slices, lengths in output spacings; the latest ones are kept."""
     return make_task(plan_grid(slices, factor, 1.0, thickness_mm=thickness, profile=profile))
+
+
+def _tensor(matrix: np.ndarray) -> Tensor:
+    return torch.from_numpy(matrix.astype(np.float32))

@@ -31,6 +31,11 @@ class Unfolding:
     interval: Tensor
     series: Tensor
 
+    def of(self, slices: np.ndarray) -> Unfolding:
+        """Of some of the output slices, by their indices."""
+        index = torch.from_numpy(slices)
+        return Unfolding(self.interval[index], self.series[index])
+
     def to(self, device: torch.device) -> Unfolding:
         """The same on another device."""
         return Unfolding(self.interval.to(device), self.series.to(device))

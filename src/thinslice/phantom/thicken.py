@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from thinslice.physics.grid import Profile, SliceGrid, acquired_operator, plan_grid, regime
+from thinslice.physics.grid import Profile, SliceGrid, plan_grid, regime
+from thinslice.physics.operator import SliceOperator
 from thinslice.volume import Volume
 
 
@@ -30,6 +31,6 @@ def thicken(
         slices = int(np.floor((volume.shape[0] - 1) * d / spacing_mm + 1e-6)) + 1
     grid = plan_grid(slices, spacing_mm, d, thickness_mm=thickness, profile=profile)
     thin = volume.hu[: len(grid.output_mm)]
-    hu = (acquired_operator(grid) @ thin.reshape(len(thin), -1)).reshape(-1, *thin.shape[1:])
+    hu = SliceOperator(grid).apply(thin)
     first = -float(grid.output_mm[0]) / d
     return volume.with_slices(hu, first=first, step=spacing_mm / d, thickness=thickness, padding=None), grid

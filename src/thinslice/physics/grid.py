@@ -1,27 +1,14 @@
-"""The slice sensitivity profile as a linear operator along z: y = A x.
+"""Where slices lie: acquired ones and those of the output, in mm along the normal; how thick they are.
 
-x lives on the output grid (slices of spacing d), y are the acquired slices (spacing s, thickness
-T). Row k of A holds the profile of width T centred on acquired slice k, integrated over each
-output voxel, and sums to 1. See docs/method.md for regimes and the choice of damping.
-
-Three facts fix the details:
-
-* An output slice is itself d wide, so a profile narrower than d is taken as d wide. A box of width
-  d centred between two output slices weighs them as linear interpolation does, and one centred on
-  a slice copies it: where T <= d and the centre lies on the grid, the row is a unit vector.
-* Beyond the first and the last output slice `slice_operator` takes the scan to go on unchanged: what a profile
-  covers there is put on the end slice. Of measured slices that would put a part in a wrong place: for them
-  the scan is taken to go on straight (`acquired_operator`).
-* Rows touch few columns, so A is sparse and A A^T is banded.
+Acquired slices have a spacing s and a thickness T, output slices a spacing d. See docs/method.md for the regimes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import linalg, sparse, special
 
 from thinslice.errors import GeometryError, UsageError, counted
 
@@ -31,6 +18,8 @@ Placement = Literal["slabs", "centres"]  # of output slices: over the field of v
 _ON_GRID = 1e-4  # of an output spacing: positions closer than this coincide
 _AS_THIN = 5e-3  # of an output spacing: slices thicker than it by less are as thin as it; headers round both
 _ILL_POSED_FROM = 1.3
+MOST_OVERLAP = 2.0
+"""T/s up to which networks were trained."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,77 +176,3 @@ def plan_grid(
         count = int(np.floor((acquired[-1] + s) / d + 1e-3))
         output = (acquired[-1] - (count - 1) * d) / 2 + np.arange(count) * d
     return SliceGrid(acquired, output, float(thickness_mm), profile)
-
-
-def slice_operator(grid: SliceGrid) -> sparse.csr_matrix:
-    """A: weights of the output slices in each acquired slice, (m, n), rows sum to 1."""
-    d = grid.output_spacing_mm
-    width = d if grid.copies else grid.thickness_mm
-    edges = np.concatenate([grid.output_mm - d / 2, [grid.output_mm[-1] + d / 2]])
-    from_centre = edges[None, :] - grid.acquired_mm[:, None]
-    if grid.profile == "gauss" and not grid.copies:
-        sigma = width / (2 * np.sqrt(2 * np.log(2)))
-        cut = 1.5 * width
-        below = special.ndtr(np.clip(from_centre, -cut, cut) / sigma)
-        tail = special.ndtr(-cut / sigma)
-        below = (below - tail) / (1 - 2 * tail)
-    else:
-        below = np.clip(from_centre / width + 0.5, 0, 1)
-    below[:, 0], below[:, -1] = 0, 1  # what lies beyond the ends falls to the end slices
-    weights = np.diff(below, axis=1)
-    weights[weights < _ON_GRID] = 0
-    return sparse.csr_matrix(weights / weights.sum(axis=1, keepdims=True))
-
-
-def acquired_operator(grid: SliceGrid) -> sparse.csr_matrix:
-    """A for slices that were measured, (m, n), rows sum to 1: beyond the end output slices the scan goes on straight.
-
-    What a profile covers there is taken to lie on the line through the last two output slices, for an acquired spacing,
-    and to stay level from there on. On a linear slope A x is then what is measured there, at the ends as well.
-    """
-    d, n = grid.output_spacing_mm, len(grid.output_mm)
-    outside = max(grid.output_mm[0] - grid.acquired_mm[0], grid.acquired_mm[-1] - grid.output_mm[-1], 0.0)
-    more = int(np.ceil((outside + 1.5 * max(grid.thickness_mm, d)) / d))
-    beyond = np.arange(-more, n + more)
-    weights = slice_operator(replace(grid, output_mm=grid.output_mm[0] + d * beyond))
-    end = np.clip(beyond, 0, n - 1)
-    inner = np.where(beyond < 0, 1, n - 2)
-    steps = np.minimum(np.abs(beyond - end), grid.factor)
-    everywhere = np.arange(len(beyond))
-    continued = sparse.csr_matrix(
-        (np.concatenate([1 + steps, -steps]), (np.tile(everywhere, 2), np.concatenate([end, inner]))),
-        shape=(len(beyond), n),
-    )
-    operator = (weights @ continued).tocsr()
-    operator.eliminate_zeros()
-    return operator
-
-
-class Projection:
-    """P = A^T (A A^T + lambda I)^-1, the regularised pseudo-inverse of A (docs/method.md, "Synthesis").
-
-    Args:
-        operator: A, (m, n).
-        damping: lambda >= 0. 0 asks for A x = y exactly.
-    """
-
-    def __init__(self, operator: sparse.csr_matrix, damping: float = 0.0) -> None:
-        self.operator = operator
-        self.damping = float(damping)
-        gram = (operator @ operator.T).tocsr()
-        offsets = gram.tocoo()
-        band = int((offsets.col - offsets.row).max())
-        banded = np.zeros((band + 1, gram.shape[0]))
-        for offset in range(band + 1):
-            banded[band - offset, offset:] = gram.diagonal(offset)
-        # Two profiles may coincide on a coarse grid; the smallest damping keeps the factor positive.
-        banded[band] += max(self.damping, 1e-10)
-        self._factor = linalg.cholesky_banded(banded)
-
-    def solve(self, residual: np.ndarray) -> np.ndarray:
-        """(A A^T + lambda I)^-1 r for residuals (m, columns)."""
-        return linalg.cho_solve_banded((self._factor, False), residual)
-
-    def correction(self, residual: np.ndarray) -> np.ndarray:
-        """P r: what to add to x, (n, columns), for residuals r = y - A x of shape (m, columns)."""
-        return self.operator.T @ self.solve(residual)

@@ -1,6 +1,6 @@
 """Interpolation along z as matrices (n, m): output slices from acquired slices.
 
-These are the rows every method is compared with, and the base that the networks add a residual to.
+These are what every method is compared with, and the base that the networks add a residual to.
 A matrix serves numpy volumes, torch patches and tests alike.
 """
 
@@ -12,7 +12,8 @@ import numpy as np
 from scipy import sparse
 from scipy.interpolate import CubicSpline
 
-from thinslice.physics.grid import Projection, SliceGrid, acquired_operator
+from thinslice.physics.grid import SliceGrid
+from thinslice.physics.operator import SliceOperator
 
 
 def linear(grid: SliceGrid) -> np.ndarray:
@@ -46,9 +47,8 @@ def bspline(grid: SliceGrid) -> np.ndarray:
     weights = (integral(grid.output_mm + d / 2) - integral(grid.output_mm - d / 2)) / d
     if bridges is not None:
         weights = weights @ bridges
-    operator = acquired_operator(grid)
-    residual = np.eye(len(grid.acquired_mm)) - operator @ weights
-    return weights + Projection(operator, grid.usual_damping).correction(residual)
+    operator = SliceOperator(grid)
+    return weights + operator.pseudo_inverse(np.eye(len(grid.acquired_mm)) - operator.apply(weights))
 
 
 def _bridged(places: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray | None]:

@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-from scipy import sparse
 
 from thinslice.networks.task import base_matrix
-from thinslice.physics.grid import Projection, SliceGrid, acquired_operator
+from thinslice.physics.acquisition import Acquisition
 from thinslice.physics.interpolation import as_sparse
 from thinslice.physics.noise import noise_hu
+from thinslice.physics.operator import SliceOperator, along_z, slabs
 
-_VALUES = 2**22  # of the output in a slab: 34 MB as float64, and a few copies of it
 
+def finish(out: np.ndarray, acquisition: Acquisition, *, damping: float | str | None = None) -> float | None:
+    """Turn the base interpolation and what views added to it, `out`, into the result, in place; return the damping.
 
-def finish(
-    out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid, damping: float | str | None = None
-) -> float | None:
-    """Make of interpolation and what views added to it, `out`, the result, in place; return the damping used.
-
-    Networks learn with `Task.free` behind them: what they say of that which acquired slices determine is not heard.
-    A projection without damping takes it away as well; before any other one, and where there is none, it is taken
-    away here.
+    Networks are trained behind `Task.null_projector`: what they add to the part that acquired slices determine means
+    nothing. A projection without damping takes it away as well; before any other one, and where there is none, it is
+    taken away here.
 
     Args:
         out: (n, y, x) float32 HU, `base_matrix` and residuals.
-        acquired: (m, y, x) float32 HU.
-        grid: of both.
+        acquisition: what it was made from.
         damping: as for `project`.
     """
+    grid = acquisition.grid
     if not grid.copies and (grid.ill_posed or damping):
-        operator = acquired_operator(grid)
-        of_base = as_sparse(operator @ base_matrix(grid))
-        _correct(out, acquired, operator, of_base, Projection(operator, grid.usual_damping))
-    return project(out, acquired, grid=grid, damping=damping)
+        operator = SliceOperator(grid)
+        of_base = as_sparse(operator.apply(base_matrix(grid)))
+        for rows in slabs(out.shape):
+            wanted = along_z(of_base, acquisition.hu[:, rows])
+            out[:, rows] += operator.pseudo_inverse(wanted - operator.apply(out[:, rows]))
+    return project(out, acquisition, damping=damping)
 
 
-def project(
-    out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid, damping: float | str | None = None
-) -> float | None:
+def project(out: np.ndarray, acquisition: Acquisition, *, damping: float | str | None = None) -> float | None:
     """Project `out` in place and return the damping used.
 
     Where T <= d, acquired slices that lie on the output grid are copied, bit for bit, and nothing else is done
@@ -47,69 +41,61 @@ def project(
 
     Args:
         out: (n, y, x) float32 HU.
-        acquired: (m, y, x) float32 HU.
-        grid: of both.
+        acquisition: what it was made from.
         damping: lambda; None chooses it from T/s and the noise; "off" does nothing.
     """
+    grid = acquisition.grid
     if damping == "off":
         return None
     if grid.copies:
         taken, given = grid.on_grid()
-        out[given] = acquired[taken]
+        out[given] = acquisition.hu[taken]
         return None
-    operator = acquired_operator(grid)
     if damping is None:
-        damping = choose_damping(out, acquired, grid=grid)
-    _correct(
-        out, acquired, operator, sparse.identity(len(acquired), format="csr"), Projection(operator, float(damping))
-    )
+        damping = choose_damping(out, acquisition)
+    operator = SliceOperator(grid, float(damping))
+    for rows in slabs(out.shape):
+        out[:, rows] += operator.pseudo_inverse(acquisition.hu[:, rows] - operator.apply(out[:, rows]))
     return float(damping)
 
 
-def _correct(
-    out: np.ndarray, acquired: np.ndarray, operator: sparse.csr_matrix, wanted: sparse.csr_matrix, by: Projection
-) -> None:
-    """x <- x + P (W y - A x), slab by slab, in place."""
-    for rows in _slabs(out.shape):
-        x, y = _columns(out[:, rows]), _columns(acquired[:, rows])
-        correction = by.correction(wanted @ y - operator @ x)
-        out[:, rows] += correction.reshape(len(x), -1, out.shape[2])
-
-
 def residual(
-    out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid, padding: np.ndarray | None = None, rounded: bool = False
+    out: np.ndarray, acquisition: Acquisition, *, padding: np.ndarray | None = None, rounded: bool = False
 ) -> tuple[float, float]:
-    """(rms, max) of |A x - y| in HU over the slices held, where a slice sees no `padding`, (n, y, x) of the output.
+    """(rms, max) of |A x - y| in HU over the slices that a result gives back (`SliceGrid.held`).
 
-    Of `out` as it is, or rounded.
+    Args:
+        out: (n, y, x) HU.
+        acquisition: what it was made from.
+        padding: bool (n, y, x) of the output; slices whose profile covers some of it do not count.
+        rounded: of `out` rounded to whole numbers.
     """
-    held = grid.held()
-    operator = acquired_operator(grid)[held]
-    seen = (operator != 0).astype(np.float32)
+    held = acquisition.grid.held()
+    operator = SliceOperator(acquisition.grid, slices=held)
     square, count, largest = 0.0, 0, 0.0
-    for rows in _slabs(out.shape):
-        x = _columns(out[:, rows]).astype(np.float64)
-        difference = np.abs(operator @ (np.rint(x) if rounded else x) - _columns(acquired[held, rows]))
+    for rows in slabs(out.shape):
+        x = out[:, rows].astype(np.float64)
+        difference = np.abs(operator.apply(np.rint(x) if rounded else x) - acquisition.hu[held, rows])
         if padding is not None:
-            difference = difference[seen @ _columns(padding[:, rows]).astype(np.float32) == 0]
+            difference = difference[~operator.covers(padding[:, rows])]
         square += float(np.square(difference).sum())
         count += difference.size
         largest = max(largest, float(difference.max(initial=0)))
     return (square / max(count, 1)) ** 0.5, largest
 
 
-def choose_damping(out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid) -> float:
+def choose_damping(out: np.ndarray, acquisition: Acquisition) -> float:
     """lambda: 0 unless the grid is ill-posed; there such that |A x - y| equals the noise of y (discrepancy principle).
 
     Found by bisection in log lambda on a sample of columns. Where A x is nearer to y than the
     noise already, the largest damping tried is returned: there is nothing to correct.
     """
+    acquired, grid = acquisition.hu, acquisition.grid
     if not grid.ill_posed:
         return 0.0
-    operator = acquired_operator(grid)
     stride = max(1, acquired[0].size // 4096)
     y = acquired.reshape(len(acquired), -1)[:, ::stride].astype(np.float64)
-    difference = y - operator @ out.reshape(len(out), -1)[:, ::stride]
+    difference = y - SliceOperator(grid).apply(out.reshape(len(out), -1)[:, ::stride])
     tissue = (y > -200) & (y < 300)
     wanted = noise_hu(acquired)
     if not tissue.any() or not wanted:
@@ -117,18 +103,6 @@ def choose_damping(out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid) ->
     low, high = -6.0, 3.0
     for _ in range(24):
         middle = (low + high) / 2
-        left = 10**middle * Projection(operator, 10**middle).solve(difference)
+        left = 10**middle * SliceOperator(grid, 10**middle).solve(difference)
         low, high = (low, middle) if float(np.sqrt(np.mean(left[tissue] ** 2))) > wanted else (middle, high)
     return float(10 ** ((low + high) / 2))
-
-
-def _slabs(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Ranges of rows that hold about `_VALUES` voxels of all slices."""
-    step = max(1, _VALUES // (shape[0] * shape[2]))
-    for start in range(0, shape[1], step):
-        yield slice(start, start + step)
-
-
-def _columns(block: np.ndarray) -> np.ndarray:
-    """(slices, y, x) to (slices, pixels)."""
-    return np.ascontiguousarray(block).reshape(len(block), -1)

@@ -24,8 +24,10 @@ from typing import Literal
 import numpy as np
 from scipy import ndimage, sparse
 
-from thinslice.physics.grid import Projection, SliceGrid, acquired_operator
+from thinslice.physics.acquisition import Acquisition
+from thinslice.physics.grid import SliceGrid
 from thinslice.physics.noise import flat, flat_tissue, noise_hu, noise_kernel, noise_plane, some_of
+from thinslice.physics.operator import SliceOperator
 
 _BLOCK = 16  # pixels
 _AIR_HU, _TISSUE_HU = -1000.0, -900.0  # none at the former, all at the latter
@@ -35,16 +37,15 @@ _LARGEST_GAIN = 4.0  # where the projection leaves next to nothing, nothing much
 
 
 def add_texture(
-    out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid, padding: np.ndarray | None = None, seed: int = 0
+    out: np.ndarray, acquisition: Acquisition, *, padding: np.ndarray | None = None, seed: int = 0
 ) -> Literal["added", "enough", "unknown", "padded"]:
     """Add noise to the synthesised slices of `out`, in place; copies of acquired slices keep every bit.
 
     Slice by slice: no more than a few slices of noise are held at a time.
 
     Args:
-        out: (n, y, x) float32 HU, consistent with `acquired`.
-        acquired: (m, y, x) float32 HU.
-        grid: of both.
+        out: (n, y, x) float32 HU, consistent with the acquired slices.
+        acquisition: what it was made from.
         padding: (m, y, x) bool, what was never measured.
         seed: same seed, same noise.
 
@@ -52,6 +53,7 @@ def add_texture(
         "added"; "enough" where synthesised slices are as noisy as acquired ones, "unknown" where there is too little
         flat soft tissue to know noise from, "padded" where every column holds padding: nothing is added then.
     """
+    acquired, grid = acquisition.hu, acquisition.grid
     free, mixing = _null_space(grid)
     kernel, before, after = noise_kernel(acquired), noise_hu(acquired), noise_hu(out, free)
     if kernel is None or before is None or after is None:
@@ -67,10 +69,10 @@ def add_texture(
     clear = np.zeros(out.shape[1:], bool) if padding is None else padding.any(axis=0)
     if clear.all():
         return "padded"
-    rows = mixing.indptr
+    starts = mixing.indptr
     noise: dict[int, np.ndarray] = {}
     for row, index in enumerate(free):
-        needed, weights = mixing.indices[rows[row] : rows[row + 1]], mixing.data[rows[row] : rows[row + 1]]
+        needed, weights = mixing.indices[starts[row] : starts[row + 1]], mixing.data[starts[row] : starts[row + 1]]
         for other in (int(i) for i in needed):
             if other not in noise:  # of a slice that is as it was synthesised: the mixing is symmetric
                 k = int(free[other])
@@ -133,7 +135,7 @@ def _shortfall(plane: np.ndarray, wanted: np.ndarray, *, at: float) -> np.ndarra
 
 
 def _null_space(grid: SliceGrid) -> tuple[np.ndarray, sparse.csr_matrix]:
-    """The slices that take noise, and what mixes their noise such that A does not see it.
+    """The slices that take noise, and what mixes their noise such that A x does not change.
 
     I - A^+ A on the slices that are no copies, each column scaled so that mixed noise is as strong as asked for.
     """
@@ -141,8 +143,7 @@ def _null_space(grid: SliceGrid) -> tuple[np.ndarray, sparse.csr_matrix]:
     if grid.copies:
         free = np.setdiff1d(free, grid.on_grid()[1])
         return free, sparse.identity(len(free), format="csr")
-    operator = acquired_operator(grid)
-    mixing = np.eye(len(free)) - Projection(operator).correction(operator.toarray())
+    mixing = SliceOperator(grid, 0.0).null_projector(np.eye(len(free)))
     mixing[np.abs(mixing) < 1e-6] = 0
     gain = np.ones(len(free))
     for _ in range(50):

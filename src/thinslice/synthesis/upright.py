@@ -46,7 +46,7 @@ def upright(volume: Volume) -> Volume:
     return replace(volume, hu=hu, padding=padding, affine=affine)
 
 
-def tilt_told(warnings: Iterable[Notice]) -> tuple[Notice, ...]:
+def tilt_as_upright(warnings: Iterable[Notice]) -> tuple[Notice, ...]:
     """A scan's warnings where the result is made upright: that of tilt neither calls it sheared nor gives advice."""
     return tuple(
         replace(notice, message=f"{notice.message.partition(': ')[0]}: slices are sheared; the result is made upright")

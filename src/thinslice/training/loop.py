@@ -7,6 +7,7 @@ nothing had happened, and processes that share the groups of a step take the ste
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Sequence
@@ -24,9 +25,10 @@ from thinslice.errors import InputError, UsageError, named
 from thinslice.fitting.average import Average
 from thinslice.fitting.config import FitConfig
 from thinslice.fitting.inplane_pairs import Patches
-from thinslice.fitting.losses import label_losses, over_base
+from thinslice.fitting.losses import label_losses, relative_loss
 from thinslice.fitting.optimiser import Optimiser
-from thinslice.networks.axial import AxialConfig, intervals
+from thinslice.networks import axial, inplane
+from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
 from thinslice.system.output import whole_file
@@ -55,7 +57,7 @@ class TrainConfig:
 
     fit: FitConfig = field(
         default_factory=lambda: FitConfig(
-            inplane=InplaneConfig(64, 5), axial=AxialConfig(48, 4), batch=16, row_noise=False, bias=5.0, average=1000
+            inplane=InplaneConfig(64, 5), axial=AxialConfig(48, 4), batch=16, slice_noise=False, bias=5.0, average=1000
         )
     )
     iterations: int = 20_000
@@ -140,10 +142,10 @@ def train(
     if start is not None:
         fit = config.fit.going_on(start.inplane.config, start.axial.config, rate=config.go_on_rate)
         config = replace(config, fit=fit)
-    about = repr((config, seed, start and start.digest, pool.digest))
+    about = _describe(config, seed, start, pool.digest)
     run = _Training(config, seed, start)
     if checkpoint is not None and checkpoint.exists():
-        _go_on(run, checkpoint, about)
+        _go_on(run, checkpoint, about, _describe_as_before(config, seed, start, pool.digest))
     wrap = DistributedDataParallel if processes > 1 else (lambda network: network)
     taught = ["inplane", "axial"] if any(has_axial_pairs(pool[number]) for number in range(len(pool))) else ["inplane"]
     learning = {name: wrap(run.model.networks[name]) for name in taught}
@@ -152,7 +154,7 @@ def train(
         on_progress("train", run.step, config.iterations)
         mine = range(rank, config.groups, processes)
         for name in taught if run.step % config.axial_every == 0 else taught[:1]:
-            losses = [_loss(name, learning[name], pool, config, seed, run.step, group) for group in mine]
+            losses = [_loss(name, learning[name], pool, config, (seed, run.step, group)) for group in mine]
             run.optimisers[name].step(torch.stack(losses).mean(), share=run.step / config.iterations)
             run.averages[name].update()
         run.step += 1
@@ -166,45 +168,38 @@ def train(
             saved = time.monotonic()
     on_progress("train", config.iterations, config.iterations)
     model = run.averaged()
-    rest = (1 - config.fit.axial_weight) / 2
-    model.fusion = {"axial": config.fit.axial_weight, "coronal": rest, "sagittal": rest}
+    model.fusion = config.fit.fusion
     facts = {"trained_on": f"{len(pool)} scans", "started_from": start and start.digest, "seed": seed}
     model.facts = facts | {"config": asdict(config)} | run.facts()
     return model
 
 
-def _loss(
-    name: str, network: nn.Module, pool: ScanPool, config: TrainConfig, seed: int, step: int, group: int
-) -> Tensor:
-    """Of one draw, over the loss of the interpolation that the network adds to: every task counts alike."""
-    random = np.random.default_rng([seed, step, group, name == "axial"])
+def _loss(name: str, network: nn.Module, pool: ScanPool, config: TrainConfig, draw: tuple[int, int, int]) -> Tensor:
+    """The loss of a network on one draw, relative to that of the base interpolation: every task counts alike."""
+    random = np.random.default_rng([*draw, name == "axial"])
     result = None
     if name == "inplane" and random.random() < config.shapes:
-        result = _restore_planes(network, shape_pairs(random, config.fit), config.fit)
+        result = _restore_planes(network, shape_pairs(random, config.fit))
     while result is None:
         result = _restore(name, network, pool[int(random.integers(len(pool)))], random, config.fit)
-    return over_base(*label_losses(*result, share=step / config.iterations, config=config.fit))
+    return relative_loss(*label_losses(*result, share=draw[1] / config.iterations, config=config.fit))
 
 
 def _restore(
     name: str, network: nn.Module, scan: TrainingScan, random: np.random.Generator, config: FitConfig
 ) -> tuple[Tensor, Tensor, Tensor] | None:
-    """(restored, interpolated, truth) of a draw from a scan; None where the scan has none for this network."""
+    """(restored, base interpolation, truth) of a draw from a scan; None where the scan has none for this network."""
     if name == "inplane":
-        return _restore_planes(network, inplane_pairs(scan, random, config), config)
+        return _restore_planes(network, inplane_pairs(scan, random, config))
     drawn = axial_pairs(scan, random)
     if drawn is None:
         return None
     thick, thin, task = drawn
-    base = torch.einsum("nm,myx->nyx", task.base, thick)
-    residual = network(intervals(thick), task.where, task.condition)
-    return base + torch.einsum("ij,jyx->iyx", task.free, residual), base, thin
+    return network(thick, task), axial.interpolate(thick, task), thin
 
 
-def _restore_planes(network: nn.Module, pairs: Patches, config: FitConfig) -> tuple[Tensor, Tensor, Tensor]:
-    base = pairs.task.base @ pairs.thick[:, config.inplane.neighbours]
-    residual = network(pairs.thick, pairs.task.where, pairs.task.condition)
-    return base + pairs.task.free @ residual, base, pairs.truth
+def _restore_planes(network: nn.Module, pairs: Patches) -> tuple[Tensor, Tensor, Tensor]:
+    return network(pairs.thick, pairs.task), inplane.interpolate(pairs.thick, pairs.task), pairs.truth
 
 
 def _validate(model: Model, scans: Sequence[TrainingScan], config: TrainConfig) -> dict[str, float]:
@@ -225,21 +220,50 @@ def _validate(model: Model, scans: Sequence[TrainingScan], config: TrainConfig) 
     return gains
 
 
+def _describe(config: TrainConfig, seed: int, start: Model | None, scans: str) -> str:
+    """What a checkpoint is of: it goes on with nothing else."""
+    return json.dumps(
+        {"config": asdict(config), "seed": seed, "start": start and start.digest, "scans": scans}, sort_keys=True
+    )
+
+
+def _describe_as_before(config: TrainConfig, seed: int, start: Model | None, scans: str) -> str:
+    """`_describe` as checkpoints had it before the fields of `FitConfig` were renamed."""
+    fit, increments = vars(config.fit) | {"go_back": config.fit.interpolate_towards}, config.fit.increments
+    fields = [
+        *(f"{name}={fit[name]!r}" for name in ("inplane", "axial", "batch", "patch_slices", "patch_width")),
+        *(f"{name}={fit[name]!r}" for name in ("fine_share", "plane_share", "context_share", "context_noise")),
+        f"row_noise={config.fit.slice_noise!r}, teacher={increments.teacher!r}",
+        f"increment_minus1={increments.minus_one!r}, increment_0={increments.zero!r}",
+        f"increment_plus1={increments.plus_one!r}",
+        *(f"{name}={value!r}" for name, value in vars(increments).items() if name in _UNCHANGED),
+        f"axial_weight={config.fit.axial_weight!r}, robust_share={config.fit.charbonnier_share!r}",
+        *(f"{name}={fit[name]!r}" for name in ("bias", "learning_rate", "kernel_rate", "adapt_rate", "go_back")),
+        f"average={config.fit.average!r}",
+    ]
+    rest = [f"{name}={value!r}" for name, value in vars(config).items() if name != "fit"]
+    whole = f"TrainConfig(fit=FitConfig({', '.join(fields)}), {', '.join(rest)})"
+    return f"({whole}, {seed!r}, {(start and start.digest)!r}, {scans!r})"
+
+
+_UNCHANGED = ("gamma", "learners", "teaching", "fused_labels", "moving_teachers")
+
+
 def _write(path: Path, run: _Training, about: str) -> None:
     with whole_file(path, overwrite=True) as temporary:
         torch.save({"config": about, "state": run.state()}, temporary)
 
 
-def _go_on(run: _Training, path: Path, about: str) -> None:
+def _go_on(run: _Training, path: Path, about: str, before: str) -> None:
     try:
         saved = torch.load(path, weights_only=True)
         state, described = saved["state"], saved["config"]
-        if described == about:
+        if described in (about, before):
             run.load(state)
     except OSError as error:
         what = error.strerror or type(error).__name__
         raise InputError("TRAIN-CHECKPOINT", f"checkpoint {named(path, '')} cannot be read: {what}") from error
     except Exception as error:  # torch has no type of its own for a damaged file
         raise InputError("TRAIN-CHECKPOINT", f"{named(path)} is no checkpoint: {type(error).__name__}") from error
-    if described != about:
+    if described not in (about, before):
         raise InputError("TRAIN-CHECKPOINT", f"{named(path)} is of other settings; remove it or name another output")

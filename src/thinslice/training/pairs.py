@@ -1,6 +1,6 @@
 """Pairs of thick and thin for training on many scans: any factor, thickness and profile in one model.
 
-* *In the plane*, from every scan: acquired slices thickened along x or y (`fit/teacher.py`), with the
+* *In the plane*, from every scan: acquired slices thickened along x or y (`fitting/inplane_pairs.py`), with the
   scan's own slices as neighbouring planes where it is thin.
 * *Along z*, from thin scans: coronal and sagittal images, and stacks of slices for the axial
   network, thickened as a scanner would have. These are what a patient's own thick scan cannot give.
@@ -17,7 +17,7 @@ from thinslice.fitting.config import FitConfig
 from thinslice.fitting.inplane_pairs import InplaneTeacher, Patches
 from thinslice.fitting.synthesised_planes import Context
 from thinslice.networks.task import Task, patch_task
-from thinslice.physics.grid import Profile, SliceGrid, acquired_operator, plan_grid
+from thinslice.physics.grid import Profile, plan_grid
 from thinslice.training.scans import TrainingScan
 
 _FINEST_MM, _COARSEST_MM = 0.7, 2.0  # label spacings of pairs in the plane
@@ -41,7 +41,7 @@ def inplane_pairs(scan: TrainingScan, random: np.random.Generator, config: FitCo
 
 
 def draw_offset(random: np.random.Generator) -> float:
-    """HU added to a draw: scanners that are not calibrated must not be met unprepared."""
+    """HU added to a draw: scanners are not always calibrated."""
     return float(random.uniform(-150, 150)) if random.random() < 0.15 else 0.0
 
 
@@ -99,7 +99,7 @@ def _pairs_along_z(
 
 def thicken(thin: Tensor, task: Task, neighbours: int) -> Patches:
     """The pairs of thin images with `neighbours` planes on either side: (b, planes, n, w)."""
-    return Patches(_operator(task.grid) @ thin, thin[:, neighbours], task)
+    return Patches(task.observation @ thin, thin[:, neighbours], task)
 
 
 def has_axial_pairs(scan: TrainingScan) -> bool:
@@ -121,9 +121,5 @@ def axial_pairs(scan: TrainingScan, random: np.random.Generator) -> tuple[Tensor
     cut = cut[:: flips[0], :: flips[1], :: flips[2]]
     cut = cut.transpose(0, 2, 1) if random.integers(2) else cut
     thin = torch.from_numpy(np.ascontiguousarray(cut, np.float32)) + draw_offset(random)
-    thick = torch.einsum("mn,nyx->myx", _operator(task.grid), thin)
+    thick = torch.einsum("mn,nyx->myx", task.observation, thin)
     return thick, thin, task
-
-
-def _operator(grid: SliceGrid) -> Tensor:
-    return torch.from_numpy(acquired_operator(grid).toarray().astype(np.float32))

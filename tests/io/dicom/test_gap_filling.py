@@ -16,7 +16,8 @@ from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
 from thinslice.phantom import make_phantom
 from thinslice.physics import interpolation
-from thinslice.physics.grid import SliceGrid, slice_operator
+from thinslice.physics.grid import SliceGrid
+from thinslice.physics.operator import along_z, profile_weights
 from thinslice.plan import plan_job
 from thinslice.volume import Volume
 
@@ -46,8 +47,7 @@ def phantom() -> Volume:
 def seen_at(phantom: Volume, places: np.ndarray, thickness: float) -> Volume:
     """What a scanner with this slice thickness sees of the phantom at these places, in mm from its fourth slice."""
     fine = np.arange(len(phantom.hu), dtype=float) - 3
-    operator = slice_operator(SliceGrid(places, fine, thickness))
-    hu = (operator @ phantom.hu.reshape(len(fine), -1)).reshape(len(places), *phantom.shape[1:])
+    hu = along_z(profile_weights(SliceGrid(places, fine, thickness)), phantom.hu)
     usual = np.sort(np.diff(places))[(len(places) - 2) // 2]
     affine = phantom.affine.copy()
     affine[:3, 3] += 3 * affine[:3, 2]

@@ -5,8 +5,8 @@
 
 Each variant is a name and fields of FitConfig with their values (of FitConfig.adapting() with --weights). Every fit
 prints a line: psnr_new of single views, their mean and the model's own fusion in dB, mean error of HU in lung, soft
-tissue and bone, and how far the coronal and the sagittal view disagree (rms, HU). Rows of docs/experiments.md were
-measured with it.
+tissue and bone, and how far the coronal and the sagittal view disagree (rms, HU). Rows of docs/experiments/README.md
+were measured with it.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def known_share(grid: SliceGrid) -> float:
     """Share of what networks add that is worth adding where they learned from other scans alone.
 
     All of it up to a quarter of a spacing beyond `MOST_OVERLAP`; from there on less and less, and half a spacing later
-    nothing (docs/experiments.md).
+    nothing (docs/experiments/consistency-and-profile.md).
     """
     return float(np.clip(1.5 - 2 * (grid.thickness_mm / grid.spacing_mm - MOST_OVERLAP), 0, 1))
 

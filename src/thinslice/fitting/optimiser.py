@@ -2,7 +2,7 @@
 
 Muon (Jordan et al., 2024) makes every update of a matrix orthogonal, so that no direction of the
 features waits for the loud ones; in a fit of minutes it is worth 0.1 to 0.2 dB over AdamW alone
-(docs/experiments.md).
+(docs/experiments/network.md).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ spacing around it. That is harder than the real task, so the figure is for compa
 interpolation, which does the same; it is no estimate of the error (docs/method.md, "Self-check").
 
 What is best at 2 s is not best at s: a model adapted to a scan loses there what it gains at s
-(docs/experiments.md). So the same slices are also thickened in their plane, as the scanner thickened
+(docs/experiments/adapting.md). So the same slices are also thickened in their plane, as the scanner thickened
 along z, and restored: the right scale in another direction. That chooses between two models, and the
 check at 2 s only guards against one that was spoilt. Where there is one model, nothing is chosen, and it
 is left out.

@@ -4,8 +4,8 @@
         --variant "alone context_share=0.0" --variant "mutual"
 
 Each variant is a name and fields of FitConfig or IncrementConfig with their values (of FitConfig.adapting() with
---weights). Every fit prints a line: psnr_new of single views, their mean and the model's own fusion in dB, mean error of
-HU in lung, soft tissue and bone, and how far the coronal and the sagittal view disagree (rms, HU). Rows of
+--weights). Every fit prints a line: psnr_new of single views, their mean and the model's own fusion in dB, mean error
+of HU in lung, soft tissue and bone, and how far the coronal and the sagittal view disagree (rms, HU). Rows of
 docs/experiments were measured with it.
 """
 

@@ -4,7 +4,8 @@
 
 Thin slices are averaged into slabs of 1.5 and 2 times their distance. Of each case a line: the interpolation that the
 networks add to; the result with what networks add to the part that acquired slices determine taken away before the
-projection, as `enhance` does it, and without that. Rows of docs/experiments/consistency-and-profile.md were measured with it.
+projection, as `enhance` does it, and without that. Rows of
+docs/experiments/consistency-and-profile.md were measured with it.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ import inspect
 import pickle
 import subprocess
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 
 import pytest
@@ -26,10 +27,16 @@ def test_importing_loads_no_library():
     )
 
 
-@pytest.mark.parametrize("name", thinslice.__all__)
-def test_every_public_name_is_there(name):
-    assert getattr(thinslice, name) is not None
-    assert name in dir(thinslice)
+@pytest.mark.parametrize("name", [name for name in thinslice.__all__ if name != "__version__"])
+def test_every_public_name_is_what_it_is_called(name):
+    """A name that leads to a neighbour's object would be found, and would be the wrong one."""
+    found = getattr(thinslice, name)
+    assert (found.__name__, found.__module__.split(".")[0]) == (name, "thinslice")
+    assert found is getattr(import_module(found.__module__), name)
+
+
+def test_a_shell_lists_the_public_names_and_no_other():
+    assert dir(thinslice) == sorted(thinslice.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error():

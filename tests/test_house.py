@@ -68,27 +68,71 @@ def test_every_command_line_in_the_documents_names_options_that_exist(repository
     assert checked >= 200
 
 
-def test_every_option_and_file_that_the_readme_lists_exists(repository: Path) -> None:
+def listed_options(readme: str) -> list[tuple[str, str]]:
+    """What the table of `enhance` lists in its first column: an option, and what is said to stand behind it."""
+    _, _, table = readme.partition("| option of `enhance` | meaning |\n|---|---|\n")
+    rows = re.match(r"(?:\|.*\n)*", table)[0].splitlines()  # type: ignore[index]
+    firsts = [re.split(r"(?<!\\)\|", row)[1].strip() for row in rows]
+    said = [words for first in firsts for words in first.split(", ")]
+    assert len(rows) >= 15
+    found = [re.fullmatch(r"`(--?[a-z][\w-]*) ?([^`]*)`", words.replace(r"\|", "|")) for words in said]
+    assert None not in found, said[found.index(None)]
+    return [match.groups() for match in found if match]  # type: ignore[misc]
+
+
+def test_every_option_that_the_readme_lists_takes_what_it_says(repository: Path) -> None:
+    """By its name, and with the choices that there are: all of them, or one as an example."""
     from typer.main import get_command
 
     from thinslice.cli.app import app
 
-    text = (repository / "README.md").read_text(encoding="utf-8")
     enhance = get_command(app).commands["enhance"]  # type: ignore[attr-defined]
-    known = {name for parameter in enhance.params for name in parameter.opts}
-    listed = re.findall(r"^\| (`--.*?) \|", text, flags=re.MULTILINE)
-    assert listed
-    for option in re.findall(r"--[a-z][\w-]*", " ".join(listed)):
-        assert option in known, option
+    takes = {name: parameter.metavar or "" for parameter in enhance.params for name in parameter.opts}
+    compared = 0
+    for option, behind in listed_options((repository / "README.md").read_text(encoding="utf-8")):
+        assert option in takes, option
+        choices = takes[option].split("|")
+        if len(choices) > 1 and choices[0].islower():
+            wanted = set(choices) if "|" in behind else set(choices) & {behind}
+            assert set(behind.split("|")) == wanted, f"{option} {behind}: it takes {takes[option]}"
+            compared += 1
+        elif behind:
+            assert takes[option].split("|")[0].split(".")[0] == behind.split(".")[0], f"{option} {behind}"
+    assert compared >= 4
+
+
+def test_every_file_of_the_repository_that_the_readme_names_is_there(repository: Path) -> None:
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"(?<![\w/.-])((?:benchmarks|docs|src|tests)/[\w./-]*\w|[\w-]+\.(?:txt|toml|cff))", text))
+    assert len(names) >= 10
+    assert {name for name in names if not (repository / name).exists()} == set()
+
+
+def anchors(document: Path) -> set[str]:
+    """What can be linked to in a text, as GitHub makes names of its headings; those of code are none."""
+    found: list[str] = []
+    for heading in re.findall(r"^#+ +(.+?) *$", re.sub(r"(?ms)^```.*?^```", "", document.read_text("utf-8")), re.M):
+        name = re.sub(r"[^\w\- ]", "", re.sub(r"\[(.*?)\]\(.*?\)", r"\1", heading).lower()).replace(" ", "-")
+        times = sum(re.fullmatch(rf"{re.escape(name)}(-\d+)?", other) is not None for other in found)
+        found.append(f"{name}-{times}" if times else name)
+    return set(found)
 
 
 def test_every_link_in_the_documents_leads_somewhere(repository: Path) -> None:
-    checked = 0
+    """To a file that is there, and to a heading that it has."""
+    files = of_headings = 0
     for document in documents(repository):
-        for link in re.findall(r"\]\((?!http)([^)#\s]+)\)", document.read_text(encoding="utf-8")):
-            assert (document.parent / link).exists(), f"{document.name}: {link}"
-            checked += 1
-    assert checked >= 10
+        links = re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", document.read_text(encoding="utf-8"))
+        for path, _, anchor in (link.partition("#") for link in links):
+            target = document.parent / path if path else document
+            assert target.exists(), f"{document.name}: {path}"
+            files += 1
+            if anchor:
+                assert target.suffix == ".md", f"{document.name}: {path}#{anchor}"
+                assert anchor in anchors(target), f"{document.name}: {path}#{anchor}"
+                of_headings += 1
+    assert files >= 100
+    assert of_headings >= 50
 
 
 def examples(document: Path) -> list[str]:

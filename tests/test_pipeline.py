@@ -173,13 +173,24 @@ def test_what_makes_no_sense_is_refused_at_once(shape, options, error, code):
     assert isinstance(caught.value, ThinsliceError)
 
 
-@pytest.mark.parametrize("options", [{"fit": "none"}, {"fit": "scan", "model": "given"}, {"budget": -1.0}])
-def test_a_fit_of_nothing_is_refused(options):
-    config = CHEAP["config"]
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        ({"fit": "none"}, "USE-FIT", "fit 'none' fits nothing; choose auto or scan"),
+        ({"fit": "scan", "model": "given"}, "USE-FIT", "fit scan starts from nothing; leave the weights out"),
+        ({"budget": -1.0}, "USE-BUDGET", "the budget in seconds must be a number over 0, found -1"),
+        ({"iterations": 0}, "USE-BUDGET", "iterations must be at least 1, found 0"),
+    ],
+)
+def test_a_fit_of_nothing_is_refused(options, code, said, monkeypatch):
+    monkeypatch.setattr("thinslice.pipeline.fit_scan", lambda *_, **__: pytest.fail("fitted first"))
     if "model" in options:
+        config = CHEAP["config"]
         options = options | {"model": thinslice.Model.new(config.inplane, config.axial)}
-    with pytest.raises(UsageError, match=r"fit|budget"):
+    with pytest.raises(UsageError) as refused:
         thinslice.fit(_scan((9, 20, 20)), **options)
+    assert refused.value.code == code
+    assert refused.value.message.startswith(said)
 
 
 def test_what_cannot_fit_is_refused_with_the_figure(monkeypatch):

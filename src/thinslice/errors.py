@@ -39,6 +39,15 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 class ThinsliceError(Exception):
     """What is wrong, with the value found, and what to do about it.
 
+        >>> import thinslice
+        >>> try:
+        ...     thinslice.enhance("thick.nii.gz", budget=0)
+        ... except thinslice.ThinsliceError as error:
+        ...     print(error.code, error.exit_code)
+        ...     print(error.line)
+        USE-BUDGET 2
+        error[USE-BUDGET]: the budget in seconds must be a number over 0, found 0
+
     Args:
         code: stable code, such as ``"GEO-FEW"``.
         message: one line, without the code; what may be a patient's name is marked by `named`.

@@ -78,6 +78,14 @@ def enhance(
 ) -> Result:
     """Synthesise thin slices from a thick-slice CT scan.
 
+        >>> import thinslice
+        >>> result = thinslice.enhance("thick.nii.gz", spacing=1.0, fit="none", check=False)
+        >>> result.volume.hu.shape, result.volume.slice_spacing_mm
+        ((80, 48, 48), 1.0)
+        >>> again = result.volume.hu.reshape(16, 5, 48, 48).mean(axis=1)  # averaged over 5 mm, as the scanner did
+        >>> bool(abs(again - thinslice.read("thick.nii.gz").hu).max() < 0.01)
+        True
+
     Args:
         source: path, `Volume`, nibabel, SimpleITK, torchio or MONAI object, or an array (z, y, x) in HU.
         affine: (4, 4) voxel (x, y, z) to RAS mm, for an array.
@@ -156,6 +164,12 @@ def fit(
     **reading: Any,
 ) -> Model:
     """Fit a model to a scan, without synthesising.
+
+        >>> import thinslice
+        >>> model = thinslice.fit("thick.nii.gz", spacing=1.0, fit="scan", iterations=2, check=False)
+        >>> model.facts["steps"]
+        2
+        >>> model.save("weights.safetensors")
 
     Args:
         source: as for `enhance`, as is all that is not explained here.

@@ -28,6 +28,15 @@ from thinslice.volume import Volume
 class Result:
     """What `enhance` gives.
 
+        >>> import thinslice
+        >>> result = thinslice.enhance("thick.nii.gz", spacing=1.0, fit="none", check=False)
+        >>> result
+        <Result: 80 slices 1 mm apart, of 48 x 48 pixels of 2.5 x 2.5 mm,
+         from 16 slices 5 mm apart by fit none; all synthesised; warnings FIT-UNCHECKED>
+        >>> result.record["output"]["factor"]
+        5.0
+        >>> result.save("thin.nii.gz")
+
     Attributes:
         volume: the thin slices.
         record: JSON-ready account of the run (docs/record.schema.json).
@@ -126,8 +135,12 @@ class Result:
     def carry(self, labels: Any) -> np.ndarray:
         """A label map drawn on the scan that went in, on the grid of this result, as `enhance(labels=...)` carries it.
 
-        >>> result = thinslice.enhance("thick.nii.gz", fit="none")
-        >>> lung, bone = (result.carry(path) for path in ("lung.nii.gz", "bone.nii.gz"))
+        >>> import thinslice
+        >>> scan = thinslice.read("thick.nii.gz")
+        >>> result = thinslice.enhance(scan, spacing=1.0, fit="none", check=False)
+        >>> lung, bone = (result.carry(drawn.astype("uint8")) for drawn in (scan.hu < -500, scan.hu > 300))
+        >>> lung.shape, bone.shape
+        ((80, 48, 48), (80, 48, 48))
 
         Args:
             labels: path, image, or an array (z, y, x) of `source`.
@@ -174,8 +187,10 @@ class Result:
     def to_monai(self) -> Any:
         """A `monai.data.MetaTensor` (1, x, y, z), its affine to RAS.
 
-        >>> tensor = thinslice.enhance("thick.nii.gz").to_monai()
-        >>> tensor.shape, tensor.affine
+        >>> import thinslice
+        >>> tensor = thinslice.enhance("thick.nii.gz", spacing=1.0, fit="none", check=False).to_monai()
+        >>> tensor.shape, tensor.affine.diag().tolist()
+        (torch.Size([1, 48, 48, 80]), [-2.5, -2.5, 1.0, 1.0])
         """
         from thinslice.io.files.to_objects import to_monai
 

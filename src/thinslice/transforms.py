@@ -5,11 +5,15 @@
     >>> pipeline = torchio.Compose([ThinSlices(spacing=1.0, fit="none"), torchio.ToCanonical()])
     >>> ct, organs = torchio.ScalarImage("thick.nii.gz"), torchio.LabelMap("seg.nii.gz")
     >>> subject = pipeline(torchio.Subject(ct=ct, organs=organs))
+    >>> subject["ct"].shape, subject["organs"].shape
+    ((1, 48, 48, 80), (1, 48, 48, 80))
 
     >>> from monai.transforms import Compose, LoadImaged
     >>> both = ["image", "label"]
     >>> pipeline = Compose([LoadImaged(both), ThinSlices(keys="image", label_keys="label", spacing=1.0, fit="none")])
     >>> sample = pipeline({"image": "thick.nii.gz", "label": "seg.nii.gz"})
+    >>> sample["image"].shape, sample["label"].shape
+    (torch.Size([48, 48, 80]), torch.Size([48, 48, 80]))
 
 Neither library is imported here: what comes in says which one it is of.
 """

@@ -52,6 +52,14 @@ class Source:
 class Volume:
     """A CT volume. Its place and all else are fixed; its values are an array like any other.
 
+        >>> import numpy as np
+        >>> import thinslice
+        >>> volume = thinslice.Volume(np.zeros((16, 48, 40)), np.diag([0.8, 0.8, 5.0, 1.0]), thickness=5.0)
+        >>> volume
+        <Volume: 16 slices 5 mm apart, of 40 x 48 pixels of 0.8 x 0.8 mm, 5 mm thick; array>
+        >>> volume.shape, volume.voxel_mm, volume.hu.dtype
+        ((16, 48, 40), (0.8, 0.8, 5.0), dtype('float32'))
+
     Attributes:
         hu: float32 (z, y, x), Hounsfield units. A float32 array that is given is kept, not copied, and may be written
             to where it may be. thinslice itself never does: `enhance` leaves the scan that it is given as it was.

@@ -162,8 +162,11 @@ def test_what_a_scan_does_not_hold_is_not_scored():
 
 
 def test_a_result_of_another_shape_is_refused(gap):
-    with pytest.raises(GeometryError, match="not"):
-        Scorer(gap).score(gap.truth[1:])
+    for other in (gap.truth[1:], gap.truth[:, :, :-1], gap.thick.hu):
+        with pytest.raises(GeometryError) as refused:
+            Scorer(gap).score(other)
+        assert refused.value.code == "GEO-SHAPE"
+        assert f"is {other.shape}, not {gap.truth.shape}" in refused.value.message
 
 
 def test_ssim_is_symmetric_and_falls_with_noise():

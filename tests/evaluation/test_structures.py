@@ -29,7 +29,9 @@ def scene():
 
 
 def by_name(rows, method):
-    return {row.structure: row for row in rows if row.method == method}
+    found = {row.structure: row for row in rows if row.method == method}
+    assert set(found) == set(SIZES), method
+    return found
 
 
 def test_the_truth_has_its_own_size(scene):

@@ -147,8 +147,10 @@ def test_ct_is_not_refused(name):
 
 
 def test_real_scans_are_not_even_remarked(shared_ct):
-    names = [*sorted((shared_ct / "more").glob("*.nii.gz")), *sorted((shared_ct / "pairs").glob("*_thick.nii.gz"))]
-    for name in names:
+    more, pairs = (sorted(shared_ct.glob(names)) for names in ("more/*.nii.gz", "pairs/*_thick.nii.gz"))
+    assert more
+    assert pairs
+    for name in (*more, *pairs):
         assert [notice.code for notice in scan.read(name).source.warnings] == [], name.name
 
 

@@ -64,16 +64,20 @@ def test_a_target_is_refused_before_work(tmp_path, volume):
     sheared = AFFINE.copy()
     sheared[0, 2] = 1
     cases = {
-        "taken.nii": "OUT-EXISTS", "taken.mhd": "OUT-EXISTS", "new.txt": "OUT-FORMAT", "file/out.nii": "OUT-WRITE",
-        "tilt.nrrd": "GEO-SHEAR",
-    }  # fmt: skip
+        "taken.nii": (OutputError, "OUT-EXISTS"),
+        "taken.mhd": (OutputError, "OUT-EXISTS"),
+        "new.txt": (OutputError, "OUT-FORMAT"),
+        "file/out.nii": (OutputError, "OUT-WRITE"),
+        "tilt.nrrd": (GeometryError, "GEO-SHEAR"),
+    }
     (tmp_path / "taken.nii").touch()
     (tmp_path / "taken.raw").touch()
     (tmp_path / "file").touch()
-    for name, code in cases.items():
-        with pytest.raises(Exception, match=r".") as refused:
+    for name, (error, code) in cases.items():
+        with pytest.raises(error) as refused:
             scan.check_target(tmp_path / name, source=Volume(volume.hu, sheared))
         assert refused.value.code == code, name
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken.nii", "taken.raw"]
     scan.check_target(tmp_path / "new" / "out.nii", source=volume)
     dicom = Volume(volume.hu, AFFINE, source=Source("dicom"))
     for name, options, code in (

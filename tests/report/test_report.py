@@ -226,10 +226,18 @@ def test_biases_of_either_sign_do_not_cancel_in_the_means(written):
     assert [line[3] for line in _summary(Table(rows))] == ["3.0"]
 
 
-def test_red_is_above_the_truth(case):
-    above = {"thick": case.thick.hu, "cubic": case.truth + 50, "truth": case.truth}
-    figure = draw({name: case_planes(case, hu) for name, hu in above.items()}, title="a")
-    assert figure.axes[3].images[0].get_array().mean() > 0
+@pytest.mark.parametrize(("error", "colour"), [(50, "red"), (-50, "blue")])
+def test_red_is_above_the_truth_and_blue_below(case, error, colour):
+    """As it is seen, by the colour of each pixel."""
+    shown = {"thick": case.thick.hu, "cubic": case.truth + error, "truth": case.truth}
+    figure = draw({name: case_planes(case, hu) for name, hu in shown.items()}, title="a")
+    (image,) = figure.axes[3].images
+    drawn = image.get_array()
+    seen = np.abs(drawn) > 5  # less where the window ends
+    assert seen.sum() > 50
+    assert (np.sign(drawn[seen]) == np.sign(error)).all()
+    red, _, blue, _ = np.moveaxis(image.to_rgba(drawn), -1, 0)
+    assert ((red > blue) if colour == "red" else (blue > red))[seen].all()
 
 
 def test_a_preview_has_every_column_in_one_place(tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ def test_bodies_are_sharp_and_within_the_range_of_ct():
         # A voxel is inside, outside or on a surface: most places look like their neighbours along z.
         flat = np.abs(np.diff(hu, axis=1)) < 1e-3
         assert flat.mean() > 0.4
-    assert len(np.unique(hu.round(3))) > 2
+        assert np.ptp(hu) > 100  # and there is something to see
 
 
 def test_pairs_are_bodies_and_what_a_scanner_makes_of_them(config):

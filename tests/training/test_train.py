@@ -171,7 +171,6 @@ def test_two_processes_take_the_steps_that_one_takes(scans, tmp_path):
     fit = replace(defaults.fit, inplane=InplaneConfig(16, 1), batch=2)
     start = _weights(Model.new(fit.inplane, fit.axial))
     way = (_weights(one) - start).norm()
-    assert way > 0
     assert (_weights(one) - _weights(two)).norm() < 0.5 * way
     assert one.facts["config"] == json.loads(json.dumps(asdict(replace(defaults, fit=fit))))
 

@@ -50,8 +50,10 @@ def read(
 ) -> Volume:
     """Read a CT volume.
 
+        >>> import thinslice
         >>> volume = thinslice.read("thick.nii.gz")
         >>> volume.hu.shape, volume.slice_spacing_mm
+        ((16, 48, 48), 5.0)
 
     Args:
         source: path of a file or of a DICOM folder, zip or image; or an object that
@@ -101,6 +103,10 @@ def read_parts(
     limits: Mapping[str, float] | None = None,
 ) -> list[Volume]:
     """Read a CT volume, or under on_gap "split" the regular parts of a DICOM series.
+
+        >>> import thinslice
+        >>> [part.hu.shape for part in thinslice.read_parts("thick.nii.gz")]
+        [(16, 48, 48)]
 
     Args:
         source: path of a file or of a DICOM folder, zip or image; or an object that
@@ -252,6 +258,13 @@ def write(
     overwrite: bool = False,
 ) -> tuple[Notice, ...]:
     """Write a volume: to a file where the name ends as one, else to a folder as a DICOM series.
+
+        >>> import thinslice
+        >>> volume = thinslice.read("thick.nii.gz")
+        >>> thinslice.write(volume, "copy.nrrd")
+        ()
+        >>> bool((thinslice.read("copy.nrrd").hu == volume.hu).all())
+        True
 
     Args:
         volume: what to write.

@@ -28,6 +28,12 @@ from thinslice.system.paths import as_path
 class Model:
     """Networks of the three views; the coronal and the sagittal view share one.
 
+        >>> import thinslice
+        >>> model = thinslice.enhance("thick.nii.gz", spacing=1.0, fit="none", check=False).model
+        >>> model.save("weights.safetensors")
+        >>> thinslice.Model.load("weights.safetensors").digest == model.digest
+        True
+
     Attributes:
         inplane: coronal and sagittal network.
         axial: axial network.

@@ -38,6 +38,7 @@ class SliceOperator:
 
         >>> import numpy as np
         >>> from thinslice.physics.grid import plan_grid
+        >>> from thinslice.physics.operator import SliceOperator
         >>> operator = SliceOperator(plan_grid(3, 4.0, 1.0, thickness_mm=4.0))
         >>> operator.apply(np.arange(12.0))
         array([1.5, 5.5, 9.5])

@@ -427,17 +427,22 @@ def test_upright_slices_of_a_tilted_scan_name_all_slices_they_cross(tmp_path):
     write_series(volume, tmp_path / "out", source=source, provenance=PROVENANCE)
     depth = source.shape[1] * 0.9 * np.sin(np.radians(20))  # of an upright plane across the tilted ones
     assert depth > 5
+    crossed = []
     for file in sorted((tmp_path / "out").iterdir()):
         result = pydicom.dcmread(file)
         named = {entry.ReferencedSOPInstanceUID for entry in result.SourceImageSequence}
         first = np.array([float(value) for value in result.ImagePositionPatient])
         rows = first + np.arange(result.Rows)[:, None] * 0.9 * np.array([0, 1, 0])
+        crossed.append(0)
         for image in (pydicom.dcmread(path) for path in (tmp_path / "in").iterdir()):
             cosines = np.array([float(value) for value in image.ImageOrientationPatient])
             normal = np.cross(cosines[:3], cosines[3:])
             side = (rows - [float(value) for value in image.ImagePositionPatient]) @ normal
             if side.min() < 0 < side.max():  # it crosses this source slice
                 assert image.SOPInstanceUID in named
+                crossed[-1] += 1
+    assert len(crossed) == len(volume.hu)
+    assert max(crossed) == 2  # and one alone would not do
 
 
 def test_uids_know_thickness_and_series_number_but_not_compression_or_time(tmp_path, monkeypatch):

@@ -29,9 +29,8 @@ from thinslice.io.files.segments import join_layers, segments_of
 from thinslice.io.label_image import LabelImage
 from thinslice.system.output import whole_file
 from thinslice.system.temporary import temporary_name
-from thinslice.volume import Volume, lean, squared
+from thinslice.volume import LPS_TO_RAS, Volume, lean, squared
 
-_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _PIXELS = {"int16": sitk.sitkInt16, "int32": sitk.sitkInt32, "float32": sitk.sitkFloat32}
 _HEADER_LIMIT = 1 << 17  # bytes
 _SQUARE = 1e-5  # radian: below, axes count as at right angles (5 micrometres over a body)
@@ -180,7 +179,7 @@ def to_image(volume: Volume, *, dtype: np.dtype, values: np.ndarray | None = Non
         GeometryError: GEO-SHEAR.
     """
     kji, affine = in_file_order(square_grid(volume), values)
-    lps = _TO_RAS @ affine
+    lps = LPS_TO_RAS @ affine
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     image = sitk.Image(kji.shape[::-1], _PIXELS[dtype.name])
     image.SetSpacing(spacing.tolist())
@@ -243,7 +242,7 @@ def _affine(image: sitk.Image) -> np.ndarray:
     lps = np.eye(4)
     lps[:3, :3] = direction * np.array(image.GetSpacing()[:3])
     lps[:3, 3] = image.GetOrigin()[:3]
-    return _TO_RAS @ lps
+    return LPS_TO_RAS @ lps
 
 
 @contextmanager

@@ -36,9 +36,8 @@ from thinslice.io.files.mark import (
 )
 from thinslice.io.files.sidecar import read_sidecar, refuse_other_modality, sidecar_path, with_sidecar
 from thinslice.io.label_image import LabelImage
-from thinslice.volume import Volume
+from thinslice.volume import LPS_TO_RAS, Volume
 
-_RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _NEVER_MEASURED_HU = -1024  # of masked voxels: what lies under a mask is no value
 _HAS = {  # what an image or array of a library has, and its other types have not
     "nibabel": ("dataobj", "affine", "get_data_dtype"),
@@ -174,7 +173,7 @@ def _from_library(
         lps = str(obj.meta.get("space", "RAS")).upper().endswith("LPS")
         own = np.asarray(obj.affine, float)
         return _from_channels(
-            obj.as_tensor(), _RAS_FROM_LPS @ own if lps else own, library, name, thickness, axis, scale, into
+            obj.as_tensor(), LPS_TO_RAS @ own if lps else own, library, name, thickness, axis, scale, into
         )
     if library in ("numpy", "torch", "array"):
         return _from_array(obj, affine, name, thickness, axis, scale)

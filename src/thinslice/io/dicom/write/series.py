@@ -21,7 +21,7 @@ from thinslice.io.dicom.headers.source import SourceSeries, tag
 from thinslice.io.dicom.write.derived import Provenance, add_references, decimal, series_dataset, slice_references
 from thinslice.io.dicom.write.uid import IMPLEMENTATION_CLASS_UID, digest, uid_from
 from thinslice.system.output import whole_folder
-from thinslice.volume import Volume
+from thinslice.volume import LPS_TO_RAS, Volume
 
 COMPRESSIONS = {
     "none": (ExplicitVRLittleEndian, ""),
@@ -210,7 +210,7 @@ def pixel_layout(source: Volume, *, like_source: bool) -> PixelLayout:
 
 def _planes(volume: Volume) -> list[_Plane]:
     """The slices in order along the normal (row direction x column direction)."""
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine
+    lps = LPS_TO_RAS @ volume.affine
     normal = np.cross(lps[:3, 0], lps[:3, 1])
     normal /= np.linalg.norm(normal)
     slices, rows, columns = volume.shape
@@ -226,7 +226,7 @@ def _add_plane_geometry(dataset: Dataset, volume: Volume, source: SourceSeries) 
     """Matrix, spacing and orientation; the source's own strings where they say the same."""
     _, rows, columns = volume.shape
     dataset.Rows, dataset.Columns = rows, columns
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine
+    lps = LPS_TO_RAS @ volume.affine
     x, y = lps[:3, 0], lps[:3, 1]
     spacing = [float(np.linalg.norm(y)), float(np.linalg.norm(x))]
     cosines = [*(x / spacing[1]), *(y / spacing[0])]

@@ -10,7 +10,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from thinslice.io.files.forms import UNKNOWN, square_enough
 from thinslice.io.files.integrity import check_metaimage, check_nrrd
 from thinslice.io.files.labels import as_labels
 from thinslice.io.files.mark import Marks, found_in_keys, keys, with_mark
+from thinslice.io.files.names import parts
 from thinslice.io.files.segments import join_layers, segments_of
 from thinslice.io.label_image import LabelImage
 from thinslice.system.output import whole_file
@@ -113,14 +114,17 @@ def write(
     """
     image, path = to_image(volume, dtype=dtype, values=values), path.resolve()  # header and voxels stay together
     ending = path.suffix.lower()
-    with whole_file(path, overwrite=overwrite) as temporary, _plain_name(temporary, ending) as plain:
+    header, *beside = parts(path)
+    with ExitStack() as stack:
+        temporary = stack.enter_context(whole_file(header, overwrite=overwrite))
+        voxels = [stack.enter_context(whole_file(file, overwrite=overwrite)) for file in beside]
+        plain = stack.enter_context(_plain_name(temporary, ending))
         _save(image, plain, packed=ending == ".nrrd")
-        if ending in (".nhdr", ".mhd"):
-            companion, data_name = plain.with_suffix(".raw"), path.with_suffix(".raw").name
-            with whole_file(path.with_suffix(".raw"), overwrite=overwrite) as data:
-                os.replace(companion, data)
-                header = plain.read_text(encoding="utf-8").replace(companion.name, data_name)
-                plain.write_text(header, encoding="utf-8")
+        for data, file in zip(voxels, beside, strict=True):
+            companion = plain.with_suffix(".raw")
+            os.replace(companion, data)
+            text = plain.read_text(encoding="utf-8").replace(companion.name, file.name)
+            plain.write_text(text, encoding="utf-8")
         os.replace(plain, temporary)
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinslice.errors import GeometryError, InputError, ModelError, Notice, UsageError, named
-from thinslice.io import files
+from thinslice.io import dicom, files
 from thinslice.io.files.mark import described, joined
+from thinslice.io.files.objects import from_object
 from thinslice.system.keywords import checks_keywords, names_of
 from thinslice.system.paths import as_path
 from thinslice.volume import Volume
@@ -117,8 +118,6 @@ def read_parts(
         ModelError: FILE-SYNTH, DCM-SYNTH: it is itself synthesised.
     """
     if not isinstance(source, str | PathLike):
-        from thinslice.io.files.objects import from_object
-
         _refuse_dicom_options(f"a {type(source).__name__}", series=series, phase=phase, limits=limits, on_gap=on_gap)
         volume = from_object(source, affine=affine, thickness=thickness, axis=axis, rescale=rescale)
         volume = accepted(_judged(volume, source, told=rescale is not None), allow_derived=allow_derived)
@@ -126,8 +125,6 @@ def read_parts(
     path = as_path(source)
     files.check_there(path)
     if is_dicom(path):
-        from thinslice.io import dicom
-
         refuse_options(path, dicom=True, axis=axis)
         volumes = dicom.read_parts(
             path, series=series, phase=phase, rescale=rescale, on_gap=on_gap, allow_derived=allow_derived,
@@ -237,6 +234,4 @@ def is_dicom(path: Path) -> bool:
         return True
     if files.has_known_ending(path):
         return False
-    from thinslice.io import dicom
-
     return dicom.looks_like_dicom(path)

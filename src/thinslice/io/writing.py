@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thinslice.errors import Notice, OutputError, UsageError, named
-from thinslice.io import files
+from thinslice.io import dicom, files
 from thinslice.io.output_format import OutputFormat
 from thinslice.system.keywords import checks_keywords
 from thinslice.system.output import refuse_full
@@ -86,8 +86,6 @@ def write_as(
     rounded = () if form.dtype == "float32" else _rounding(volume)
     if files.has_known_ending(path):
         return (*files.write_as(volume, path, form), *rounded)
-    from thinslice.io import dicom
-
     if source is None or provenance is None:
         raise OutputError(
             "OUT-FORMAT", "a DICOM series needs the series it was made from; name a file, such as out.nii.gz"
@@ -192,6 +190,4 @@ def check_room(path: str | PathLike[str], form: OutputFormat, *, shape: tuple[in
 
 def of_a_series(entry: Path) -> bool:
     """Whether what is in a folder is of a DICOM series that this program wrote, and may replace."""
-    from thinslice.io import dicom
-
     return dicom.wrote(entry)

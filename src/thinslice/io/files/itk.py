@@ -19,7 +19,15 @@ import numpy as np
 import SimpleITK as sitk
 
 from thinslice.errors import GeometryError, InputError, Notice, named
-from thinslice.io.files.assemble import NO_ORIENTATION, assemble, check_dtype, check_rescale, check_shape, slabs_of
+from thinslice.io.files.assemble import (
+    NO_ORIENTATION,
+    Stored,
+    assemble,
+    check_dtype,
+    check_rescale,
+    check_shape,
+    slabs_of,
+)
 from thinslice.io.files.axes import in_file_order
 from thinslice.io.files.forms import UNKNOWN, square_enough
 from thinslice.io.files.integrity import check_metaimage, check_nrrd
@@ -139,26 +147,17 @@ def from_image(
     warnings: tuple[Notice, ...] = (),
     into: Callable[..., Any] = assemble,
 ) -> Any:
-    """A SimpleITK image as a Volume, or as what `into` makes of it; arguments as in `assemble`."""
+    """A SimpleITK image as a Volume, or as what `into` makes of it; arguments as in `Stored` and `assemble`."""
     values = sitk.GetArrayViewFromImage(image)
     if image.GetNumberOfComponentsPerPixel() > 1:
         count = image.GetNumberOfComponentsPerPixel()
         raise InputError("FILE-DTYPE", f"{name} holds {count} values per voxel (RGB or a vector); CT has one")
     check_dtype(values.dtype, name)
     shape = check_shape(image.GetSize(), name)
-    made = into(
-        slabs_of(values.reshape(shape[::-1])),
-        shape[::-1],
-        affine=_affine(image),
-        axis=axis,
-        scale=scale,
-        name=name,
-        kind=kind,
-        facts={"format": {"nrrd": "NRRD", "metaimage": "MetaImage"}.get(kind, kind), "stored": str(values.dtype)},
-        warnings=warnings,
-        thickness=thickness,
-        forms=UNKNOWN if NO_ORIENTATION in warnings else None,
-    )
+    facts = {"format": {"nrrd": "NRRD", "metaimage": "MetaImage"}.get(kind, kind), "stored": str(values.dtype)}
+    forms = UNKNOWN if NO_ORIENTATION in warnings else None
+    stored = Stored(shape[::-1], _affine(image), name, kind, facts=facts, scale=scale, warnings=warnings, forms=forms)
+    made = into(slabs_of(values.reshape(shape[::-1])), stored, axis=axis, thickness=thickness)
     mark = found_in_keys(lambda key: image.GetMetaData(key) if image.HasMetaDataKey(key) else None)
     return with_mark(made, {"header keys": mark}) if isinstance(made, Volume) else made
 

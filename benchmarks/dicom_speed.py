@@ -25,6 +25,7 @@ from rich.table import Table
 from scipy import ndimage
 
 from thinslice.io.dicom import Provenance, read_series, write_series
+from thinslice.io.output_format import OutputFormat
 
 ROOT = "1.2.826.0.1.3680043.8.498.9"
 PROVENANCE = Provenance(version="0", method="none", settings="", model="", thickness_mm=1.0)
@@ -130,7 +131,8 @@ def main() -> None:
 
             def write(compress: str = compress) -> None:
                 shutil.rmtree(target, ignore_errors=True)
-                write_series(volume, target, source=volume, provenance=PROVENANCE, compress=compress)
+                form = OutputFormat(compress=compress)
+                write_series(volume, target, form, source=volume, provenance=PROVENANCE)
 
             times = best(chosen.runs, write)
             size = sum(file.stat().st_size for file in target.iterdir())

@@ -21,6 +21,7 @@ from thinslice.io import files, scan
 from thinslice.io.files.assemble import NO_ORIENTATION
 from thinslice.io.files.objects import from_object, is_scan
 from thinslice.io.files.to_objects import to_monai, to_nibabel, to_sitk, to_torchio
+from thinslice.io.writing import write
 from thinslice.volume import Volume
 
 SHAPE = (4, 5, 6)  # index order (i, j, k)
@@ -289,12 +290,12 @@ def test_options_of_dicom_go_with_nothing_else(tmp_path):
 
 @pytest.mark.parametrize("path", ["", "a\0b.nii"])
 def test_what_is_no_path_is_refused(path):
-    for command in (scan.read, lambda path: scan.write(Volume(TAGS, np.eye(4)), path)):
+    for command in (scan.read, lambda path: write(Volume(TAGS, np.eye(4)), path)):
         with pytest.raises(UsageError) as caught:
             command(path)
         assert caught.value.code == "USE-PATH"
     with pytest.raises(UsageError, match="only a Volume is written"):
-        scan.write(TAGS, "a.nii")
+        write(TAGS, "a.nii")
 
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda v: pickle.loads(pickle.dumps(v))], ids=["copy", "pickle"])

@@ -258,9 +258,9 @@ def test_a_long_name_can_be_written(tmp_path):
 
 FULL = """
 import sys
-from thinslice.io import scan
+from thinslice.io import writing
 from thinslice.cli.app import run
-scan.check_room = lambda *_, **__: None  # there was room before the work: somebody else has filled the disk since
+writing.check_room = lambda *_, **__: None  # there was room before the work: somebody else has filled the disk since
 source, dicom, folder = sys.argv[1:]
 for given, name in ((source, "a.nii.gz"), (source, "b.nii"), (source, "c.nrrd"), (source, "d.mha"), (dicom, "e")):
     effort = ["--fit", "scan", "--iterations", "1", "--factor", "2", "--threads", "1"]

@@ -264,7 +264,7 @@ def test_a_record_where_the_side_car_goes_is_refused(thick_phantom, tmp_path, ca
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("fails", ["nifti.write", "sidecar_text"])
+@pytest.mark.parametrize("fails", ["nifti.write", "writing.sidecar_text"])
 def test_a_failed_write_leaves_neither(fails, result, tmp_path, monkeypatch):
     def full(*_args, **_options):
         raise OSError(28, "No space left on device")

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from thinslice.evaluation.run import evaluate
-    from thinslice.io.scan import read, read_parts, write
+    from thinslice.io.scan import read, read_parts
+    from thinslice.io.writing import write
     from thinslice.networks.model import Model
     from thinslice.pipeline import enhance, fit
     from thinslice.result import Result
@@ -65,7 +66,7 @@ _HOMES = {
     "fit": "pipeline",
     "read": "io.scan",
     "read_parts": "io.scan",
-    "write": "io.scan",
+    "write": "io.writing",
 } | dict.fromkeys([name for name in __all__ if name.endswith("Error") or name == "Notice"], "errors")
 
 

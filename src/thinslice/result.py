@@ -12,8 +12,9 @@ import numpy as np
 from thinslice import notebook
 from thinslice import record as records
 from thinslice.errors import Notice, UsageError
-from thinslice.io import files, scan
+from thinslice.io import files, writing
 from thinslice.io.label_map import labels_path, read_label_map
+from thinslice.io.output_format import OutputFormat
 from thinslice.networks.model import Model
 from thinslice.physics.noise import noise_entry, noise_hu
 from thinslice.plan import grid_of
@@ -83,16 +84,19 @@ class Result:
 
         Raises:
             OutputError: the output exists or cannot be written, or its format does not suit.
+            UsageError: what is asked for does not go with the format (`thinslice.write`).
         """
+        form = OutputFormat(
+            dtype=dtype, compress=compress, series_number=series_number, like_source=like_source, sidecar=sidecar,
+            overwrite=overwrite,
+        )  # fmt: skip
         began = time.perf_counter()
         beside = () if self.labels is None else files.parts(labels_path(path))
         with none_left(beside):
             if self.labels is not None:
-                files.write_labels(self.labels, labels_path(path), like=self._labels_grid(), overwrite=overwrite)
-            notices = scan.write(
-                self.volume, path, source=self.source, dtype=dtype, compress=compress, series_number=series_number,
-                like_source=like_source, sidecar=sidecar, overwrite=overwrite, provenance=_dicom_provenance(self),
-            )  # fmt: skip
+                files.write_labels(self.labels, labels_path(path), like=self._labels_grid(), overwrite=form.overwrite)
+            provenance = _dicom_provenance(self)
+            notices = writing.write_as(self.volume, path, form, source=self.source, provenance=provenance)
         told = self.record["warnings"]
         told.extend(entry for entry in map(asdict, notices) if entry not in told)
         records.add_time(self.record, "write", time.perf_counter() - began)

@@ -35,6 +35,7 @@ from thinslice.io.scan import READING
 from thinslice.pipeline import enhance
 from thinslice.result import Result
 from thinslice.system.keywords import names_of, refuse_unknown
+from thinslice.volume import LPS_TO_RAS
 
 _OF_ONE_SCAN = ("affine", "labels")  # what cannot be said of all that will come
 
@@ -173,7 +174,7 @@ def _torchio_like(image: Any, tensor: Any, affine: Any, mark: Mapping[str, Any] 
 def _monai_like(image: Any, tensor: Any, affine: Any, mark: Mapping[str, Any] = MappingProxyType({})) -> Any:
     """A MetaTensor with another one's dimensions, space and notes, marked where synthetic; `affine` is to RAS."""
     affine = np.asarray(affine)
-    own = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine if _is_lps(image) else affine
+    own = LPS_TO_RAS @ affine if _is_lps(image) else affine
     meta = {**image.meta, "spatial_shape": np.array(tensor.shape[-3:]), **mark}
     meta.pop("affine", None)
     tensor = tensor.reshape(image.shape[:-3] + tensor.shape[-3:])

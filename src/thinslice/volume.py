@@ -16,6 +16,11 @@ import numpy as np
 
 from thinslice.errors import GeometryError, InputError, Notice, counted
 
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From LPS mm, as DICOM and ITK count them (to the left, to the back, up), to RAS mm (to the right, to the front, up).
+
+Two signs change, so that changing them again leads back: it is its own inverse, and takes RAS to LPS as well.
+"""
 _FEWEST_SLICES, _LEAST_PIXELS = 3, 16
 
 

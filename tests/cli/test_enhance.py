@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -194,6 +195,65 @@ def test_a_disk_that_cannot_hold_the_result_is_told_of_before_work_starts(
     assert run(["enhance", "-i", str(thick_phantom), "-o", str(tmp_path / "thin.nii"), "--fit", "scan"]) == 5
     assert capfd.readouterr().err.splitlines()[-1].startswith("error[RES-DISK]: the output needs")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("output", "there", "code"),
+    [
+        ("taken.nii", "taken.nii", "OUT-EXISTS"),
+        ("taken.nii.gz", "taken.json", "OUT-EXISTS"),
+        ("taken.mhd", "taken.raw", "OUT-EXISTS"),
+        ("taken", "taken", "OUT-EXISTS"),
+        ("file/out.nii", "file", "OUT-WRITE"),
+    ],
+)
+def test_what_is_in_the_way_is_told_of_before_anything_is_read(
+    output: str,
+    there: str,
+    code: str,
+    thick_phantom: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(scan, "read_parts", lambda *_, **__: pytest.fail("read first"))
+    (tmp_path / there).write_text("mine")
+    assert run(["enhance", "-i", str(thick_phantom), "-o", str(tmp_path / output)]) == 6
+    assert capfd.readouterr().err.startswith(f"error[{code}]: ")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_what_came_in_the_way_meanwhile_is_not_replaced(
+    thick_phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    enhanced = thinslice.enhance
+
+    def slow(*given: Any, **options: Any) -> thinslice.Result:
+        (tmp_path / "thin.json").write_text("mine")
+        return enhanced(*given, **options)
+
+    monkeypatch.setattr(thinslice, "enhance", slow)
+    assert run(["enhance", "-q", "-i", str(thick_phantom), "-o", str(tmp_path / "thin.nii"), *SHORT]) == 6
+    assert capfd.readouterr().err.startswith("error[OUT-EXISTS]: ")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("there", ["thin_2.nii", "thin_2.json", "picture_1.png"])
+def test_what_is_in_the_way_of_one_part_is_told_of_before_work(
+    there: str,
+    thick_phantom: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    volume = scan.read(thick_phantom)
+    monkeypatch.setattr(scan, "read_parts", lambda *_, **__: [volume, volume])
+    monkeypatch.setattr(thinslice, "enhance", lambda *_, **__: pytest.fail("worked first"))
+    (tmp_path / there).write_text("mine")
+    outputs = ["-o", str(tmp_path / "thin.nii"), "--preview", str(tmp_path / "picture.png")]
+    assert run(["enhance", "-i", str(thick_phantom), *outputs]) == 6
+    assert capfd.readouterr().err.splitlines()[-1].startswith("error[OUT-EXISTS]: ")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_every_option_arrives(thick_phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from thinslice.errors import InputError
 from thinslice.io import scan
 from thinslice.io.hounsfield import doubt
+from thinslice.io.writing import write
 from thinslice.volume import Volume
 
 sys.path.insert(0, str(Path(__file__).parent / "dicom"))
@@ -239,9 +240,9 @@ def test_a_volume_that_a_caller_built_is_remarked():
 def test_rounding_that_leaves_next_to_nothing_is_remarked(tmp_path):
     hu, void = body()
     small = Volume(np.where(void, -2000, hu / 1000), AFFINE, padding=void)
-    (notice,) = scan.write(small, tmp_path / "a.nii")
+    (notice,) = write(small, tmp_path / "a.nii")
     assert notice.code == "OUT-ROUND"
     assert "2 whole numbers" in notice.message
-    assert scan.write(small, tmp_path / "b.nii", dtype="float32") == ()
+    assert write(small, tmp_path / "b.nii", dtype="float32") == ()
     for harmless in (hu, np.rint(hu / 1000), np.full_like(hu, 0.5)):
-        assert scan.write(Volume(harmless, AFFINE), tmp_path / "c.nii", overwrite=True) == ()
+        assert write(Volume(harmless, AFFINE), tmp_path / "c.nii", overwrite=True) == ()

@@ -6,6 +6,8 @@ import pytest
 
 from thinslice.errors import GeometryError, OutputError, UsageError
 from thinslice.io import scan
+from thinslice.io.output_format import OutputFormat
+from thinslice.io.writing import check_target, write
 from thinslice.volume import Source, Volume
 
 AFFINE = np.diag([0.7, 0.7, 5.0, 1.0])
@@ -18,7 +20,7 @@ def volume():
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".NII.GZ", ".nrrd", ".mha", ".mhd"])
 def test_files_by_their_names(tmp_path, volume, ending):
-    assert scan.write(volume, tmp_path / f"scan{ending}") == ()
+    assert write(volume, tmp_path / f"scan{ending}") == ()
     again = scan.read(tmp_path / f"scan{ending}", thickness=2.5)
     np.testing.assert_array_equal(again.hu, volume.hu)
     np.testing.assert_allclose(again.affine, AFFINE)
@@ -35,14 +37,14 @@ def test_objects_pass_the_same_door(volume):
 @pytest.mark.parametrize("name", ["out", "out.v2", "out.dcm", "out.zip", "out.nii.bz2", "out.hdr"])
 def test_dicom_needs_a_dicom_source(tmp_path, volume, name):
     with pytest.raises(OutputError) as refused:
-        scan.write(volume, tmp_path / name)
+        write(volume, tmp_path / name)
     assert refused.value.code == "OUT-FORMAT"
     assert ".nii.gz" in refused.value.message
     assert not list(tmp_path.iterdir())
 
 
 def test_series_and_phase_go_with_dicom(tmp_path, volume):
-    scan.write(volume, tmp_path / "scan.nii")
+    write(volume, tmp_path / "scan.nii")
     for option in ({"series": "1.2"}, {"phase": 1}):
         with pytest.raises(UsageError, match="go with DICOM"):
             scan.read(tmp_path / "scan.nii", **option)
@@ -50,13 +52,13 @@ def test_series_and_phase_go_with_dicom(tmp_path, volume):
 
 def test_an_existing_output_is_replaced_only_when_told(tmp_path, volume):
     for name in ("a.nii", "b.mhd"):
-        scan.write(volume, tmp_path / name)
+        write(volume, tmp_path / name)
         before = (tmp_path / name).read_bytes()
         with pytest.raises(OutputError) as refused:
-            scan.write(volume, tmp_path / name)
+            write(volume, tmp_path / name)
         assert refused.value.code == "OUT-EXISTS"
         assert (tmp_path / name).read_bytes() == before
-        scan.write(volume, tmp_path / name, overwrite=True)
+        write(volume, tmp_path / name, overwrite=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.nii", "b.mhd", "b.raw"]
 
 
@@ -64,21 +66,18 @@ def test_a_target_is_refused_before_work(tmp_path, volume):
     sheared = AFFINE.copy()
     sheared[0, 2] = 1
     cases = {
-        "taken.nii": (OutputError, "OUT-EXISTS"),
-        "taken.mhd": (OutputError, "OUT-EXISTS"),
         "new.txt": (OutputError, "OUT-FORMAT"),
         "file/out.nii": (OutputError, "OUT-WRITE"),
         "tilt.nrrd": (GeometryError, "GEO-SHEAR"),
     }
-    (tmp_path / "taken.nii").touch()
-    (tmp_path / "taken.raw").touch()
     (tmp_path / "file").touch()
     for name, (error, code) in cases.items():
         with pytest.raises(error) as refused:
-            scan.check_target(tmp_path / name, source=Volume(volume.hu, sheared))
+            check_target(tmp_path / name, OutputFormat(), source=Volume(volume.hu, sheared))
         assert refused.value.code == code, name
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken.nii", "taken.raw"]
-    scan.check_target(tmp_path / "new" / "out.nii", source=volume)
+    check_target(tmp_path / "tilt.nrrd", OutputFormat(), source=Volume(volume.hu, sheared), upright=True)
+    check_target(tmp_path / "new" / "out.nii", OutputFormat(), source=volume)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
     dicom = Volume(volume.hu, AFFINE, source=Source("dicom"))
     for name, options, code in (
         ("out.nii", {"compress": "rle"}, "USE-COMPRESS"),
@@ -86,9 +85,21 @@ def test_a_target_is_refused_before_work(tmp_path, volume):
         ("series", {"dtype": "float32"}, "USE-DTYPE"),
     ):
         with pytest.raises(UsageError) as refused:
-            scan.check_target(tmp_path / name, source=dicom, **options)
+            check_target(tmp_path / name, OutputFormat(**options), source=dicom)
         assert refused.value.code == code
-    scan.check_target(tmp_path / "series", source=Volume(volume.hu, AFFINE, source=Source("dicom")))
+    check_target(tmp_path / "series", OutputFormat(), source=Volume(volume.hu, AFFINE, source=Source("dicom")))
+
+
+def test_what_is_in_the_way_is_found_on_writing(tmp_path, volume):
+    cases = {"taken.nii": "OUT-EXISTS", "taken.mhd": "OUT-EXISTS", "file/out.nii": "OUT-WRITE"}
+    there = ("file", "taken.nii", "taken.raw")
+    for name in there:
+        (tmp_path / name).touch()
+    for name, code in cases.items():
+        with pytest.raises(OutputError) as refused:
+            write(volume, tmp_path / name)
+        assert refused.value.code == code, name
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == dict.fromkeys(there, b"")
 
 
 def test_strict_counts_for_files(tmp_path, volume):

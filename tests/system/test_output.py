@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from thinslice.errors import OutputError, ResourceError
-from thinslice.io.scan import check_room
+from thinslice.io.output_format import OutputFormat
+from thinslice.io.writing import check_room
 from thinslice.system.output import none_left, numbered, refuse_clashes, refuse_existing, whole_file, whole_folder
 
 
@@ -172,19 +173,19 @@ def test_an_output_that_its_disk_cannot_hold_is_refused(tmp_path, monkeypatch):
     disk = SimpleNamespace(total=1, free=10_000)
     monkeypatch.setattr("shutil.disk_usage", lambda path: looked_at.append(path) or disk)
     with pytest.raises(ResourceError, match=r"needs 0\.012 MB .* are free") as caught:
-        check_room(tmp_path / "new" / "thin.nii", (10, 10, 60), dtype="int16", compress="none")
+        check_room(tmp_path / "new" / "thin.nii", OutputFormat(), shape=(10, 10, 60))
     assert caught.value.code == "RES-DISK"
-    check_room(tmp_path / "thin.nii", (10, 10, 40), dtype="int16", compress="none")
-    check_room(tmp_path / "thin.nii.gz", (10, 10, 60), dtype="int16", compress="none")
+    check_room(tmp_path / "thin.nii", OutputFormat(), shape=(10, 10, 40))
+    check_room(tmp_path / "thin.nii.gz", OutputFormat(), shape=(10, 10, 60))
     with pytest.raises(ResourceError):
-        check_room(tmp_path / "thin", (10, 10, 40), dtype="float32", compress="none")
+        check_room(tmp_path / "thin", OutputFormat(dtype="float32"), shape=(10, 10, 40))
     (tmp_path / "prepared").mkdir()
     (tmp_path / "link.nii").symlink_to(tmp_path / "prepared" / "thin.nii")
-    check_room(tmp_path / "prepared", (1, 1, 1), dtype="int16", compress="none")
-    check_room(tmp_path / "link.nii", (1, 1, 1), dtype="int16", compress="none")
+    check_room(tmp_path / "prepared", OutputFormat(), shape=(1, 1, 1))
+    check_room(tmp_path / "link.nii", OutputFormat(), shape=(1, 1, 1))
     assert looked_at[-2:] == [tmp_path / "prepared"] * 2  # the disk that it goes to, which may be mounted there
     disk.total = 0
-    check_room(tmp_path / "thin.nii", (10, 10, 60), dtype="int16", compress="none")
+    check_room(tmp_path / "thin.nii", OutputFormat(), shape=(10, 10, 60))
 
 
 def test_outputs_are_numbered_before_their_ending_alone():

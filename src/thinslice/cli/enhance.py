@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,15 +11,14 @@ import typer
 from thinslice.cli import options
 from thinslice.cli.inputs import one_scan
 from thinslice.cli.options import with_common_options
-from thinslice.cli.summary import summary
+from thinslice.cli.outputs import Output, save
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import UsageError, named
-from thinslice.system.output import none_left, numbered
+from thinslice.io.output_format import OutputFormat
 
 if TYPE_CHECKING:
-    from thinslice.result import Result
-
-_log = logging.getLogger("thinslice.cli")
+    from thinslice.plan import Job
+    from thinslice.volume import Volume
 
 _GRID, _METHOD, _WRITING = "Grid", "Method", "Writing"
 
@@ -192,197 +188,71 @@ def enhance(
     if labels is not None and detilt:
         raise UsageError("USE-LABELS", "--labels does not go with --detilt: make the label map upright elsewhere")
     source = one_scan([*source_paths, *(more or [])])
-    terminal.refuse_existing(save_weights, preview)
+    form = OutputFormat(
+        dtype=dtype, compress=compress, series_number=series_number, like_source=like_source,
+        sidecar=not no_sidecar, overwrite=terminal.overwrite,
+    )  # fmt: skip
+    inputs = (source, labels, weights)
+    asked = Output(output, form, weights=save_weights, picture=preview, labels=labels is not None)
+    asked.refuse(terminal, inputs)
 
-    import thinslice
-    from thinslice.io import files, scan
+    from thinslice.io import scan
+    from thinslice.io.label_map import read_label_map
+    from thinslice.pipeline import method_of, run
     from thinslice.plan import plan_job
     from thinslice.record import add_time
-    from thinslice.synthesis.upright import tilt_as_upright, upright_shapes
+    from thinslice.synthesis.upright import tilt_as_upright
 
-    inputs = (source, labels, weights)
-    _refuse_outputs(terminal, output, save_weights, preview, inputs=inputs, labels=labels, sidecar=not no_sidecar)
     began = time.perf_counter()
     volumes = scan.read_parts(
-        source,
-        axis=axis,
-        rescale=rescale,
-        series=series,
-        phase=phase,
-        on_gap=on_gap,
-        allow_derived=allow_derived,
-        strict=strict,
-        limits=dict(limit) if limit else None,
-    )
+        source, axis=axis, rescale=rescale, series=series, phase=phase, on_gap=on_gap, allow_derived=allow_derived,
+        strict=strict, limits=dict(limit) if limit else None,
+    )  # fmt: skip
     reading_s = time.perf_counter() - began
     if len(volumes) > 1 and labels is not None:
         raise UsageError("USE-LABELS", f"--labels goes with one result; the series is split into {len(volumes)} parts")
-    told = volumes[0].source.warnings
-    terminal.warn(tilt_as_upright(told) if detilt else told)
-    outputs = _outputs(output, save_weights, preview, series_number, parts=len(volumes))
-    form: dict[str, Any] = {
-        "dtype": dtype,
-        "compress": compress,
-        "like_source": like_source,
-        "sidecar": not no_sidecar,
-        "overwrite": terminal.overwrite,
-    }
+    source_warnings = volumes[0].source.warnings
+    terminal.warn(tilt_as_upright(source_warnings) if detilt else source_warnings)
+    outputs = asked.for_parts(len(volumes))
+    for own in outputs if len(outputs) > 1 else ():  # their names are new
+        own.refuse(terminal, inputs)
+    jobs = []
     for volume, own in zip(volumes, outputs, strict=True):
-        written = files.parts(own.result, sidecar=not no_sidecar)
-        terminal.refuse_clashes(inputs, *written, own.weights, own.picture)
-        terminal.refuse_existing(own.weights, own.picture)
-        made_upright = detilt and bool(upright_shapes(volume, slices=volume.shape[0], step=1.0))
-        scan.check_target(own.result, source=volume, upright=made_upright, series_number=own.series_number, **form)
-        job = plan_job(
-            volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views, placement=grid
-        )
-        shape = (len(job.grid.output_mm), *volume.shape[1:])
-        scan.check_room(own.result, shape, dtype=dtype, compress=compress)
-    model = None if weights is None else thinslice.Model.load(weights)
-    results = []
-    for volume in volumes:
-        with terminal.progress() as on_progress:
-            result = thinslice.enhance(
-                volume,
-                spacing=spacing,
-                factor=factor,
-                thickness=thickness,
-                profile=profile,
-                grid=grid,
-                fit=fit,
-                budget=budget / len(volumes),
-                iterations=iterations,
-                views=views,
-                consistency=consistency,
-                texture=texture,
-                detilt=detilt,
-                model=model,
-                check=not no_check,
-                seed=seed,
-                threads=terminal.threads,
-                device=terminal.device,
-                labels=labels,
-                on_progress=on_progress,
+        volume.refuse_nan()
+        _check_target(own, volume, detilt=detilt)
+        jobs.append(
+            plan_job(
+                volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views,
+                placement=grid,
             )
+        )  # fmt: skip
+        _check_room(own, volume, jobs[-1])
+    method = method_of(
+        fit=fit, budget=budget / len(volumes), iterations=iterations, views=views, consistency=consistency,
+        texture=texture, detilt=detilt, model=weights, seed=seed, threads=terminal.threads, device=terminal.device,
+        check=not no_check,
+    )  # fmt: skip
+    label_map = None if labels is None else read_label_map(labels, scan=volumes[0])
+    results = []
+    for volume, job in zip(volumes, jobs, strict=True):
+        with terminal.progress() as on_progress:
+            result = run(volume, job, method, label_map=label_map, on_progress=on_progress)
         add_time(result.record, "read", reading_s / len(volumes))
         results.append(result)
-    _save(terminal, results, outputs, form, source=source, labels=labels)
+    save(terminal, results, outputs, source=source)
 
 
-def _refuse_outputs(
-    terminal: Terminal,
-    output: Path,
-    *asides: Path | None,
-    inputs: tuple[Path | None, ...],
-    labels: Path | None,
-    sidecar: bool,
-) -> None:
-    """Raise OutputError, before anything is read, where an output is an input, is asked for twice, or exists."""
-    from thinslice.io import files, scan
-    from thinslice.io.label_map import labels_path
+def _check_target(own: Output, volume: Volume, *, detilt: bool) -> None:
+    """Refuse an output that could not hold the result of a volume (`thinslice.io.writing.check_target`)."""
+    from thinslice.io import writing
+    from thinslice.synthesis.upright import upright_shapes
 
-    terminal.refuse_existing(output, ours=None if files.has_known_ending(output) else scan.of_a_series)
-    label_map = files.parts(labels_path(output)) if labels else ()
-    written = files.parts(output, sidecar=sidecar)
-    if terminal.record_path in written[1:]:
-        raise UsageError(
-            "USE-SIDECAR",
-            f"--json {named(written[1], '')} is the side-car of the result; name another file, or add --no-sidecar",
-        )
-    terminal.refuse_clashes(inputs, *written, *label_map, *asides)
-    if not files.has_known_ending(output):
-        terminal.refuse_inside(output, *asides)
-    terminal.refuse_existing(*written[1:], *label_map)
+    made_upright = detilt and bool(upright_shapes(volume, slices=volume.shape[0], step=1.0))
+    writing.check_target(own.result, own.form, source=volume, upright=made_upright)
 
 
-@dataclass(frozen=True)
-class _Output:
-    """Where a result goes, and what is written beside it; None for what is not asked for."""
+def _check_room(own: Output, volume: Volume, job: Job) -> None:
+    """Refuse an output that its disk cannot hold (`thinslice.io.writing.check_room`)."""
+    from thinslice.io import writing
 
-    result: Path
-    weights: Path | None
-    picture: Path | None
-    series_number: int | None
-
-
-def _outputs(
-    result: Path, weights: Path | None, picture: Path | None, series_number: int | None, *, parts: int
-) -> list[_Output]:
-    """The outputs of each part of a series; of one alone, they are called as asked for."""
-    from thinslice.io import files
-
-    if parts == 1:
-        return [_Output(result, weights, picture, series_number)]
-    return [
-        _Output(
-            numbered(result, number, ending=files.ending_of(result)),
-            weights and numbered(weights, number, ending=weights.suffix),
-            picture and numbered(picture, number, ending=picture.suffix),
-            None if series_number is None else series_number + number - 1,
-        )
-        for number in range(1, parts + 1)
-    ]
-
-
-def _save(
-    terminal: Terminal,
-    results: list[Result],
-    outputs: list[_Output],
-    form: dict[str, Any],
-    *,
-    source: Path,
-    labels: Path | None,
-) -> None:
-    """Write results, what is asked for beside them, and their records, all or none; then say what came of them."""
-    from thinslice.io import files
-    from thinslice.io.label_map import labels_path
-
-    written = [path for own in outputs for path in (own.weights, own.picture) if path]
-    written += [part for own in outputs for part in files.parts(own.result, sidecar=form["sidecar"])]
-    written += [part for own in outputs if labels for part in files.parts(labels_path(own.result))]
-    with none_left(written):
-        for result, own in zip(results, outputs, strict=True):
-            result.save(own.result, series_number=own.series_number, **form)
-            _save_asides(result, own.weights, own.picture, overwrite=terminal.overwrite)
-        records = [result.record for result in results]
-        _write_records(terminal, records, source=source, targets=[own.result for own in outputs])
-    for record, own in zip(records, outputs, strict=True):
-        _tell(terminal, record, own, labels=labels is not None, form=form)
-
-
-def _save_asides(result: Result, weights: Path | None, picture: Path | None, *, overwrite: bool) -> None:
-    """Keep the weights and draw the picture, where they are asked for."""
-    if weights is not None:
-        result.model.save(weights, overwrite=overwrite)
-    if picture is not None:
-        from thinslice.report.preview import save_preview
-
-        save_preview(result.source, result.sheared or result.volume, picture, overwrite=overwrite)
-
-
-def _write_records(terminal: Terminal, records: list[dict[str, Any]], *, source: Path, targets: list[Path]) -> None:
-    """Records as JSON where asked for."""
-    if terminal.show_identity:
-        records = [
-            record | {"identity": {"input": _told(source), "output": _told(target)}}
-            for record, target in zip(records, targets, strict=True)
-        ]
-    terminal.write_record(records if len(records) > 1 else records[0])
-
-
-def _told(path: Path) -> str:
-    """A path in a record, whatever bytes its name is made of."""
-    return os.fsencode(path.resolve()).decode("utf-8", "replace")
-
-
-def _tell(terminal: Terminal, record: dict[str, Any], own: _Output, *, labels: bool, form: dict[str, Any]) -> None:
-    """Warnings and a summary of a result."""
-    from thinslice.io import files
-    from thinslice.io.label_map import labels_path
-
-    terminal.warn(record["warnings"])
-    label_map = files.parts(labels_path(own.result)) if labels else ()
-    written = [*files.parts(own.result, sidecar=form["sidecar"]), *label_map, own.weights, own.picture]
-    whole = form["dtype"] == "int16" and all(warning["code"] != "FILE-FLOAT" for warning in record["warnings"])
-    terminal.say(*summary(record, [path for path in written if path], whole=whole))
-    _log.info("%s", ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in record["times_s"].items()))
+    writing.check_room(own.result, own.form, shape=(len(job.grid.output_mm), *volume.shape[1:]))

@@ -1,4 +1,4 @@
-"""One door for scans: a file, a DICOM series, or a library's object in; a file or a series out.
+"""One door for scans: a file, a DICOM series, or a library's object in. Results leave by `thinslice.io.writing`.
 
 Which format it is follows from the path: a folder, a zip and anything that looks like DICOM go to
 `thinslice.io.dicom`, the rest to `thinslice.io.files`.
@@ -6,31 +6,26 @@ Which format it is follows from the path: a folder, a zip and anything that look
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from thinslice.errors import GeometryError, InputError, ModelError, Notice, OutputError, UsageError, named
-from thinslice.io import files
+from thinslice.errors import GeometryError, InputError, ModelError, Notice, UsageError, named
+from thinslice.io import dicom, files
 from thinslice.io.files.mark import described, joined
+from thinslice.io.files.objects import from_object
 from thinslice.system.keywords import checks_keywords, names_of
-from thinslice.system.output import refuse_existing, refuse_full
 from thinslice.system.paths import as_path
 from thinslice.volume import Volume
 
 if TYPE_CHECKING:
-    from thinslice.io.dicom import Provenance
+    pass
 
 SYNTHETIC = ("FILE-SYNTH", "DCM-SYNTH")
 """Codes under which a source that is itself synthetic is refused, or warned of where that is allowed."""
 _STRICTLY = {"FILE-SYNTH": ModelError} | dict.fromkeys(("FILE-NOTHU", "FILE-SIDECAR", "FILE-DERIVED"), InputError)
-_LEAST_STEPS = 16  # HU from the lowest value to the highest: less, rounded, is a sketch
-_NO_FOLDER_NAMES = (".dcm", ".zip", ".gz", ".img", ".hdr")  # a slip of the pen, no folder for a series
 
 
 @checks_keywords()
@@ -129,8 +124,6 @@ def read_parts(
         ModelError: FILE-SYNTH, DCM-SYNTH: it is itself synthesised.
     """
     if not isinstance(source, str | PathLike):
-        from thinslice.io.files.objects import from_object
-
         _refuse_dicom_options(f"a {type(source).__name__}", series=series, phase=phase, limits=limits, on_gap=on_gap)
         volume = from_object(source, affine=affine, thickness=thickness, axis=axis, rescale=rescale)
         volume = accepted(_judged(volume, source, told=rescale is not None), allow_derived=allow_derived)
@@ -138,8 +131,6 @@ def read_parts(
     path = as_path(source)
     files.check_there(path)
     if is_dicom(path):
-        from thinslice.io import dicom
-
         refuse_options(path, dicom=True, axis=axis)
         volumes = dicom.read_parts(
             path, series=series, phase=phase, rescale=rescale, on_gap=on_gap, allow_derived=allow_derived,
@@ -243,191 +234,10 @@ def _refuse_dicom_options(
         raise UsageError("DCM-ON-GAP", f"on-gap goes with DICOM; the slices of {name} are evenly spaced")
 
 
-@checks_keywords()
-def write(
-    volume: Volume,
-    path: str | PathLike[str],
-    *,
-    source: Volume | None = None,
-    provenance: Provenance | None = None,
-    dtype: str = "int16",
-    sidecar: bool = True,
-    compress: str = "none",
-    series_number: int | None = None,
-    like_source: bool = False,
-    overwrite: bool = False,
-) -> tuple[Notice, ...]:
-    """Write a volume: to a file where the name ends as one, else to a folder as a DICOM series.
-
-        >>> import thinslice
-        >>> volume = thinslice.read("thick.nii.gz")
-        >>> thinslice.write(volume, "copy.nrrd")
-        ()
-        >>> bool((thinslice.read("copy.nrrd").hu == volume.hu).all())
-        True
-
-    Args:
-        volume: what to write.
-        path: .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, or a folder.
-        source: the DICOM scan that the volume was made from (DICOM output only).
-        provenance: how it was made (DICOM output only).
-        dtype: "int16" or "float32" (files only).
-        sidecar: whether a synthetic volume gets a side-car, NAME.json (NIfTI only).
-        compress: "none", "jpegls", "j2k" or "rle" (DICOM output only).
-        series_number: of the new series (DICOM output only).
-        like_source: store pixels in the source's own bits, sign and intercept (DICOM output only).
-        overwrite: replace what is there.
-
-    Returns:
-        What the user should know about the output.
-
-    Raises:
-        OutputError: OUT-FORMAT, OUT-EXISTS, OUT-WRITE, OUT-FULL.
-        GeometryError: GEO-SHEAR.
-        UsageError: as for `check_target`.
-    """
-    if not isinstance(volume, Volume):
-        raise UsageError("USE-INPUT", f"only a Volume is written, not a {type(volume).__name__}; read it first")
-    path = as_path(path)
-    # files.write looks at the shear of the volume itself: its source may have been tilted
-    check_target(
-        path, source=source or volume, upright=True, dtype=dtype, compress=compress, series_number=series_number,
-        like_source=like_source, sidecar=sidecar and volume.source.mark is not None, overwrite=overwrite,
-    )  # fmt: skip
-    rounded = () if dtype == "float32" else _rounding(volume)
-    if files.has_known_ending(path):
-        return (*files.write(volume, path, dtype=dtype, sidecar=sidecar, overwrite=overwrite), *rounded)
-    from thinslice.io import dicom
-
-    if source is None or provenance is None:
-        raise OutputError(
-            "OUT-FORMAT", "a DICOM series needs the series it was made from; name a file, such as out.nii.gz"
-        )
-    written = dicom.write_series(
-        volume, path, source=source, provenance=provenance, compress=compress, series_number=series_number,
-        like_source=like_source, overwrite=overwrite,
-    )  # fmt: skip
-    notices = []
-    if written.remarks:
-        notices.append(Notice("DCM-CARRIED", f"not all attributes of the source are in the result: {written.remarks}"))
-    if written.clipped:
-        message = f"{written.clipped} voxels beyond {written.bits} bits were clipped to the nearest value"
-        notices.append(Notice("OUT-CLIP", message))
-    return (*notices, *rounded)
-
-
-def _rounding(volume: Volume) -> tuple[Notice, ...]:
-    """What is to be said where whole numbers hold next to nothing of what was measured."""
-    measured = True if volume.padding is None else ~volume.padding
-    lowest = float(volume.hu.min(where=measured, initial=np.inf))
-    highest = float(volume.hu.max(where=measured, initial=-np.inf))
-    if not 0 < highest - lowest < _LEAST_STEPS or np.array_equal(volume.hu, np.rint(volume.hu)):
-        return ()
-    steps = round(highest) - round(lowest) + 1
-    message = (
-        f"values from {lowest:.3g} to {highest:.3g} were rounded to {steps} whole number{'s' * (steps > 1)}: dtype "
-        "float32 keeps them in files, and DICOM holds whole HU only"
-    )
-    return (Notice("OUT-ROUND", message),)
-
-
-def check_target(
-    path: str | PathLike[str],
-    *,
-    source: Volume,
-    upright: bool = False,
-    dtype: str = "int16",
-    sidecar: bool = True,
-    compress: str = "none",
-    series_number: int | None = None,
-    like_source: bool = False,
-    overwrite: bool = False,
-) -> None:
-    """Refuse, before any work, an output that could not be written afterwards.
-
-    Args:
-        path: the output.
-        source: the scan it is to be made from: DICOM output needs DICOM input, and a sheared grid
-            goes into NIfTI or DICOM only.
-        upright: a sheared grid is made upright before it is written.
-        dtype: of voxels; DICOM has its own.
-        sidecar: beside NIfTI a side-car will be written.
-        compress: DICOM output only.
-        series_number: DICOM output only.
-        like_source: pixels are to be stored as the source's are; DICOM output only.
-        overwrite: an existing output may be replaced.
-
-    Raises:
-        OutputError: OUT-FORMAT, OUT-EXISTS, OUT-WRITE.
-        GeometryError: GEO-SHEAR.
-        UsageError: USE-DTYPE, USE-COMPRESS, USE-SERIES, DCM-COMPRESS, DCM-LIKE-SOURCE,
-            DCM-SERIES-NUMBER.
-    """
-    path = as_path(path)
-    if files.has_known_ending(path):
-        for code, name, given in (
-            ("USE-COMPRESS", "compress", compress != "none"),
-            ("USE-SERIES", "series-number", series_number is not None),
-            ("DCM-LIKE-SOURCE", "like-source", like_source),
-        ):
-            if given:
-                raise UsageError(code, f"{name} goes with DICOM output; leave it out for a file")
-        slices, rows, columns = source.shape  # split slabs reach beyond the source's by less than a slice
-        files.check_target(
-            path, affine=source.affine, shape=(slices + 1, rows, columns), upright=upright, sidecar=sidecar,
-            overwrite=overwrite,
-        )  # fmt: skip
-        return
-    if path.suffix.lower() in _NO_FOLDER_NAMES:
-        raise OutputError(
-            "OUT-FORMAT", f"output {named(path, '')} must be a folder (DICOM) or end in {', '.join(files.ENDINGS)}"
-        )
-    if source.source.kind != "dicom":
-        raise OutputError(
-            "OUT-FORMAT",
-            f"output {named(path, '')} names a folder, for DICOM, but the input is no DICOM; end it in "
-            f"{', '.join(files.ENDINGS)}",
-        )
-    if dtype != "int16":
-        raise UsageError("USE-DTYPE", f"dtype {dtype} goes with files; DICOM holds whole numbers")
-    refuse_existing(path, overwrite=overwrite, ours=of_a_series)
-    from thinslice.io.dicom.write.series import check_compression, check_series_number, pixel_layout
-
-    check_compression(compress)
-    check_series_number(series_number)
-    pixel_layout(source, like_source=like_source)
-
-
-def check_room(path: str | PathLike[str], shape: tuple[int, int, int], *, dtype: str, compress: str) -> None:
-    """Refuse, before any work, an output that its disk cannot hold; of compressed ones nobody knows the size before.
-
-    Args:
-        path: the output.
-        shape: (n, y, x) of the result.
-        dtype: of voxels.
-        compress: of DICOM output.
-
-    Raises:
-        ResourceError: RES-DISK with the figures.
-    """
-    path = as_path(path)
-    if compress == "none" and files.ending_of(path) not in (".nii.gz", ".nrrd"):
-        refuse_full(path, math.prod(shape) * np.dtype(dtype).itemsize)
-
-
-def of_a_series(entry: Path) -> bool:
-    """Whether what is in a folder is of a DICOM series that this program wrote, and may replace."""
-    from thinslice.io import dicom
-
-    return dicom.wrote(entry)
-
-
 def is_dicom(path: Path) -> bool:
     """Whether an existing path is read as DICOM: a folder, a zip archive, or a file that looks like it."""
     if path.is_dir():
         return True
     if files.has_known_ending(path):
         return False
-    from thinslice.io import dicom
-
     return dicom.looks_like_dicom(path)

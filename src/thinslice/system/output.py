@@ -25,15 +25,14 @@ def numbered(path: Path, number: int, *, ending: str) -> Path:
     return path.with_name(f"{path.name[: len(path.name) - len(ending)]}_{number}{ending}")
 
 
-def refuse_existing(path: Path, *, overwrite: bool = False, code: str = "OUT-EXISTS", ours: Ours | None = None) -> None:
+def refuse_existing(path: Path, *, overwrite: bool = False, ours: Ours | None = None) -> None:
     """Raise OutputError where an output exists and may not be replaced, or cannot be written.
 
-    Called before work starts, and again on writing.
+    Asked before work starts; on writing, `whole_file` and `whole_folder` ask again.
 
     Args:
         path: of the output.
         overwrite: replace what an earlier run wrote.
-        code: of the error where it exists.
         ours: where the output is a folder, tells the entries that a run wrote; None where it is a file. An empty
             folder may always be written into; one with anything else in it is never replaced.
     """
@@ -43,17 +42,17 @@ def refuse_existing(path: Path, *, overwrite: bool = False, code: str = "OUT-EXI
                 "OUT-WRITE", f"output {named(path, '')} is a link that leads nowhere; choose another name"
             )
         if ours is None and path.is_dir():
-            raise OutputError(code, f"output {named(path, '')} is a folder; name a file")
+            raise OutputError("OUT-EXISTS", f"output {named(path, '')} is a folder; name a file")
         inside = _entries(path) if path.is_dir() else []
         if path.exists() and not overwrite and (inside or not path.is_dir()):
-            raise OutputError(code, f"output {named(path, '')} exists; choose another name or add --overwrite")
+            raise OutputError("OUT-EXISTS", f"output {named(path, '')} exists; choose another name or add --overwrite")
         if ours is not None:
             if path.exists() and not path.is_dir():
-                raise OutputError(code, f"output {named(path, '')} is a file; name a folder")
+                raise OutputError("OUT-EXISTS", f"output {named(path, '')} is a file; name a folder")
             if foreign := [entry for entry in inside if entry.is_dir() or not ours(entry)]:
                 many = counted(len(foreign), "entry", "entries")
                 raise OutputError(
-                    code, f"output folder {named(path, '')} holds {many} that no run writes; name another"
+                    "OUT-EXISTS", f"output folder {named(path, '')} holds {many} that no run writes; name another"
                 )
             if path.resolve() in (here := Path.cwd(), *here.parents):
                 raise OutputError("OUT-WRITE", "the output is the folder you are in, or holds it; name another folder")
@@ -137,14 +136,14 @@ def whole_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: Path, *, ours: Ours, overwrite: bool = False, code: str = "OUT-EXISTS") -> Iterator[Path]:
+def whole_folder(path: Path, *, ours: Ours, overwrite: bool = False) -> Iterator[Path]:
     """Give a temporary folder beside `path`; rename it to `path` at the end. A link is followed.
 
     Under `overwrite` the old folder is exchanged for the new one and only then removed, and only if
     a run wrote every file in it (`ours`). A folder that is empty, or a place where something is mounted,
     stays what it is: the temporary folder is made in it, and the files move up at the end.
     """
-    refuse_existing(path, overwrite=overwrite, code=code, ours=ours)
+    refuse_existing(path, overwrite=overwrite, ours=ours)
     path = path.resolve()
     stays = _stays(path)
     temporary = temporary_name(path / path.name if stays else path)

@@ -15,6 +15,7 @@ from dicom_phantom import save, series
 from thin import PROVENANCE, linear_thin
 
 from thinslice.io.dicom import read_series, write_series
+from thinslice.io.output_format import OutputFormat
 from thinslice.volume import Volume
 
 ISOLATED = [  # own network (loopback alone) and own process tree, which ends with its first process
@@ -41,7 +42,9 @@ def stored(orthanc, tmp_path_factory) -> tuple[Path, dict[str, Volume], dict]:
     source = read_series(folder / "in")
     volumes = {"by_dimse": linear_thin(source, factor=2), "by_web": linear_thin(source, factor=3)}
     for name, compress in (("by_dimse", "none"), ("by_web", "jpegls")):
-        write_series(volumes[name], folder / name, source=source, provenance=PROVENANCE, compress=compress)
+        write_series(
+            volumes[name], folder / name, OutputFormat(compress=compress), source=source, provenance=PROVENANCE
+        )
     done = subprocess.run(
         [*ISOLATED, sys.executable, str(Path(__file__).with_name("archive_client.py")), str(folder)],
         capture_output=True,

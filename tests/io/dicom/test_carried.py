@@ -17,6 +17,7 @@ from thin import PROVENANCE, linear_thin, written
 
 from thinslice.io.dicom import read_series, write_series
 from thinslice.io.dicom.headers.kept import OF_THE_STUDY
+from thinslice.io.output_format import OutputFormat
 
 # the generator writes odd values on purpose
 pytestmark = [
@@ -450,9 +451,9 @@ def test_uids_know_thickness_and_series_number_but_not_compression_or_time(tmp_p
     source = read_series(tmp_path / "in")
     thin = linear_thin(source, factor=2)
 
-    def uid(name: str, **options) -> str:
-        options = {"provenance": PROVENANCE, **options}
-        return write_series(thin, tmp_path / name, source=source, **options).series_uid
+    def uid(name: str, provenance=PROVENANCE, **options) -> str:
+        form = OutputFormat(**options)
+        return write_series(thin, tmp_path / name, form, source=source, provenance=provenance).series_uid
 
     plain = uid("plain")
     assert uid("thicker", provenance=replace(PROVENANCE, thickness_mm=2.0)) != plain

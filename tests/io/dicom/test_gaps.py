@@ -9,6 +9,7 @@ from thinslice.errors import GeometryError, UsageError
 from thinslice.io import scan
 from thinslice.io.dicom import read_parts, read_series, write_series
 from thinslice.io.dicom.stack.gaps import regular_runs
+from thinslice.io.writing import write
 from thinslice.volume import Volume
 
 
@@ -140,8 +141,8 @@ def test_an_uneven_volume_is_never_written_or_converted_as_if_even(tmp_path):
     volume = read_series(tmp_path / "in", on_gap="fill")
     for leave in (
         lambda: write_series(volume, tmp_path / "out", source=volume, provenance=PROVENANCE),
-        lambda: scan.write(volume, tmp_path / "out.nii.gz"),
-        lambda: scan.write(volume, tmp_path / "out.nrrd"),
+        lambda: write(volume, tmp_path / "out.nii.gz"),
+        lambda: write(volume, tmp_path / "out.nrrd"),
         lambda: to_nibabel(volume),
         lambda: to_sitk(volume),
     ):

@@ -9,10 +9,12 @@ from thin import PROVENANCE, linear_thin, written
 import thinslice
 from thinslice.cli.app import run
 from thinslice.errors import UsageError
-from thinslice.io import scan
 from thinslice.io.dicom import read_series, write_series
 from thinslice.io.files import write as write_file
+from thinslice.io.output_format import OutputFormat
+from thinslice.io.writing import write
 
+LIKE_SOURCE = OutputFormat(like_source=True)
 LAYOUTS = {
     "unsigned, 12 bits": lambda: layout(16, 12, 0),
     "signed, 12 bits": lambda: layout(16, 12, 1, intercept="0"),
@@ -45,7 +47,7 @@ def test_what_the_bits_cannot_hold_is_clipped_and_said(tmp_path):
     hu = np.array(source.hu)
     hu[3, :2] = 3500
     bright = source.with_slices(hu, first=0, step=1)
-    (notice,) = scan.write(bright, tmp_path / "out", source=source, provenance=PROVENANCE, like_source=True)
+    (notice,) = write(bright, tmp_path / "out", source=source, provenance=PROVENANCE, like_source=True)
     assert notice.line == "warning[OUT-CLIP]: 40 voxels beyond 12 bits were clipped to the nearest value"
     assert read_series(tmp_path / "out", allow_derived=True).hu.max() == 3071
 
@@ -58,12 +60,12 @@ def test_the_intercept_is_the_one_in_use(tmp_path):
     save(datasets, tmp_path / "in")
     source = read_series(tmp_path / "in", rescale=(1.0, -1024.0))
     thin = linear_thin(source, factor=2)
-    notices = scan.write(thin, tmp_path / "out", source=source, provenance=PROVENANCE, like_source=True)
+    notices = write(thin, tmp_path / "out", source=source, provenance=PROVENANCE, like_source=True)
     assert notices == ()
     np.testing.assert_array_equal(read_series(tmp_path / "out", allow_derived=True).hu, np.rint(thin.hu))
     halves = read_series(tmp_path / "in", rescale=(1.0, -1024.5))
     with pytest.raises(UsageError, match=r"like-source|layout"):
-        write_series(thin, tmp_path / "more", source=halves, provenance=PROVENANCE, like_source=True)
+        write_series(thin, tmp_path / "more", LIKE_SOURCE, source=halves, provenance=PROVENANCE)
 
 
 def test_other_pixels_have_other_uids(tmp_path):
@@ -71,8 +73,8 @@ def test_other_pixels_have_other_uids(tmp_path):
     source = read_series(tmp_path / "in")
     thin = linear_thin(source, factor=2)  # signed from 0: the bytes are the same, what the header says is not
     uids = {
-        write_series(thin, tmp_path / str(like), source=source, provenance=PROVENANCE, like_source=like).series_uid
-        for like in (False, True)
+        write_series(thin, tmp_path / str(like), form, source=source, provenance=PROVENANCE).series_uid
+        for like, form in ((False, OutputFormat()), (True, LIKE_SOURCE))
     }
     assert len(uids) == 2
 
@@ -82,7 +84,7 @@ def test_sources_without_one_layout_are_refused(make, tmp_path):
     save(make(), tmp_path / "in")
     source = read_series(tmp_path / "in")
     with pytest.raises(UsageError) as caught:
-        write_series(source, tmp_path / "out", source=source, provenance=PROVENANCE, like_source=True)
+        write_series(source, tmp_path / "out", LIKE_SOURCE, source=source, provenance=PROVENANCE)
     assert caught.value.code == "DCM-LIKE-SOURCE"
 
 

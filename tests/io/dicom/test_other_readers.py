@@ -18,6 +18,7 @@ from dicom_phantom import enhanced, save, series
 from thin import PROVENANCE, linear_thin
 
 from thinslice.io.dicom import read_series, write_series
+from thinslice.io.output_format import OutputFormat
 from thinslice.volume import Volume
 
 SOURCES = {
@@ -42,7 +43,7 @@ def derived(request, tmp_path_factory) -> tuple[Volume, Path]:
         place = request.getfixturevalue("shared_ct") / "dicom" / "petct_acrin042_scout_plus_ct"
     source = read_series(place)
     thin = linear_thin(source, factor=3)
-    write_series(thin, folder / "out", source=source, provenance=PROVENANCE, compress=compress)
+    write_series(thin, folder / "out", OutputFormat(compress=compress), source=source, provenance=PROVENANCE)
     return thin, folder / "out"
 
 

@@ -14,12 +14,12 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from thin import PROVENANCE, linear_thin
 
-from thinslice.io import scan
 from thinslice.io.dicom import read_series
 from thinslice.io.dicom.headers.carried import carried_from
 from thinslice.io.dicom.headers.codes import Findings
 from thinslice.io.dicom.headers.limits import Limits
 from thinslice.io.dicom.read import find_series
+from thinslice.io.writing import write
 
 pytestmark = [pytest.mark.dicom3tools, pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*")]
 TYPE_2 = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID")
@@ -45,7 +45,7 @@ def made(change, folder: Path) -> tuple[list[Path], list[Path], str]:
         warnings.simplefilter("ignore")
         save(each(change, slices=4), folder / "in")
         source = read_series(folder / "in")
-        notices = scan.write(linear_thin(source, factor=2), folder / "out", source=source, provenance=PROVENANCE)
+        notices = write(linear_thin(source, factor=2), folder / "out", source=source, provenance=PROVENANCE)
     said = "".join(notice.message for notice in notices if notice.code == "DCM-CARRIED")
     return sorted((folder / "in").iterdir()), sorted((folder / "out").iterdir()), said
 
@@ -295,7 +295,7 @@ class TestFrameOfReference:
         save(each(lambda _, ds: ds.pop("FrameOfReferenceUID"), slices=4), tmp_path / "in")
         source = read_series(tmp_path / "in")
         for factor in (2, 3):
-            scan.write(linear_thin(source, factor=factor), tmp_path / f"{factor}", source=source, provenance=PROVENANCE)
+            write(linear_thin(source, factor=factor), tmp_path / f"{factor}", source=source, provenance=PROVENANCE)
         uids = {pydicom.dcmread(file).FrameOfReferenceUID for file in tmp_path.glob("[23]/*")}
         assert len(uids) == 1
         assert uids.pop().startswith("2.25.")

@@ -15,6 +15,7 @@ from thin import PROVENANCE, linear_thin
 
 import thinslice
 from thinslice.io.dicom import read_series, write_series
+from thinslice.io.output_format import OutputFormat
 
 pytestmark = [pytest.mark.dicom3tools, pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*")]
 
@@ -137,7 +138,9 @@ def new_errors(file: Path, source: Path) -> list[str]:
 
 def derive(source_folder: Path, folder: Path, *, factor: int = 4, **options) -> list[Path]:
     source = read_series(source_folder)
-    write_series(linear_thin(source, factor=factor), folder, source=source, provenance=PROVENANCE, **options)
+    write_series(
+        linear_thin(source, factor=factor), folder, OutputFormat(**options), source=source, provenance=PROVENANCE
+    )
     return sorted(folder.iterdir())
 
 

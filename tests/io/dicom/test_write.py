@@ -13,6 +13,7 @@ from thin import PROVENANCE, linear_thin, written
 
 from thinslice.errors import OutputError, UsageError
 from thinslice.io.dicom import read_series, write_series
+from thinslice.io.output_format import OutputFormat
 from thinslice.volume import Source, Volume
 
 # the generator writes odd values on purpose
@@ -50,7 +51,7 @@ def test_j2k_gives_its_volume_back(tmp_path):
 
     save(each(enlarge, repaint=True), tmp_path / "in")
     source = read_series(tmp_path / "in")
-    write_series(source, tmp_path / "out", source=source, provenance=PROVENANCE, compress="j2k")
+    write_series(source, tmp_path / "out", OutputFormat(compress="j2k"), source=source, provenance=PROVENANCE)
     np.testing.assert_array_equal(read_series(tmp_path / "out", allow_derived=True).hu, np.rint(source.hu))
 
 
@@ -58,7 +59,7 @@ def test_small_images_that_j2k_declines_are_refused_and_leave_nothing(tmp_path):
     save(series(), tmp_path / "in")
     source = read_series(tmp_path / "in")
     with pytest.raises(UsageError, match="24x20"):
-        write_series(source, tmp_path / "out", source=source, provenance=PROVENANCE, compress="j2k")
+        write_series(source, tmp_path / "out", OutputFormat(compress="j2k"), source=source, provenance=PROVENANCE)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
@@ -88,7 +89,9 @@ def test_another_result_has_other_uids(tmp_path):
     }
     assert len(set(uids.values())) == len(variants)
     assert all(uid.startswith("2.25.") and len(uid) <= 44 for uid in uids.values())
-    again = write_series(thin, tmp_path / "again", source=source, provenance=PROVENANCE, compress="rle").series_uid
+    again = write_series(
+        thin, tmp_path / "again", OutputFormat(compress="rle"), source=source, provenance=PROVENANCE
+    ).series_uid
     assert again == uids["same"]
     instances = [pydicom.dcmread(file).SOPInstanceUID for name in variants for file in (tmp_path / name).iterdir()]
     assert len(set(instances)) == len(instances)
@@ -310,18 +313,17 @@ class TestRefused:
     @pytest.mark.parametrize("options", [{"compress": "zip"}, {"series_number": -1}, {"series_number": 1 << 31}])
     def test_options(self, source, tmp_path, options):
         with pytest.raises(UsageError):
-            write_series(source, tmp_path / "out", source=source, provenance=PROVENANCE, **options)
+            write_series(source, tmp_path / "out", OutputFormat(**options), source=source, provenance=PROVENANCE)
 
     def test_existing_output(self, source, tmp_path):
         write_series(source, tmp_path / "out", source=source, provenance=PROVENANCE)
         with pytest.raises(OutputError) as caught:
             write_series(source, tmp_path / "out", source=source, provenance=PROVENANCE)
-        assert caught.value.code == "DCM-OUT-EXISTS"
-        write_series(
-            linear_thin(source, factor=2), tmp_path / "out", source=source, provenance=PROVENANCE, overwrite=True
-        )
+        assert caught.value.code == "OUT-EXISTS"
+        replacing = OutputFormat(overwrite=True)
+        write_series(linear_thin(source, factor=2), tmp_path / "out", replacing, source=source, provenance=PROVENANCE)
         assert len(list((tmp_path / "out").iterdir())) == 23
         (tmp_path / "out" / "diary.txt").write_text("mine")
         with pytest.raises(OutputError):
-            write_series(source, tmp_path / "out", source=source, provenance=PROVENANCE, overwrite=True)
+            write_series(source, tmp_path / "out", replacing, source=source, provenance=PROVENANCE)
         assert (tmp_path / "out" / "diary.txt").read_text() == "mine"

@@ -11,6 +11,7 @@ from dicom_phantom import save
 from pydicom.dataset import Dataset
 
 from thinslice.io.dicom import Provenance, read_series, write_series
+from thinslice.io.output_format import OutputFormat
 from thinslice.volume import Volume
 
 PROVENANCE = Provenance(version="0.1.0", method="linear interpolation", settings="s1", model="m1", thickness_mm=1.25)
@@ -33,11 +34,12 @@ def linear_thin(volume: Volume, *, factor: int) -> Volume:
 
 
 def written(datasets: list[Dataset], folder: Path, **options: Any) -> tuple[Volume, Volume, list[Dataset]]:
-    """Source volume, thin volume, and the data sets of the written files in order."""
+    """Source volume, thin volume, and the data sets of the written files in order; options are of `OutputFormat`."""
     save(datasets, folder / "in")
     source = read_series(folder / "in")
     thin = linear_thin(source, factor=4)
-    result = write_series(thin, folder / "out", source=source, **{"provenance": PROVENANCE, **options})
+    provenance = options.pop("provenance", PROVENANCE)
+    result = write_series(thin, folder / "out", OutputFormat(**options), source=source, provenance=provenance)
     files = sorted((folder / "out").iterdir())
     assert [file.name for file in files] == [f"IM{number:04d}.dcm" for number in range(1, result.files + 1)]
     with warnings.catch_warnings():

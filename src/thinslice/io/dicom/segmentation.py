@@ -19,7 +19,7 @@ from thinslice.errors import GeometryError, InputError, ThinsliceError, named
 from thinslice.io.dicom.headers.limits import Limits
 from thinslice.io.dicom.headers.quiet import quiet
 from thinslice.io.dicom.headers.source import SourceSeries
-from thinslice.volume import Volume
+from thinslice.volume import LPS_TO_RAS, Volume
 
 _SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # Segmentation, Label Map ...
 _OTHERS = {
@@ -29,7 +29,6 @@ _OTHERS = {
     "1.2.840.10008.5.1.4.1.1.2.1": "a CT image",
     "1.2.840.10008.5.1.4.1.1.30": "a parametric map",
 }
-_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +169,7 @@ def _affine(group: Dataset, shared: Dataset) -> np.ndarray:
     lps[:3, 0], lps[:3, 1] = orientation[:3] * spacing[1], orientation[3:] * spacing[0]
     lps[:3, 2] = np.cross(orientation[:3], orientation[3:])
     lps[:3, 3] = np.array(_item(group, shared, "PlanePositionSequence").ImagePositionPatient, float)
-    return _TO_RAS @ lps
+    return LPS_TO_RAS @ lps
 
 
 def _item(group: Dataset, shared: Dataset, keyword: str) -> Dataset:

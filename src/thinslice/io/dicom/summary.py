@@ -19,7 +19,7 @@ from thinslice.io.dicom.headers.quiet import quiet
 from thinslice.io.dicom.headers.slices import Slice
 from thinslice.io.dicom.headers.terms import IMAGE_TYPES, shown_uid
 from thinslice.io.dicom.read import find_series
-from thinslice.io.dicom.stack.arrange import arrange
+from thinslice.io.dicom.stack.arrange import Stack, arrange
 from thinslice.io.dicom.stack.faults import behind_a_gap, fault_of, warn_of_others
 from thinslice.io.dicom.stack.group import series_names
 
@@ -97,12 +97,10 @@ def list_series(
         fault = fault_of(found.faults, uid, told_apart=found.told_apart(asked=True))
         if fault is None:
             warn_of_others(found.faults, uid, findings)
-        summary = _summary(
-            uid, names[uid], apart[uid], images, bounds, findings,
-            phase=phase, rescale=rescale, allow_derived=allow_derived,
-        )  # fmt: skip
-        error = fault.error if fault else summary.error and behind_a_gap(found.faults, summary.error)
-        summaries.append(replace(summary, error=error))
+        stack, refused = _arranged(images, bounds, findings, phase=phase, rescale=rescale, allow_derived=allow_derived)
+        error = fault.error if fault else refused and behind_a_gap(found.faults, refused)
+        summary = _summary(uid, images, stack, name=names[uid], apart=apart[uid])
+        summaries.append(replace(summary, warnings=tuple(findings.notices), error=error))
     return summaries
 
 
@@ -143,10 +141,7 @@ def _began(images: Sequence[Slice]) -> str:
     return next((min(texts) for texts in stated if all(texts)), "")
 
 
-def _summary(
-    uid: str,
-    name: str,
-    apart: tuple[str, ...],
+def _arranged(
     images: Sequence[Slice],
     limits: Limits,
     findings: Findings,
@@ -154,7 +149,8 @@ def _summary(
     phase: int | None,
     rescale: tuple[float, float] | None,
     allow_derived: bool,
-) -> SeriesSummary:
+) -> tuple[Stack | None, ThinsliceError | None]:
+    """The stack of a series, or None, and what refuses it, or None; what is noticed goes into `findings`."""
     stack, error = None, None
     try:
         (stack,) = arrange(images, limits, findings, phase=phase, rescale=rescale, allow_derived=allow_derived)
@@ -163,6 +159,13 @@ def _summary(
     if error is not None and error.code == "DCM-SYNTH":  # refused as a source; its grid can be shown all the same
         with contextlib.suppress(ThinsliceError):
             (stack,) = arrange(images, limits, Findings(), phase=phase, rescale=rescale, allow_derived=True)
+    return stack, error
+
+
+def _summary(
+    uid: str, images: Sequence[Slice], stack: Stack | None, *, name: str, apart: tuple[str, ...]
+) -> SeriesSummary:
+    """What the headers of a series show; warnings and what refuses it are added by the caller."""
     chosen = stack.slices if stack else images
     attributes = chosen[0].attributes
     pixel_spacing = chosen[0].pixel_spacing
@@ -188,6 +191,6 @@ def _summary(
         kvp=attributes.finite("KVP"),
         transfer_syntaxes=tuple(sorted({shown_uid(image.file.syntax) for image in chosen})),
         synthetic=any(map(is_synthetic, images)),
-        warnings=tuple(findings.notices),
-        error=error,
+        warnings=(),
+        error=None,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,51 +21,59 @@ SLAB_BYTES = 32 << 20  # what is converted at a time: large enough to be fast, s
 NO_ORIENTATION = Notice("FILE-NOORIENT", "the file gives no orientation; left and right of the result are not known")
 
 
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What is known of an image as it is stored, but for its values.
+
+    Attributes:
+        shape: of the values, kji.
+        affine: (4, 4), voxel (x, y, z) to RAS mm.
+        name: what it is called in messages.
+        kind: see `Source.kind`.
+        facts: for the record.
+        scale: slope and intercept from stored values to HU, or to labels.
+        warnings: noticed so far.
+        forms: what a NIfTI header says of its place beside the affine (`thinslice.io.files.forms`), or None.
+    """
+
+    shape: tuple[int, ...]
+    affine: np.ndarray
+    name: str
+    kind: str = "array"
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    scale: tuple[float, float] = (1.0, 0.0)
+    warnings: tuple[Notice, ...] = ()
+    forms: Any = None
+
+
 def assemble(
-    slabs: Iterable[np.ndarray],
-    shape: tuple[int, ...],
-    *,
-    affine: np.ndarray,
-    axis: str | int | None = None,
-    scale: tuple[float, float] = (1.0, 0.0),
-    name: str,
-    kind: str,
-    facts: Mapping[str, Any],
-    warnings: tuple[Notice, ...] = (),
-    thickness: float | None = None,
-    forms: Any = None,
+    slabs: Iterable[np.ndarray], stored: Stored, *, axis: str | int | None = None, thickness: float | None = None
 ) -> Volume:
     """Build a Volume from slabs of stored values, converting slab by slab.
 
     Args:
         slabs: consecutive blocks (n, j, i) along the source's slowest axis.
-        shape: of the whole, kji.
-        affine: (4, 4), the source's voxel (x, y, z) to RAS mm.
+        stored: what is known of the whole.
         axis: slice axis as the user named it; None for the one with the largest spacing.
-        scale: slope and intercept from stored values to HU.
-        name: what the source is called in messages.
-        kind: see `Source.kind`.
-        facts: for the record.
-        warnings: noticed so far.
         thickness: slice thickness in mm, where known.
-        forms: what a NIfTI header says of its place beside the affine (`thinslice.io.files.forms`), or None.
 
     Raises:
         GeometryError: GEO-AFFINE, GEO-THICKNESS.
         InputError: FILE-NAN.
     """
+    affine = stored.affine
     Volume(np.zeros((1, 1, 1), np.float32), affine, thickness)  # refuses a bad grid before data are read
     axes = choose_axes(affine, axis)
-    warnings = warnings if axis is not None else (*warnings, *axis_remark(affine))
-    check_room_for(shape)
-    hu = np.empty(tuple(np.array(shape)[list(axes.to_volume)]), np.float32)
-    _fill(hu.transpose(axes.to_file), slabs, scale, name)
+    warnings = stored.warnings if axis is not None else (*stored.warnings, *axis_remark(affine))
+    check_room_for(stored.shape)
+    hu = np.empty(tuple(np.array(stored.shape)[list(axes.to_volume)]), np.float32)
+    _fill(hu.transpose(axes.to_file), slabs, stored.scale, stored.name)
     padding, value = find_padding(hu)
-    facts = {**facts, "slice_axis": axes.slice_axis}
+    facts = {**stored.facts, "slice_axis": axes.slice_axis}
     if padding is not None:
         facts |= {"padding_value": value, "padding_voxels": int(padding.sum())}
     order = [*axes.order, 3]
-    source = Source(kind, facts, warnings, header=replace(axes, forms=forms))
+    source = Source(stored.kind, facts, warnings, header=replace(axes, forms=stored.forms))
     return Volume(hu, affine[:, order], thickness, padding, source)
 
 

@@ -10,7 +10,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,27 @@ import numpy as np
 import SimpleITK as sitk
 
 from thinslice.errors import GeometryError, InputError, Notice, named
-from thinslice.io.files.assemble import NO_ORIENTATION, assemble, check_dtype, check_rescale, check_shape, slabs_of
+from thinslice.io.files.assemble import (
+    NO_ORIENTATION,
+    Stored,
+    assemble,
+    check_dtype,
+    check_rescale,
+    check_shape,
+    slabs_of,
+)
 from thinslice.io.files.axes import in_file_order
 from thinslice.io.files.forms import UNKNOWN, square_enough
 from thinslice.io.files.integrity import check_metaimage, check_nrrd
 from thinslice.io.files.labels import as_labels
 from thinslice.io.files.mark import Marks, found_in_keys, keys, with_mark
+from thinslice.io.files.names import parts
 from thinslice.io.files.segments import join_layers, segments_of
 from thinslice.io.label_image import LabelImage
 from thinslice.system.output import whole_file
 from thinslice.system.temporary import temporary_name
-from thinslice.volume import Volume, lean, squared
+from thinslice.volume import LPS_TO_RAS, Volume, lean, squared
 
-_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _PIXELS = {"int16": sitk.sitkInt16, "int32": sitk.sitkInt32, "float32": sitk.sitkFloat32}
 _HEADER_LIMIT = 1 << 17  # bytes
 _SQUARE = 1e-5  # radian: below, axes count as at right angles (5 micrometres over a body)
@@ -114,14 +122,17 @@ def write(
     """
     image, path = to_image(volume, dtype=dtype, values=values), path.resolve()  # header and voxels stay together
     ending = path.suffix.lower()
-    with whole_file(path, overwrite=overwrite) as temporary, _plain_name(temporary, ending) as plain:
+    header, *beside = parts(path)
+    with ExitStack() as stack:
+        temporary = stack.enter_context(whole_file(header, overwrite=overwrite))
+        voxels = [stack.enter_context(whole_file(file, overwrite=overwrite)) for file in beside]
+        plain = stack.enter_context(_plain_name(temporary, ending))
         _save(image, plain, packed=ending == ".nrrd")
-        if ending in (".nhdr", ".mhd"):
-            companion, data_name = plain.with_suffix(".raw"), path.with_suffix(".raw").name
-            with whole_file(path.with_suffix(".raw"), overwrite=overwrite) as data:
-                os.replace(companion, data)
-                header = plain.read_text(encoding="utf-8").replace(companion.name, data_name)
-                plain.write_text(header, encoding="utf-8")
+        for data, file in zip(voxels, beside, strict=True):
+            companion = plain.with_suffix(".raw")
+            os.replace(companion, data)
+            text = plain.read_text(encoding="utf-8").replace(companion.name, file.name)
+            plain.write_text(text, encoding="utf-8")
         os.replace(plain, temporary)
 
 
@@ -136,26 +147,17 @@ def from_image(
     warnings: tuple[Notice, ...] = (),
     into: Callable[..., Any] = assemble,
 ) -> Any:
-    """A SimpleITK image as a Volume, or as what `into` makes of it; arguments as in `assemble`."""
+    """A SimpleITK image as a Volume, or as what `into` makes of it; arguments as in `Stored` and `assemble`."""
     values = sitk.GetArrayViewFromImage(image)
     if image.GetNumberOfComponentsPerPixel() > 1:
         count = image.GetNumberOfComponentsPerPixel()
         raise InputError("FILE-DTYPE", f"{name} holds {count} values per voxel (RGB or a vector); CT has one")
     check_dtype(values.dtype, name)
     shape = check_shape(image.GetSize(), name)
-    made = into(
-        slabs_of(values.reshape(shape[::-1])),
-        shape[::-1],
-        affine=_affine(image),
-        axis=axis,
-        scale=scale,
-        name=name,
-        kind=kind,
-        facts={"format": {"nrrd": "NRRD", "metaimage": "MetaImage"}.get(kind, kind), "stored": str(values.dtype)},
-        warnings=warnings,
-        thickness=thickness,
-        forms=UNKNOWN if NO_ORIENTATION in warnings else None,
-    )
+    facts = {"format": {"nrrd": "NRRD", "metaimage": "MetaImage"}.get(kind, kind), "stored": str(values.dtype)}
+    forms = UNKNOWN if NO_ORIENTATION in warnings else None
+    stored = Stored(shape[::-1], _affine(image), name, kind, facts=facts, scale=scale, warnings=warnings, forms=forms)
+    made = into(slabs_of(values.reshape(shape[::-1])), stored, axis=axis, thickness=thickness)
     mark = found_in_keys(lambda key: image.GetMetaData(key) if image.HasMetaDataKey(key) else None)
     return with_mark(made, {"header keys": mark}) if isinstance(made, Volume) else made
 
@@ -180,7 +182,7 @@ def to_image(volume: Volume, *, dtype: np.dtype, values: np.ndarray | None = Non
         GeometryError: GEO-SHEAR.
     """
     kji, affine = in_file_order(square_grid(volume), values)
-    lps = _TO_RAS @ affine
+    lps = LPS_TO_RAS @ affine
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     image = sitk.Image(kji.shape[::-1], _PIXELS[dtype.name])
     image.SetSpacing(spacing.tolist())
@@ -243,7 +245,7 @@ def _affine(image: sitk.Image) -> np.ndarray:
     lps = np.eye(4)
     lps[:3, :3] = direction * np.array(image.GetSpacing()[:3])
     lps[:3, 3] = image.GetOrigin()[:3]
-    return _TO_RAS @ lps
+    return LPS_TO_RAS @ lps
 
 
 @contextmanager

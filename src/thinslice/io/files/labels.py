@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
-from thinslice.errors import Notice
+from thinslice.io.files.assemble import Stored
 from thinslice.io.label_image import LabelImage, whole_numbers
 
 
 def as_labels(
-    slabs: Iterable[np.ndarray],
-    shape: tuple[int, ...],
-    *,
-    affine: np.ndarray,
-    name: str,
-    scale: tuple[float, float] = (1.0, 0.0),
-    warnings: tuple[Notice, ...] = (),
-    **_: Any,
+    slabs: Iterable[np.ndarray], stored: Stored, *, axis: str | int | None = None, thickness: float | None = None
 ) -> LabelImage:
     """A label map from slabs of stored values, in place of `thinslice.io.files.assemble.assemble`.
 
     Args:
         slabs: consecutive blocks (n, j, i) along the source's slowest axis.
-        shape: of the whole, kji.
-        affine: (4, 4), the source's voxel (x, y, z) to RAS mm.
-        name: what messages call the map.
-        scale: slope and intercept from stored values to labels.
-        warnings: noticed so far; without an orientation, the map does not say where it lies.
-        **_: what matters for scans alone: slice axis, thickness, facts.
+        stored: what is known of the whole; without an orientation, the map does not say where it lies.
+        axis: matters for scans alone.
+        thickness: matters for scans alone.
 
     Raises:
         InputError: LABEL-VALUES, LABEL-MANY.
     """
-    values = whole_numbers(slabs, shape, name=name, scale=scale)
-    placed = all(notice.code != "FILE-NOORIENT" for notice in warnings)
-    return LabelImage(values, np.asarray(affine, float), name, placed=placed)
+    values = whole_numbers(slabs, stored.shape, name=stored.name, scale=stored.scale)
+    placed = all(notice.code != "FILE-NOORIENT" for notice in stored.warnings)
+    return LabelImage(values, np.asarray(stored.affine, float), stored.name, placed=placed)

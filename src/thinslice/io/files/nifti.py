@@ -23,6 +23,7 @@ import numpy as np
 from thinslice.errors import InputError, named
 from thinslice.io.files.assemble import (
     SLAB_BYTES,
+    Stored,
     assemble,
     check_dtype,
     check_rescale,
@@ -78,18 +79,10 @@ def read(
         _check_length(path, i * j * k * header.get_data_dtype().itemsize)
         affine, origin, forms, warnings = read_forms(header, name)
         marks = _marks(stream, header, name)
-        made = into(
-            _slabs(stream, header, (k, j, i), name),
-            (k, j, i),
-            affine=affine,
-            axis=axis,
-            scale=scale or _scale(header, name),
-            name=name,
-            kind="nifti",
-            facts={"format": "NIfTI", "stored": str(header.get_data_dtype()), "affine_from": origin},
-            warnings=warnings,
-            forms=forms,
-        )
+        facts = {"format": "NIfTI", "stored": str(header.get_data_dtype()), "affine_from": origin}
+        scale = scale or _scale(header, name)
+        stored = Stored((k, j, i), affine, name, "nifti", facts=facts, scale=scale, warnings=warnings, forms=forms)
+        made = into(_slabs(stream, header, (k, j, i), name), stored, axis=axis)
     return with_mark(made, marks) if isinstance(made, Volume) else made
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from thinslice.io.dicom.headers.codes import Findings
 from thinslice.io.dicom.stack.gaps import is_fillable, lower_median, refuse_gap, refuse_uneven, slice_numbers
+from thinslice.volume import LPS_TO_RAS
 
 LOCALIZER_ANGLE = np.deg2rad(10.0)
 NORM_SILENT, NORM_LIMIT = 1e-4, 1e-3  # six-decimal cosines give 1e-6; 1e-4 is 0.05 mm over a 500 mm field
@@ -61,7 +62,7 @@ class Grid:
         lps[:3, 1] = self.column * pixel_spacing[0]
         lps[:3, 2] = self.step
         lps[:3, 3] = self.first
-        return np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps
+        return LPS_TO_RAS @ lps
 
 
 def normals(orientations: np.ndarray) -> np.ndarray:

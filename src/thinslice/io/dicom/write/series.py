@@ -20,11 +20,11 @@ from thinslice.io.dicom.headers.slices import CT_IMAGE
 from thinslice.io.dicom.headers.source import SourceSeries, tag
 from thinslice.io.dicom.write.derived import Provenance, add_references, decimal, series_dataset, slice_references
 from thinslice.io.dicom.write.uid import IMPLEMENTATION_CLASS_UID, digest, uid_from
+from thinslice.io.output_format import COMPRESSIONS, OutputFormat
 from thinslice.system.output import whole_folder
-from thinslice.volume import Volume
+from thinslice.volume import LPS_TO_RAS, Volume
 
-COMPRESSIONS = {
-    "none": (ExplicitVRLittleEndian, ""),
+_ENCODERS = {
     "jpegls": (JPEGLSLossless, "pyjpegls"),
     "j2k": (JPEG2000Lossless, "pylibjpeg"),
     "rle": (RLELossless, "pylibjpeg"),
@@ -81,30 +81,24 @@ def wrote(entry: Path) -> bool:
 def write_series(
     volume: Volume,
     folder: str | Path,
+    form: OutputFormat = OutputFormat(),
     *,
     source: Volume,
     provenance: Provenance,
-    compress: str = "none",
-    series_number: int | None = None,
-    like_source: bool = False,
-    overwrite: bool = False,
 ) -> WrittenSeries:
     """Write a volume as a series of CT images, one HU a step, on the volume's own grid: 16 bits signed by default.
 
     Args:
         volume: the new grid, HU (z, y, x); voxels in `padding` keep their value.
         folder: the output folder; files are called IM0001.dcm and so on, along the normal.
+        form: compress, series_number, like_source and overwrite, which replaces a series that this program wrote; the
+            rest goes with files.
         source: the volume that `read_series` gave.
         provenance: how the values were made.
-        compress: "none", "jpegls", "j2k" or "rle"; all without loss.
-        series_number: SeriesNumber, or None for the source's plus 9000.
-        like_source: store pixels in the source's own bits, sign and intercept.
-        overwrite: replace a series that this program wrote.
 
     Raises:
-        UsageError: DCM-OUT-SOURCE where the source was no DICOM series, DCM-COMPRESS, DCM-SERIES-NUMBER,
-            DCM-LIKE-SOURCE.
-        OutputError: DCM-OUT-EXISTS, OUT-WRITE, OUT-FULL.
+        UsageError: DCM-OUT-SOURCE where the source was no DICOM series, DCM-COMPRESS, DCM-LIKE-SOURCE.
+        OutputError: OUT-EXISTS, OUT-WRITE, OUT-FULL.
     """
     volume.refuse_uneven()
     kept = source.source.header
@@ -113,24 +107,23 @@ def write_series(
             "DCM-OUT-SOURCE",
             f"a DICOM output folder needs a DICOM input, found {source.source.kind}; name a .nii.gz, .nrrd or .mha",
         )
-    check_compression(compress)
-    check_series_number(series_number)
-    layout = pixel_layout(source, like_source=like_source)
+    check_encoder(form.compress)
+    layout = pixel_layout(source, like_source=form.like_source)
     planes = _planes(volume)
     voxels, clipped = _digest(volume, planes, layout)
-    series_uid = _series_uid(kept, volume, provenance, series_number=series_number, layout=layout, voxels=voxels)
+    series_uid = _series_uid(kept, volume, provenance, series_number=form.series_number, layout=layout, voxels=voxels)
     common = series_dataset(
         kept,
         provenance,
         series_uid=series_uid,
         spacing_mm=volume.slice_spacing_mm,
-        series_number=series_number,
+        series_number=form.series_number,
         layout=layout,
         padding=_padding_value(volume, layout),
         identity=_identity(kept, source),
     )
     _add_plane_geometry(common, volume, kept)
-    with whole_folder(Path(folder), ours=wrote, overwrite=overwrite, code="DCM-OUT-EXISTS") as temporary:
+    with whole_folder(Path(folder), ours=wrote, overwrite=form.overwrite) as temporary:
         for number, plane in enumerate(planes, 1):
             dataset = Dataset()
             dataset.update(common)
@@ -140,7 +133,7 @@ def write_series(
             dataset.SliceLocation = decimal(plane.along_mm)
             add_references(dataset, kept, slice_references(kept, plane.corners))
             dataset.add_new(tag("PixelData"), "OW", layout.stored(volume.hu[plane.index])[0].tobytes())
-            _save(dataset, temporary / f"IM{number:04d}.dcm", kept, compress, provenance.version)
+            _save(dataset, temporary / f"IM{number:04d}.dcm", kept, form.compress, provenance.version)
     return WrittenSeries(len(planes), clipped, layout.bits, series_uid, kept.carried.remarks())
 
 
@@ -163,31 +156,21 @@ def _series_uid(
     )
 
 
-def check_compression(compress: str) -> None:
-    """Refuse a way of compression that is none, or for which no encoder is installed.
+def check_encoder(compress: str) -> None:
+    """Refuse a way of compression for which no encoder is installed.
 
     Raises:
         UsageError: DCM-COMPRESS.
     """
-    if compress not in COMPRESSIONS:
-        raise UsageError("DCM-COMPRESS", f"compression {compress!r} is unknown; choose from {', '.join(COMPRESSIONS)}")
-    syntax, plugin = COMPRESSIONS[compress]
-    if plugin and plugin not in get_encoder(syntax).available_plugins:
+    if compress == "none":
+        return
+    syntax, plugin = _ENCODERS[compress]
+    if plugin not in get_encoder(syntax).available_plugins:
         raise UsageError(
             "DCM-COMPRESS",
             f"{compress} needs the package {plugin}, which is not installed (pyjpegls has no build for Python 3.14 so "
             f"far); install it, or choose {' or '.join(way for way in COMPRESSIONS if way != compress)}",
         )
-
-
-def check_series_number(number: int | None) -> None:
-    """Refuse what no IS holds, or is below 0.
-
-    Raises:
-        UsageError: DCM-SERIES-NUMBER.
-    """
-    if number is not None and not 0 <= number < 1 << 31:
-        raise UsageError("DCM-SERIES-NUMBER", f"series number {number} is out of range 0 to {(1 << 31) - 1}")
 
 
 def pixel_layout(source: Volume, *, like_source: bool) -> PixelLayout:
@@ -210,7 +193,7 @@ def pixel_layout(source: Volume, *, like_source: bool) -> PixelLayout:
 
 def _planes(volume: Volume) -> list[_Plane]:
     """The slices in order along the normal (row direction x column direction)."""
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine
+    lps = LPS_TO_RAS @ volume.affine
     normal = np.cross(lps[:3, 0], lps[:3, 1])
     normal /= np.linalg.norm(normal)
     slices, rows, columns = volume.shape
@@ -226,7 +209,7 @@ def _add_plane_geometry(dataset: Dataset, volume: Volume, source: SourceSeries) 
     """Matrix, spacing and orientation; the source's own strings where they say the same."""
     _, rows, columns = volume.shape
     dataset.Rows, dataset.Columns = rows, columns
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine
+    lps = LPS_TO_RAS @ volume.affine
     x, y = lps[:3, 0], lps[:3, 1]
     spacing = [float(np.linalg.norm(y)), float(np.linalg.norm(x))]
     cosines = [*(x / spacing[1]), *(y / spacing[0])]
@@ -280,7 +263,7 @@ def _save(dataset: Dataset, file: Path, source: SourceSeries, compress: str, ver
     # texts are bytes in the source's own character set already: written as they are
     dataset.set_original_encoding(False, True, dataset._character_set)
     if compress != "none":
-        syntax, plugin = COMPRESSIONS[compress]
+        syntax, plugin = _ENCODERS[compress]
         try:
             dataset.compress(syntax, generate_instance_uid=False, encoding_plugin=plugin)
         except RuntimeError as error:  # OpenJPEG declines images below 32 pixels

@@ -5,9 +5,11 @@ import pytest
 
 from thinslice.baselines.linear_filter import filter_matrix
 from thinslice.errors import UsageError
-from thinslice.evaluation.methods import CLASSICAL, Effort, check_methods, run_methods
+from thinslice.evaluation.learning import Learning
+from thinslice.evaluation.methods import CLASSICAL, check_methods, run_methods
 from thinslice.evaluation.metrics import psnr
 from thinslice.evaluation.protocols import PROTOCOLS, make_case
+from thinslice.fitting.effort import Effort
 from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
@@ -68,7 +70,7 @@ def test_a_scan_too_small_to_learn_from_gets_linear_interpolation():
 
 def test_methods_are_run_in_the_order_asked_for():
     case = make_case(blobs(), "a", protocol="gap", factor=4)
-    rows = run_methods(case.thick, case.grid, ["cubic", "linear"], effort=Effort(), seed=0, on_progress=None)
+    rows = run_methods(case.thick, case.grid, ["cubic", "linear"], Learning(Effort()), on_progress=None)
     assert [(name, result.shape, seconds > 0) for name, result, seconds in rows] == [
         ("cubic", case.truth.shape, True),
         ("linear", case.truth.shape, True),
@@ -78,9 +80,9 @@ def test_methods_are_run_in_the_order_asked_for():
 def test_weights_take_the_place_of_the_shipped_ones():
     """Untaught networks add nothing: what is left is the interpolation that they would have added to."""
     case = make_case(blobs(), "a", protocol="gap", factor=4)
-    effort = Effort(iterations=1, weights=Model.new(InplaneConfig(16, 1), AxialConfig(16, 1)))
+    learning = Learning(Effort(steps=1), Model.new(InplaneConfig(16, 1), AxialConfig(16, 1)))
     names = ["linear", "coronal", "thinslice"]
-    rows = run_methods(case.thick, case.grid, names, effort=effort, seed=0, on_progress=None)
+    rows = run_methods(case.thick, case.grid, names, learning, on_progress=None)
     results = {name: result for name, result, _ in rows}
     for name in ("coronal", "thinslice"):
         np.testing.assert_allclose(results[name], results["linear"], atol=0.01)
@@ -88,4 +90,4 @@ def test_weights_take_the_place_of_the_shipped_ones():
 
 def test_an_unknown_method_is_refused():
     with pytest.raises(UsageError, match="lanczos"):
-        check_methods(["linear", "lanczos"], Effort())
+        check_methods(["linear", "lanczos"], Learning(Effort()))

@@ -135,17 +135,22 @@ def read_parts(
         from thinslice.io import dicom
 
         refuse_options(path, dicom=True, axis=axis)
-        volumes = dicom.read_parts(
-            path, series=series, phase=phase, rescale=rescale, on_gap=on_gap, allow_derived=allow_derived,
-            strict=strict, limits=limits,
-        )  # fmt: skip
+        try:
+            volumes = dicom.read_parts(
+                path, series=series, phase=phase, rescale=rescale, on_gap=on_gap, allow_derived=allow_derived,
+                strict=strict, limits=limits,
+            )  # fmt: skip
+        except (InputError, GeometryError, ModelError) as error:
+            error.name(path)
+            raise
+        volumes = [_naming(path, volume) for volume in volumes]
     else:
         refuse_options(path, dicom=False, series=series, phase=phase, limits=limits, on_gap=on_gap)
         mark = None if allow_derived or not files.has_known_ending(path) else joined(files.marks_of(path))
         if mark is not None:  # from the header alone, before anything else is wrong with it
             raise synthetic_refusal(mark, named(path))
         volume = accepted(files.read(path, axis=axis, rescale=rescale), allow_derived=allow_derived, name=named(path))
-        volumes = [_strictly(volume, strict)]
+        volumes = [_strictly(_naming(path, volume), strict)]
     return volumes if thickness is None else [replace(volume, thickness=thickness) for volume in volumes]
 
 
@@ -173,10 +178,16 @@ def remark_values(volume: Volume) -> Volume:
     return files.judged(volume, name="the volume", told=True)
 
 
+def _naming(path: Path, volume: Volume) -> Volume:
+    """The volume; what was noticed about it names where it came from."""
+    noticed = tuple(notice.of(path) for notice in volume.source.warnings)
+    return replace(volume, source=replace(volume.source, warnings=noticed))
+
+
 def _strictly(volume: Volume, strict: bool) -> Volume:
     """The volume, where nothing was noticed about it or warnings do not count as errors."""
     for notice in volume.source.warnings if strict else ():
-        raise _STRICTLY.get(notice.code, GeometryError)(notice.code, notice.message)
+        raise _STRICTLY.get(notice.code, GeometryError)(notice.code, notice.marked)
     return volume
 
 

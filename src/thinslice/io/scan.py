@@ -7,7 +7,8 @@ Which format it is follows from the path: a folder, a zip and anything that look
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -135,21 +136,20 @@ def read_parts(
         from thinslice.io import dicom
 
         refuse_options(path, dicom=True, axis=axis)
-        try:
+        with _errors_naming(path):
             volumes = dicom.read_parts(
                 path, series=series, phase=phase, rescale=rescale, on_gap=on_gap, allow_derived=allow_derived,
                 strict=strict, limits=limits,
             )  # fmt: skip
-        except (InputError, GeometryError, ModelError) as error:
-            error.name(path)
-            raise
         volumes = [_naming(path, volume) for volume in volumes]
     else:
         refuse_options(path, dicom=False, series=series, phase=phase, limits=limits, on_gap=on_gap)
         mark = None if allow_derived or not files.has_known_ending(path) else joined(files.marks_of(path))
         if mark is not None:  # from the header alone, before anything else is wrong with it
             raise synthetic_refusal(mark, named(path))
-        volume = accepted(files.read(path, axis=axis, rescale=rescale), allow_derived=allow_derived, name=named(path))
+        with _errors_naming(path):
+            volume = files.read(path, axis=axis, rescale=rescale)
+        volume = accepted(volume, allow_derived=allow_derived, name=named(path))
         volumes = [_strictly(_naming(path, volume), strict)]
     return volumes if thickness is None else [replace(volume, thickness=thickness) for volume in volumes]
 
@@ -176,6 +176,16 @@ def remark_values(volume: Volume) -> Volume:
     if volume.source.kind != "array" or volume.source.facts:
         return volume
     return files.judged(volume, name="the volume", told=True)
+
+
+@contextmanager
+def _errors_naming(path: Path) -> Iterator[None]:
+    """Have what refuses a scan name where it came from, unless it names a file."""
+    try:
+        yield
+    except (InputError, GeometryError, ModelError) as error:
+        error.name(path)
+        raise
 
 
 def _naming(path: Path, volume: Volume) -> Volume:

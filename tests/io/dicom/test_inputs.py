@@ -461,4 +461,32 @@ def test_one_of_two_series_is_measured_and_what_reading_warns_of_is_said(tmp_pat
     assert run([*line, "--series", "3", "--json", "-"]) == 0
     said = capfd.readouterr()
     (warning,) = [warning for warning in json.loads(said.out)["warnings"] if warning["code"] == "DCM-DUP"]
-    assert f"warning[DCM-DUP]: {warning['message']}" in said.err
+    assert warning["message"].startswith("2 identical copies dropped: file ")
+    assert f"warning[DCM-DUP]: 2 identical copies dropped: {tmp_path / 'in'}{os.sep}" in said.err
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_at_fault_are_named_as_they_would_be_typed_and_counted(packed, tmp_path, monkeypatch):
+    datasets = series()
+    for ds in datasets[4:8]:
+        del ds.RescaleSlope
+    (tmp_path / "slices").mkdir()
+    for number, ds in enumerate(datasets):
+        (tmp_path / "slices" / f"IM{number:04d}.dcm").write_bytes(file_bytes(ds))
+    monkeypatch.chdir(tmp_path)
+    if packed:
+        with zipfile.ZipFile("scans.zip", "w") as archive:
+            for file in sorted(Path("slices").iterdir()):
+                archive.write(file)
+    with pytest.raises(InputError) as caught:
+        read_series("scans.zip" if packed else "slices")
+    first = "scans.zip: slices/IM0004.dcm" if packed else "slices/IM0004.dcm"
+    assert str(caught.value).startswith(f"{first} and 3 more: rescale slope and intercept (missing, ")
+    assert caught.value.message.startswith("file 5 (in the order of names) and 3 more: rescale slope")
+
+
+def test_an_error_of_no_one_file_names_the_folder(tmp_path, monkeypatch, capfd):
+    save([ds for number, ds in enumerate(series()) if number != 5], tmp_path / "two  spaces")
+    monkeypatch.chdir(tmp_path)
+    assert run(["enhance", "-i", "two  spaces", "-o", "thin.nii"]) == 4
+    assert capfd.readouterr().err.startswith("error[DCM-GAP]: two  spaces: 1 slice missing after position ")

@@ -1,7 +1,7 @@
 """Runs command lines one after the other in one process: a list as JSON in a file, exit codes as JSON to another.
 
 A word in front of a command line asks for a fault: MEMORY for a machine without any, BUG for an error of a library
-that quotes the path. Run by test_identity.py.
+that quotes the path and the patient. Run by test_identity.py.
 """
 
 import json
@@ -14,7 +14,7 @@ from thinslice.system import memory
 
 
 def fail(path, **_options):
-    raise ValueError(f"cannot open '{path}'")
+    raise ValueError(f"cannot open '{path}' of {'ZQX'}CANARY")
 
 
 def outcome(arguments: list[str]) -> int:

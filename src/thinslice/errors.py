@@ -7,19 +7,22 @@ the command line. A warning is a `Notice`: it never stops a run, it goes to stde
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import PurePath
+from typing import ClassVar
 
+_KEPT = "\x05"  # a space within a name, two of which are two
 _NAMED = re.compile("\x02([^\x03\x04]*)\x04([^\x03\x04]*)\x03")
 
 
 def named(path: PurePath | str, instead: str = "the file") -> str:
-    """The name of a file or folder, marked for messages: people name files after patients.
+    """The path of a file or folder as it was typed, marked for messages: people name files after patients.
 
-    Messages show `instead` in its place; the name itself comes only where identity is asked for.
+    Terminals and exceptions show it: whoever typed it knows it, and must find the file. Records, side-cars and pages
+    show `instead` in its place.
     """
-    name = path.name if isinstance(path, PurePath) else path
-    return f"\x02{printable(name)}\x04{instead}\x03"
+    return f"\x02{printable(path)}\x04{instead}\x03"
 
 
 def printable(path: PurePath | str) -> str:
@@ -28,7 +31,12 @@ def printable(path: PurePath | str) -> str:
 
 
 def _shown(text: str, *, names: bool) -> str:
-    return " ".join(_NAMED.sub(r"\1" if names else r"\2", text).split())
+    shown = _NAMED.sub(lambda found: found[1].replace(" ", _KEPT) if names else found[2], text)
+    return " ".join(shown.split()).replace(_KEPT, " ")
+
+
+def _led_by(path: PurePath, message: str) -> str:
+    return message if _NAMED.search(message) else named(f"{path}: ", "") + message
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
@@ -50,38 +58,39 @@ class ThinsliceError(Exception):
 
     Args:
         code: stable code, such as ``"GEO-FEW"``.
-        message: one line, without the code; what may be a patient's name is marked by `named`.
+        message: one line, without the code; paths are marked by `named`.
+
+    `str` of an error names the files at fault.
     """
 
     exit_code = 1
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(_shown(message, names=False))
+        super().__init__(_shown(message, names=True))
         self.code = code
         self.marked = message
 
     def __reduce__(self) -> tuple[type[ThinsliceError], tuple[str, str]]:
         return type(self), (self.code, self.marked)
 
+    def name(self, path: PurePath) -> None:
+        """Put the path in front where no file is named."""
+        self.__init__(self.code, _led_by(path, self.marked))  # type: ignore[misc]
+
     @property
     def message(self) -> str:
-        """One line, without names of files and folders."""
+        """One line, without names of files and folders: for records."""
         return _shown(self.marked, names=False)
 
     @property
     def message_with_names(self) -> str:
-        """The same line with the names: for those who may see whose scan it is."""
+        """The same line with the names, as `str` gives it: for whoever typed them."""
         return _shown(self.marked, names=True)
 
     @property
-    def line_with_names(self) -> str:
-        """The line for stderr, with the names."""
-        return f"error[{self.code}]: {self.message_with_names}"
-
-    @property
     def line(self) -> str:
-        """The line for stderr: ``error[CODE]: message``."""
-        return f"error[{self.code}]: {self.message}"
+        """The line for stderr, with the names: ``error[CODE]: message``."""
+        return f"error[{self.code}]: {self.message_with_names}"
 
 
 class UsageError(ThinsliceError):
@@ -122,12 +131,43 @@ class ModelError(ThinsliceError):
 
 @dataclass(frozen=True)
 class Notice:
-    """A warning: what it means for the result, in one line."""
+    """A warning: what it means for the result, in one line.
+
+    Attributes:
+        code: stable code, such as ``"FILE-PIXDIM"``.
+        message: one line without names of files and folders, for records; paths are given marked by `named`.
+    """
 
     code: str
     message: str
+    marked: ClassVar[str]  # of each, but no field: `asdict` is what records hold
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "marked", self.message)
+        object.__setattr__(self, "message", _shown(self.message, names=False))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Notice) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((self.code, self.message))
+
+    def of(self, path: PurePath) -> Notice:
+        """The notice with the path in front where it names no file."""
+        return Notice(self.code, _led_by(path, self.marked))
+
+    @property
+    def message_with_names(self) -> str:
+        """The same line with the names: for whoever typed them."""
+        return _shown(self.marked, names=True)
 
     @property
     def line(self) -> str:
-        """The line for stderr: ``warning[CODE]: message``."""
-        return f"warning[{self.code}]: {self.message}"
+        """The line for stderr, with the names: ``warning[CODE]: message``."""
+        return f"warning[{self.code}]: {self.message_with_names}"
+
+
+def recorded(notices: Iterable[Notice]) -> list[dict[str, str]]:
+    """Warnings as records hold them: without names, each once."""
+    found = [asdict(notice) for notice in notices]
+    return [entry for number, entry in enumerate(found) if entry not in found[:number]]

@@ -25,7 +25,7 @@ from thinslice.cli.inspect import inspect
 from thinslice.cli.log import log
 from thinslice.cli.train import train
 from thinslice.cli.usage import ParserError, usage_error
-from thinslice.errors import OutputError, ResourceError, ThinsliceError, UsageError, named
+from thinslice.errors import OutputError, ResourceError, ThinsliceError, UsageError
 
 _log = logging.getLogger("thinslice")
 
@@ -80,7 +80,7 @@ def run(arguments: Sequence[str]) -> int:
         if verbose:
             print(_trace(error, names=names), file=sys.stderr, end="")  # noqa: T201
         known = as_thinslice_error(error)
-        print(known.line_with_names if names else known.line, file=sys.stderr)  # noqa: T201
+        print(known.line, file=sys.stderr)  # noqa: T201
         return known.exit_code
 
 
@@ -104,7 +104,7 @@ def as_thinslice_error(error: Exception) -> ThinsliceError:
         return OutputError("OUT-WRITE", f"what the program says cannot be written: {error.strerror}")
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):
         return ResourceError("RES-MEMORY", "memory ran out; free some, or use a machine with more of it")
-    what = named(f"{type(error).__name__}: {error}", type(error).__name__)  # a library's words may hold a path
+    what = type(error).__name__  # a library's words may hold what a header says of the patient
     return ThinsliceError("BUG", f"{what}: this is a fault of thinslice; run again with --verbose and report it")
 
 

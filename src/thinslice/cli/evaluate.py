@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +11,7 @@ from thinslice.cli import options
 from thinslice.cli.options import with_common_options, with_reading_options
 from thinslice.cli.summary import written_lines
 from thinslice.cli.terminal import Terminal
-from thinslice.errors import UsageError
+from thinslice.errors import UsageError, recorded
 from thinslice.system.output import none_left
 
 _CASES, _METHODS, _EXCHANGE = "Cases", "Methods", "Other tools"
@@ -167,7 +166,7 @@ def evaluate(
             pages.write(table)
         terminal.write_record(
             {"version": thinslice.__version__, "command": "evaluate", "grid": grid, "rows": table.as_records(),
-             "warnings": [asdict(notice) for notice in table.warnings]}
+             "warnings": recorded(table.warnings)}
         )  # fmt: skip
     terminal.warn(table.warnings)
     if table:

@@ -50,8 +50,11 @@ class Entry:
     error: ThinsliceError | None = None
 
     def as_record(self, *, names: bool) -> dict[str, Any]:
-        """The entry, ready for JSON; with `names`, the error names files."""
-        message = self.error and (self.error.message_with_names if names else self.error.message)
+        """The entry, ready for JSON; with `names`, errors and warnings name files."""
+
+        def message(found: Notice | ThinsliceError) -> str:
+            return found.message_with_names if names else found.message
+
         return {
             "name": self.name,
             "shape": list(self.shape),
@@ -59,8 +62,8 @@ class Entry:
             "spacing_mm": self.spacing_mm,
             "thickness_mm": self.thickness_mm,
             **self.facts,
-            "warnings": [{"code": notice.code, "message": notice.message} for notice in self.warnings],
-            "error": {"code": self.error.code, "message": message} if self.error else None,
+            "warnings": [{"code": notice.code, "message": message(notice)} for notice in self.warnings],
+            "error": {"code": self.error.code, "message": message(self.error)} if self.error else None,
         }
 
 
@@ -101,7 +104,7 @@ def inspect(
         }
     )
     refused = _refusal(entries)
-    terminal.say(_table(entries), *_remarks(entries, terminal, raised=refused))
+    terminal.say(_table(entries), *_remarks(entries, raised=refused))
     if refused:
         raise refused
 
@@ -206,7 +209,7 @@ def _standing(entry: Entry) -> str:
     return "synthetic" if entry.facts.get("synthetic") else "readable"
 
 
-def _remarks(entries: list[Entry], terminal: Terminal, *, raised: ThinsliceError | None) -> list[str]:
+def _remarks(entries: list[Entry], *, raised: ThinsliceError | None) -> list[str]:
     """Lines under the table: how to choose a series, what is refused, what is warned of; not what is raised after."""
     lines = []
     for entry in entries:
@@ -220,7 +223,7 @@ def _remarks(entries: list[Entry], terminal: Terminal, *, raised: ThinsliceError
         if entry.error:
             if entry.error is raised:
                 continue
-            lines.append(f"{entry.name}: {terminal.line_of(entry.error)}")
+            lines.append(f"{entry.name}: {entry.error.line}")
         elif entry.thickness_mm is None:
             lines.append(
                 f"{entry.name}: thickness is not stated: the spacing is taken unless --thickness says otherwise"

@@ -66,7 +66,7 @@ def _common(
         bool,
         typer.Option(
             "--show-identity",
-            help="Show names of files, UIDs and paths in messages and records.",
+            help="Put names of files, paths and UIDs in records; inspect shows UIDs.",
             rich_help_panel=_COMMON,
         ),
     ] = False,

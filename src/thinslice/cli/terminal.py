@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from thinslice.cli.progress import progress
 from thinslice.conventions import OnProgress
-from thinslice.errors import Notice, OutputError, ThinsliceError, named
+from thinslice.errors import Notice, OutputError, named
 from thinslice.system.output import Ours, refuse_clashes, refuse_existing, refuse_inside, whole_file
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ class Terminal:
         device: "auto", "cpu", "cuda" or "mps".
         json: where the record goes: a file, "-" for stdout, or None.
         overwrite: existing outputs are replaced.
-        show_identity: names of files, UIDs and paths may be shown.
-        said: warnings that are on the screen already.
+        show_identity: records may hold names of files, paths and UIDs, and `inspect` may show UIDs.
+        said: warnings that are on the screen already, with names of files and without.
     """
 
     quiet: bool
@@ -85,10 +85,6 @@ class Terminal:
         """Raise OutputError where an output, or the record, is to lie in an output folder (`output.refuse_inside`)."""
         refuse_inside(folder, [*outputs, self.record_path])
 
-    def line_of(self, error: ThinsliceError) -> str:
-        """An error's line, with names of files where identity may be shown."""
-        return error.line_with_names if self.show_identity else error.line
-
     @cached_property
     def console(self) -> Console:
         """Where results go."""
@@ -104,10 +100,10 @@ class Terminal:
     def warn(self, notices: Iterable[Notice | Mapping[str, str]]) -> None:
         """One line on stderr for each warning that was not said yet; nothing under --quiet."""
         for notice in notices:
-            line = (notice if isinstance(notice, Notice) else Notice(notice["code"], notice["message"])).line
-            if line not in self.said and not self.quiet:
-                print(line, file=sys.stderr)  # noqa: T201
-            self.said.add(line)
+            said = notice if isinstance(notice, Notice) else Notice(notice["code"], notice["message"])
+            if said.line not in self.said and not self.quiet:
+                print(said.line, file=sys.stderr)  # noqa: T201
+            self.said.update((said.line, Notice(said.code, said.message).line))  # a record has it without names
 
     def progress(self) -> AbstractContextManager[OnProgress]:
         """A callback (stage, done, total): a bar on a terminal, plain lines elsewhere."""

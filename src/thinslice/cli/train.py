@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,7 @@ from thinslice.cli import options
 from thinslice.cli.options import with_common_options, with_reading_options
 from thinslice.cli.summary import written_lines
 from thinslice.cli.terminal import Terminal
-from thinslice.errors import Notice, UsageError, counted
+from thinslice.errors import Notice, UsageError, counted, recorded
 
 if TYPE_CHECKING:
     from thinslice.volume import Volume
@@ -114,7 +114,7 @@ def train(
         model.save(output, overwrite=terminal.overwrite)
         checkpoint.unlink(missing_ok=True)
         about = {"version": thinslice.__version__, "command": "train", "sha256": model.digest}
-        terminal.write_record(about | {"facts": model.facts, "warnings": [asdict(notice) for notice in warnings]})
+        terminal.write_record(about | {"facts": model.facts, "warnings": recorded(warnings)})
         terminal.warn(warnings)
         terminal.say(
             f"trained:    {counted(config.iterations, 'step')} on {counted(len(paths), 'scan')}",

@@ -6,11 +6,12 @@ Which format it is follows from the path: a folder, a zip and anything that look
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from thinslice.errors import GeometryError, InputError, ModelError, Notice, UsageError, named
 from thinslice.io import dicom, files
@@ -19,9 +20,6 @@ from thinslice.io.files.objects import from_object
 from thinslice.system.keywords import checks_keywords, names_of
 from thinslice.system.paths import as_path
 from thinslice.volume import Volume
-
-if TYPE_CHECKING:
-    pass
 
 SYNTHETIC = ("FILE-SYNTH", "DCM-SYNTH")
 """Codes under which a source that is itself synthetic is refused, or warned of where that is allowed."""
@@ -132,17 +130,21 @@ def read_parts(
     files.check_there(path)
     if is_dicom(path):
         refuse_options(path, dicom=True, axis=axis)
-        volumes = dicom.read_parts(
-            path, series=series, phase=phase, rescale=rescale, on_gap=on_gap, allow_derived=allow_derived,
-            strict=strict, limits=limits,
-        )  # fmt: skip
+        with _errors_naming(path):
+            volumes = dicom.read_parts(
+                path, series=series, phase=phase, rescale=rescale, on_gap=on_gap, allow_derived=allow_derived,
+                strict=strict, limits=limits,
+            )  # fmt: skip
+        volumes = [_naming(path, volume) for volume in volumes]
     else:
         refuse_options(path, dicom=False, series=series, phase=phase, limits=limits, on_gap=on_gap)
         mark = None if allow_derived or not files.has_known_ending(path) else joined(files.marks_of(path))
         if mark is not None:  # from the header alone, before anything else is wrong with it
             raise synthetic_refusal(mark, named(path))
-        volume = accepted(files.read(path, axis=axis, rescale=rescale), allow_derived=allow_derived, name=named(path))
-        volumes = [_strictly(volume, strict)]
+        with _errors_naming(path):
+            volume = files.read(path, axis=axis, rescale=rescale)
+        volume = accepted(volume, allow_derived=allow_derived, name=named(path))
+        volumes = [_strictly(_naming(path, volume), strict)]
     return volumes if thickness is None else [replace(volume, thickness=thickness) for volume in volumes]
 
 
@@ -170,10 +172,26 @@ def remark_values(volume: Volume) -> Volume:
     return files.judged(volume, name="the volume", told=True)
 
 
+@contextmanager
+def _errors_naming(path: Path) -> Iterator[None]:
+    """Have what refuses a scan name where it came from, unless it names a file."""
+    try:
+        yield
+    except (InputError, GeometryError, ModelError) as error:
+        error.name(path)
+        raise
+
+
+def _naming(path: Path, volume: Volume) -> Volume:
+    """The volume; what was noticed about it names where it came from."""
+    noticed = tuple(notice.of(path) for notice in volume.source.warnings)
+    return replace(volume, source=replace(volume.source, warnings=noticed))
+
+
 def _strictly(volume: Volume, strict: bool) -> Volume:
     """The volume, where nothing was noticed about it or warnings do not count as errors."""
     for notice in volume.source.warnings if strict else ():
-        raise _STRICTLY.get(notice.code, GeometryError)(notice.code, notice.message)
+        raise _STRICTLY.get(notice.code, GeometryError)(notice.code, notice.marked)
     return volume
 
 

@@ -55,7 +55,9 @@ def refuse_existing(path: Path, *, overwrite: bool = False, ours: Ours | None = 
                     "OUT-EXISTS", f"output folder {named(path, '')} holds {many} that no run writes; name another"
                 )
             if path.resolve() in (here := Path.cwd(), *here.parents):
-                raise OutputError("OUT-WRITE", "the output is the folder you are in, or holds it; name another folder")
+                raise OutputError(
+                    "OUT-WRITE", f"output {named(path, '')} is the folder you are in, or holds it; name another folder"
+                )
         into = _goes_into(path)
         if not into.is_dir() or not os.access(into, os.W_OK | os.X_OK):
             raise OutputError(
@@ -70,8 +72,8 @@ def refuse_full(path: Path, size: int) -> None:
     if disk.total and size > disk.free:  # some network drives tell nothing
         raise ResourceError(
             "RES-DISK",
-            f"the output needs {size / 1e6:.3g} MB where it is to go and {disk.free / 1e6:.3g} MB are free; "
-            "free some or choose another place",
+            f"{named(path, 'the output')} needs {size / 1e6:.3g} MB where it is to go and {disk.free / 1e6:.3g} MB are "
+            "free; free some or choose another place",
         )
 
 
@@ -121,9 +123,9 @@ def whole_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         OutputError: OUT-EXISTS, OUT-WRITE (no permission, no folder), OUT-FULL (no space left).
     """
     refuse_existing(path, overwrite=overwrite)
-    path = path.resolve()
+    typed, path = path, path.resolve()
     temporary = temporary_name(path)
-    with _as_output_errors(path):
+    with _as_output_errors(typed):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             clear_away(path.parent)
@@ -144,10 +146,10 @@ def whole_folder(path: Path, *, ours: Ours, overwrite: bool = False) -> Iterator
     stays what it is: the temporary folder is made in it, and the files move up at the end.
     """
     refuse_existing(path, overwrite=overwrite, ours=ours)
-    path = path.resolve()
+    typed, path = path, path.resolve()
     stays = _stays(path)
     temporary = temporary_name(path / path.name if stays else path)
-    with _as_output_errors(path):
+    with _as_output_errors(typed):
         try:
             temporary.mkdir(parents=True)
             clear_away(temporary.parent)
@@ -196,7 +198,11 @@ def _entries(folder: Path) -> list[Path]:
 
 def _goes_into(path: Path) -> Path:
     """The folder that is there and that an output is made in: its own where it stays, else the nearest above it."""
-    return path if _stays(path) else next(folder for folder in path.absolute().parents if folder.exists())
+    return (
+        path
+        if _stays(path)
+        else next(folder for folder in (*path.parents, *path.absolute().parents) if folder.exists())
+    )
 
 
 def _stays(path: Path) -> bool:

@@ -44,7 +44,7 @@ def outcome(number: int, folder: Path) -> dict[str, str | None]:
             assert np.allclose(np.sort(again.hu, axis=0), np.sort(stored, axis=0))
     except ThinsliceError as error:
         answer["code"] = error.code
-        if "\n" in error.line or len(error.line) > 400:
+        if "\n" in error.line or len(error.message) > 400:
             answer["wrong"] = f"no line for a terminal: {error.line}"
     except BaseException:
         answer["wrong"] = traceback.format_exc()

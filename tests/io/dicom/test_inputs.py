@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import zipfile
 from pathlib import Path
@@ -115,18 +116,20 @@ def test_files_without_header(cut, hu, tmp_path):
 def test_empty_file_is_never_a_gap(name, tmp_path):
     save(series(), tmp_path)
     (tmp_path / name).touch()
-    with pytest.raises(InputError, match=r"file \d+ \(in the order of names\)") as caught:
+    with pytest.raises(InputError, match=f"^{re.escape(str(tmp_path / name))} cannot be read") as caught:
         read_series(tmp_path)
     assert caught.value.code == "DCM-UNREADABLE"
-    assert name in caught.value.message_with_names
+    assert re.match(r"file \d+ \(in the order of names\)", caught.value.message)
 
 
 def test_files_are_counted_in_the_order_of_their_names_below_the_folder(tmp_path):
     save(series(), tmp_path / "b")
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1.dcm").touch()
-    with pytest.raises(InputError, match=r"^file 1 \(in the order of names\)"):
+    with pytest.raises(InputError) as caught:
         read_series(tmp_path)
+    assert caught.value.message.startswith("file 1 (in the order of names)")
+    assert str(caught.value).startswith(str(tmp_path / "a" / "1.dcm"))
 
 
 def test_long_headers_of_many_frames_are_read_in_archives_as_well(tmp_path):
@@ -211,7 +214,7 @@ def test_a_slice_that_leads_nowhere_is_not_passed_over(tmp_path):
     with pytest.raises(InputError) as caught:
         read_series(tmp_path)
     assert caught.value.code == "DCM-UNREADABLE"
-    assert "lost.DCM" in caught.value.message_with_names
+    assert str(tmp_path / "lost.DCM") in str(caught.value)
     assert "lost" not in caught.value.message.replace("a slice may be lost", "")
 
 
@@ -458,4 +461,32 @@ def test_one_of_two_series_is_measured_and_what_reading_warns_of_is_said(tmp_pat
     assert run([*line, "--series", "3", "--json", "-"]) == 0
     said = capfd.readouterr()
     (warning,) = [warning for warning in json.loads(said.out)["warnings"] if warning["code"] == "DCM-DUP"]
-    assert f"warning[DCM-DUP]: {warning['message']}" in said.err
+    assert warning["message"].startswith("2 identical copies dropped: file ")
+    assert f"warning[DCM-DUP]: 2 identical copies dropped: {tmp_path / 'in'}{os.sep}" in said.err
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_at_fault_are_named_as_they_would_be_typed_and_counted(packed, tmp_path, monkeypatch):
+    datasets = series()
+    for ds in datasets[4:8]:
+        del ds.RescaleSlope
+    (tmp_path / "slices").mkdir()
+    for number, ds in enumerate(datasets):
+        (tmp_path / "slices" / f"IM{number:04d}.dcm").write_bytes(file_bytes(ds))
+    monkeypatch.chdir(tmp_path)
+    if packed:
+        with zipfile.ZipFile("scans.zip", "w") as archive:
+            for file in sorted(Path("slices").iterdir()):
+                archive.write(file)
+    with pytest.raises(InputError) as caught:
+        read_series("scans.zip" if packed else "slices")
+    first = "scans.zip: slices/IM0004.dcm" if packed else "slices/IM0004.dcm"
+    assert str(caught.value).startswith(f"{first} and 3 more: rescale slope and intercept (missing, ")
+    assert caught.value.message.startswith("file 5 (in the order of names) and 3 more: rescale slope")
+
+
+def test_an_error_of_no_one_file_names_the_folder(tmp_path, monkeypatch, capfd):
+    save([ds for number, ds in enumerate(series()) if number != 5], tmp_path / "two  spaces")
+    monkeypatch.chdir(tmp_path)
+    assert run(["enhance", "-i", "two  spaces", "-o", "thin.nii"]) == 4
+    assert capfd.readouterr().err.startswith("error[DCM-GAP]: two  spaces: 1 slice missing after position ")

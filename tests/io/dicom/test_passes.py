@@ -159,7 +159,7 @@ def test_one_scan_of_many_numbers_is_one(name, tmp_path):
     for missing in (3, 4, 7):
         folder = tmp_path / str(missing)
         save(one_scan(ONE_SCAN[name], missing), folder)
-        with pytest.raises(GeometryError, match="1 slices missing"):
+        with pytest.raises(GeometryError, match="1 slice missing"):
             read_series(folder)
         assert read_series(folder, on_gap="fill").shape[0] == 11
 

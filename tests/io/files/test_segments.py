@@ -115,7 +115,8 @@ def test_layers_that_no_header_explains_are_refused(scan, tmp_path, segments, co
     with pytest.raises(InputError) as refused:
         read_label_map(path, scan=scan)
     assert refused.value.code == code
-    assert "Mueller" not in refused.value.line
+    assert "Mueller" in refused.value.line
+    assert "Mueller" not in refused.value.message
 
 
 def test_layers_are_no_scan(tmp_path):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from thinslice.errors import InputError, ThinsliceError, UsageError
+from thinslice.errors import InputError, ThinsliceError, UsageError, counted, named
 from thinslice.io.dicom.headers.checks import is_lossy, is_synthetic, rescale_of
 from thinslice.io.dicom.headers.codes import Findings
 from thinslice.io.dicom.headers.find import Entry, find, find_beside, linked_folders
@@ -123,7 +123,7 @@ def read_parts(
     decoded = [decode(stack.slices, rescale=rescale) for stack in stacks]
     padded = sum(int(padding.sum()) for _, padding in decoded if padding is not None)
     if padded:
-        findings.warn("DCM-PAD", f"{padded} padding voxels left out and put back")
+        findings.warn("DCM-PAD", f"{counted(padded, 'padding voxel')} left out and put back")
     _check_values(decoded, findings, told=rescale is not None)
     findings.settle()
     volumes = []
@@ -163,7 +163,11 @@ def find_series(path: Path, limits: Limits, findings: Findings) -> Found:
     """
     entries = find(path, limits)
     if linked := linked_folders(path):
-        findings.warn("DCM-LINK", f"{linked} links to folders elsewhere are not followed; copy what they lead to")
+        links = (
+            f"{counted(len(linked), 'link')} to folders elsewhere {'is' if len(linked) == 1 else 'are'} not followed"
+        )
+        first = named(f" ({linked[0]}{' and others' * (len(linked) > 1)})", "")
+        findings.warn("DCM-LINK", f"{links}{first}; copy what is there")
     only = None
     if path.is_file() and len(entries) == 1 and entries[0].path == path:
         only = _series_of_a_slice(entries[0], limits)
@@ -184,7 +188,7 @@ def find_series(path: Path, limits: Limits, findings: Findings) -> Found:
     faults = [placed(entry, error, images) for entry, error in damaged]
     if only is not None:
         images = [image for image in images if image.attributes.text("SeriesInstanceUID") == only]
-    ct = only_ct(images, faults, entries)
+    ct = only_ct(images, faults, entries, path=path)
     faults += strangers(images, ct)
     kept = without_localizers(ct, findings)
     return Found(by_series(kept), len(entries), skipped, len(images) - len(ct), tuple(faults), only is not None)

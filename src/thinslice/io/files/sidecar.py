@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from thinslice.errors import InputError, Notice
+from thinslice.errors import InputError, Notice, named
 from thinslice.io.files.mark import document, found_in_document, with_mark
 from thinslice.volume import Volume
 
@@ -65,13 +65,16 @@ def read_sidecar(path: Path) -> Sidecar:
     except (OSError, ValueError, RecursionError):  # ValueError: no UTF-8, no JSON, a number of thousands of digits
         found = None
     if not isinstance(found, dict):
-        return Sidecar({}, notices=(Notice("FILE-SIDECAR", "the .json file beside the scan is no side-car; not read"),))
+        said = f"{named(path, 'the .json file beside the scan')} is no side-car; not read"
+        return Sidecar({}, notices=(Notice("FILE-SIDECAR", said),))
     fields: dict[str, Any] = {
         key: number for key in (*_LENGTHS, *_NUMBERS) if (number := _length(found.get(key))) is not None
     }
     fields |= {key: text for key in _TEXTS if (text := _text(found.get(key)))}
     wrong = [key for key in _LENGTHS if key in found and key not in fields]
-    notices = [Notice("FILE-SIDECAR", f"{key} of the side-car is no number over 0; not used") for key in wrong]
+    notices = [
+        Notice("FILE-SIDECAR", f"{key} of {named(path, 'the side-car')} is no number over 0; not used") for key in wrong
+    ]
     mark = found_in_document(found)
     kinds = found.get("ImageType")
     first = (
@@ -80,7 +83,8 @@ def read_sidecar(path: Path) -> Sidecar:
     if isinstance(first, str) and first.strip().upper() == "DERIVED":
         fields["ImageType"] = "DERIVED"
         if mark is None:
-            message = "the side-car says that the scan is already derived: its slice profile is not the scanner's"
+            said = f"{named(path, 'the side-car')} says that the scan is already derived"
+            message = f"{said}: its slice profile is not the scanner's"
             notices.append(Notice("FILE-DERIVED", message))
     modality = found.get("Modality")
     return Sidecar(fields, mark, modality.strip().upper() if isinstance(modality, str) else "", tuple(notices))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from thinslice.errors import counted
 from thinslice.io.dicom.headers import syntaxes
 from thinslice.io.dicom.headers.charset import text_of
 from thinslice.io.dicom.headers.codes import Findings
 from thinslice.io.dicom.headers.limits import Limits
-from thinslice.io.dicom.headers.slices import DicomFile, Slice
+from thinslice.io.dicom.headers.slices import DicomFile, Slice, files_of, unlike_most
 from thinslice.io.dicom.headers.terms import IMAGE_TYPES, PHOTOMETRIC, RESCALE_TYPES, shown, shown_uid
 
 _LEAST_SLOPE, _MOST_SLOPE, _MOST_INTERCEPT = 1e-6, 1e6, 1e9  # beyond, HU are none, or no float32
@@ -28,23 +30,36 @@ def check_values(
 ) -> None:
     """Note what forbids reading the pixels as Hounsfield units; raise nothing but DCM-LIMIT."""
     files = set[DicomFile]()
-    excess = []
+    excess: list[Slice] = []
+    wrong: dict[str, list[tuple[str, Slice]]] = {}
     for image in slices:
-        _check_pixels(image, limits, findings, first=image.file not in files)
+        found = _faults_of_pixels(image, limits, first=image.file not in files)
         if image.file not in files and _excess_bytes(image) > 0:
-            excess.append(_excess_bytes(image))
+            excess.append(image)
         files.add(image.file)
-        if rescale is None:
-            _check_rescale(image, findings)
+        for code, message in (*found, *(_faults_of_rescale(image) if rescale is None else ())):
+            wrong.setdefault(code, []).append((message, image))
+    for code, faults in wrong.items():
+        findings.refuse(code, _said_of_all(faults))
     if excess:
         findings.warn(
             "DCM-EXCESS",
-            f"{len(excess)} files hold up to {max(excess)} bytes after their pixels, which were ignored (PS3.5 8.1.1); "
-            "look at the images: where the header's matrix is too small, they are wrong",
+            f"{files_of(excess)}: up to {counted(max(map(_excess_bytes, excess)), 'byte')} after the pixels were "
+            "ignored (PS3.5 8.1.1); look at the images: where the header's matrix is too small, they are wrong",
         )
     limits.check("slices", len(slices), "slices of the series")
     rows, columns = slices[0].shape
     limits.check("voxels", len(slices) * rows * columns, "voxels of the series")
+
+
+def _said_of_all(faults: Sequence[tuple[str, Slice]]) -> str:
+    """One line for the faults of one code: the first, the files that share it, and how many have a similar one."""
+    message = faults[0][0]
+    alike = [image for text, image in faults if text == message]
+    others = len({image.file for _, image in faults} - {image.file for image in alike})
+    return f"{files_of(alike)}: {message}" + (
+        f" ({counted(others, 'other file')} in a similar state)" if others else ""
+    )
 
 
 def rescale_of(image: Slice) -> tuple[float, float]:
@@ -73,8 +88,8 @@ def is_synthetic(image: Slice) -> bool:
 
 def check_origin(slices: Sequence[Slice], findings: Findings, *, allow_derived: bool) -> None:
     """Note synthetic, derived and lossy sources and missing file headers."""
-    if any(map(is_synthetic, slices)):
-        message = "the source is itself synthesised"
+    if synthetic := [image for image in slices if is_synthetic(image)]:
+        message = f"the source is itself synthesised ({files_of(synthetic)})"
         if allow_derived:
             findings.warn("DCM-SYNTH", f"{message}; errors of both passes add up")
         else:
@@ -82,18 +97,23 @@ def check_origin(slices: Sequence[Slice], findings: Findings, *, allow_derived: 
     elif any(image.image_type[:1] == ("DERIVED",) for image in slices):
         kinds = "\\".join(shown(word, IMAGE_TYPES) for word in slices[0].image_type[:4])
         findings.warn("DCM-DERIVED", f"the source is already derived ({kinds}): its slice profile is not the scanner's")
-    if any(map(is_lossy, slices)):
-        findings.warn("DCM-LOSSY", "the source went through lossy compression; the output carries the flag")
-    if any(image.file.headerless for image in slices):
-        findings.warn("DCM-NOMETA", "files without DICOM header; little endian assumed")
+    if lossy := [image for image in slices if is_lossy(image)]:
+        findings.warn(
+            "DCM-LOSSY", f"{files_of(lossy)}: the source went through lossy compression; the output carries the flag"
+        )
+    if headerless := [image for image in slices if image.file.headerless]:
+        findings.warn("DCM-NOMETA", f"{files_of(headerless)}: no DICOM file header; little endian is assumed")
 
 
 def check_uids(slices: Sequence[Slice], findings: Findings) -> None:
     """Note UIDs of images that are missing, or repeated among slices of which none is a copy."""
     uids = [(image.attributes.text("SOPInstanceUID"), image.frame) for image in slices]
-    if len(set(uids)) < len(uids) or not all(uid for uid, _ in uids):
+    often = Counter(uids)
+    if wrong := [image for image, uid in zip(slices, uids, strict=True) if not uid[0] or often[uid] > 1]:
         findings.warn(
-            "DCM-UID", "SOPInstanceUIDs are missing or repeated: references to source images cannot be trusted"
+            "DCM-UID",
+            f"{files_of(wrong)}: SOPInstanceUIDs are missing or repeated: references to source images cannot be "
+            "trusted",
         )
 
 
@@ -102,32 +122,50 @@ def check_series(slices: Sequence[Slice], findings: Findings) -> None:
     lost = [image for image in slices if not np.isfinite(image.position).all()]
     if lost:
         findings.refuse(
-            "DCM-IPP", f"ImagePositionPatient is missing or malformed in {len(lost)} slices; export the series again"
+            "DCM-IPP", f"{files_of(lost)}: ImagePositionPatient is missing or malformed; export the series again"
         )
     spacings = np.array([image.pixel_spacing for image in slices])
-    if not (np.isfinite(spacings).all() and spacings.min() >= _LEAST_MM and spacings.max() <= _MOST_MM):
+    sound = [bool(((mm >= _LEAST_MM) & (mm <= _MOST_MM)).all()) for mm in spacings]  # NaN is neither
+    if not all(sound):
+        wrong = [image for image, right in zip(slices, sound, strict=True) if not right]
         findings.refuse(
             "DCM-SPACING",
-            f"PixelSpacing is missing, malformed or not {_LEAST_MM:g} to {_MOST_MM:g} mm; export the series again",
+            f"{files_of(wrong)}: PixelSpacing is missing, malformed or not {_LEAST_MM:g} to {_MOST_MM:g} mm; "
+            "export the series again",
         )
     elif (np.abs(spacings / spacings[0] - 1) > 1e-4).any():
+        others = files_of(unlike_most(slices, [tuple(image.pixel_spacing) for image in slices]))
         findings.refuse(
             "DCM-MIXED",
-            f"PixelSpacing changes inside the series ({spacings.min():g} to {spacings.max():g} mm); give one scan",
+            f"PixelSpacing changes inside the series ({spacings.min():g} to {spacings.max():g} mm; other than in most "
+            f"slices in {others}); give one scan",
         )
     shapes = sorted({image.shape for image in slices})
     if len(shapes) > 1:
         listing = ", ".join(f"{rows}x{columns}" for rows, columns in shapes[:4])
-        findings.refuse("DCM-MIXED", f"the matrix changes inside the series ({listing}); give one scan")
+        others = files_of(unlike_most(slices, [image.shape for image in slices]))
+        findings.refuse(
+            "DCM-MIXED",
+            f"the matrix changes inside the series ({listing}; other than in most slices in {others}); give one scan",
+        )
     frames = frames_of_reference(slices)
     if len(frames) > 1 and not has_frame_per_slice(slices):
+        others = files_of(unlike_most(slices, [image.attributes.text("FrameOfReferenceUID") for image in slices]))
         findings.refuse(
-            "DCM-FOR", f"{len(frames)} frames of reference in one series: positions do not compare; give one scan"
+            "DCM-FOR",
+            f"{len(frames)} frames of reference in one series (other than in most slices in {others}): positions do "
+            "not compare; give one scan",
         )
     for keyword, things in (("StudyInstanceUID", "studies"), ("PatientID", "patients")):
-        named = {text for image in slices if (text := image.attributes.text(keyword))}
-        if len(named) > 1:
-            findings.refuse("DCM-MIXED", f"slices of {len(named)} {things} under one series UID; give one scan")
+        stated = [image for image in slices if image.attributes.text(keyword)]
+        texts = [image.attributes.text(keyword) for image in stated]
+        if (several := len(set(texts))) > 1:
+            others = files_of(unlike_most(stated, texts))
+            findings.refuse(
+                "DCM-MIXED",
+                f"slices of {several} {things} under one series UID (other than in most slices in {others}); give one "
+                "scan",
+            )
     differing = [word for word in SAID_ONCE if len({text_of(image, word) for image in slices} - {""}) > 1]
     if differing:
         findings.warn("DCM-IDENTITY", f"slices differ in {', '.join(differing)}: left empty in a series made of them")
@@ -170,40 +208,40 @@ def check_concatenation(slices: Sequence[Slice], findings: Findings) -> None:
             )
 
 
-def _check_pixels(image: Slice, limits: Limits, findings: Findings, *, first: bool) -> None:
-    """Note what is wrong with an image's pixels; with those of its file where it is the first of it."""
-    attributes, name = image.attributes, image.file.name
+def _faults_of_pixels(image: Slice, limits: Limits, *, first: bool) -> Iterator[tuple[str, str]]:
+    """Code and message of what is wrong with an image's pixels; with those of its file where it is the first of it."""
+    attributes = image.attributes
     rows, columns = image.shape
     if rows <= 0 or columns <= 0:
-        findings.refuse("DCM-UNREADABLE", f"{name} states a matrix of {rows}x{columns}; export the series again")
+        yield "DCM-UNREADABLE", f"the header states a matrix of {rows}x{columns}; export the series again"
         return
-    limits.check("rows", max(rows, columns), f"matrix of {name}")
+    limits.check("rows", max(rows, columns), f"matrix of {image.file.name}")
     photometric = attributes.text("PhotometricInterpretation")
     samples = attributes.integer("SamplesPerPixel")
     layout = tuple(attributes.integer(key) for key in ("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"))
     allocated, stored, high, representation = layout
     if photometric != "MONOCHROME2":
-        findings.refuse(
+        yield (
             "DCM-PHOTOMETRIC",
             f"PhotometricInterpretation is {shown(photometric, PHOTOMETRIC)}, not MONOCHROME2; export as CT image",
         )
     valid = allocated in (8, 16, 32) and stored is not None and 1 <= stored <= allocated and high == stored - 1
     if not valid or representation not in (0, 1) or samples != 1:
-        findings.refuse(
+        yield (
             "DCM-BITS",
             f"pixel layout {allocated} allocated, {stored} stored, high bit {high}, {samples} samples is unsupported; "
             "export the series anew",
         )
         return
     if image.file.pixel_offset is None:
-        findings.refuse("DCM-UNREADABLE", f"{name} holds no pixel data; nothing was skipped, copy the series anew")
+        yield "DCM-UNREADABLE", "there are no pixel data; nothing was skipped, copy the series anew"
     elif image.file.syntax not in syntaxes.READABLE:
-        findings.refuse(
+        yield (
             "DCM-CODEC",
             f"transfer syntax {shown_uid(image.file.syntax)} cannot be decoded here; export the series uncompressed",
         )
     elif image.file.pixel_length is not None and first and (message := _check_native_length(image)):
-        findings.refuse("DCM-UNREADABLE", message)
+        yield "DCM-UNREADABLE", message
 
 
 def _native_length(image: Slice) -> int:
@@ -219,10 +257,7 @@ def _check_native_length(image: Slice) -> str:
     present = min(file.pixel_length or 0, file.size - (file.pixel_offset or 0))
     if present >= expected:
         return ""
-    return (
-        f"{file.name} holds {present} bytes of pixels where its header asks for {expected}; nothing was skipped, "
-        "copy the series anew"
-    )
+    return f"{present} bytes of pixels, where the header asks for {expected}; nothing was skipped, copy the series anew"
 
 
 def _excess_bytes(image: Slice) -> int:
@@ -231,22 +266,23 @@ def _excess_bytes(image: Slice) -> int:
     return (image.file.pixel_length or 0) - expected - expected % 2
 
 
-def _check_rescale(image: Slice, findings: Findings) -> None:
+def _faults_of_rescale(image: Slice) -> Iterator[tuple[str, str]]:
+    """Code and message of what forbids to rescale an image's values to HU."""
     attributes = image.attributes
     kind = attributes.text("RescaleType").upper()
     if kind not in ("", "HU"):
-        findings.refuse(
+        yield (
             "DCM-NOTHU",
             f"values are not Hounsfield units (RescaleType {shown(kind, RESCALE_TYPES)}); give HU, or --rescale S,I",
         )
     if attributes.has("ModalityLUTSequence"):
-        findings.refuse("DCM-LUT", "a modality look-up table is not supported; export with rescale slope and intercept")
+        yield "DCM-LUT", "a modality look-up table is not supported; export with rescale slope and intercept"
         return
     slope, intercept = attributes.number("RescaleSlope"), attributes.number("RescaleIntercept")
     sound = slope is not None and intercept is not None and _LEAST_SLOPE <= abs(slope) <= _MOST_SLOPE
     if not (sound and abs(intercept or 0.0) <= _MOST_INTERCEPT):  # NaN is neither
         found = ", ".join(_shown(attributes.text(keyword)) for keyword in ("RescaleSlope", "RescaleIntercept"))
-        findings.refuse(
+        yield (
             "DCM-RESCALE",
             f"rescale slope and intercept ({found}) are missing, zero, absurd or no numbers; give --rescale S,I",
         )

@@ -43,8 +43,9 @@ class Entry:
 
     @property
     def shown(self) -> str:
-        """What messages call it: its name where identity is shown, else its number."""
-        return named(self.name, f"file {self.number} (in the order of names)")
+        """What messages call it: its path, or archive and member, as they would be typed; in records its number."""
+        typed = f"{self.archive.filename}: {self.name}" if self.archive is not None else str(self.path)
+        return named(typed, f"file {self.number} (in the order of names)")
 
     def open(self) -> BinaryIO:
         """A seekable stream of the file's bytes.
@@ -118,14 +119,15 @@ def _numbered(entries: Iterator[Entry]) -> list[Entry]:
     return [replace(entry, number=number) for number, entry in enumerate(in_order, 1)]
 
 
-def linked_folders(path: Path) -> int:
-    """How many links below a folder lead to folders elsewhere, which `find` does not look into."""
-    top, count = path.resolve(), 0
+def linked_folders(path: Path) -> list[Path]:
+    """The links below a folder that lead to folders elsewhere, which `find` does not look into."""
+    top, found = path.resolve(), []
     for folder, folders, _ in os.walk(path):
         for name in folders:
             link = Path(folder, name)
-            count += link.is_symlink() and not _within(link.resolve(), top)
-    return count
+            if link.is_symlink() and not _within(link.resolve(), top):
+                found.append(link)
+    return sorted(found)
 
 
 def _within(place: Path, top: Path) -> bool:
@@ -197,16 +199,16 @@ def _members(path: Path, limits: Limits) -> Iterator[Entry]:
 def _refuse_unsafe(member: zipfile.ZipInfo, archive: str, limits: Limits) -> None:
     """Raise DCM-ZIP for members that no honest export holds."""
     name = member.filename.replace("\\", "/")
-    reason = None
+    reason, shown = None, named(f" ({member.filename})", "")
     if name.startswith("/") or name[1:2] == ":" or ".." in name.split("/"):
-        reason = "a member's name leads out of the archive"
+        reason = f"the name of a member{shown} leads out of the archive"
     elif stat.S_ISLNK(member.external_attr >> 16):
-        reason = "a member is a link"
+        reason = f"a member{shown} is a link"
     elif member.flag_bits & 1:
         reason = "it is encrypted"
     elif name.lower().endswith(".zip"):
-        reason = "it holds another archive"
+        reason = f"it holds another archive{shown}"
     elif member.file_size > max(FREELY_INFLATED, limits.inflate_ratio * member.compress_size):
-        reason = f"a member grows more than {limits.inflate_ratio} times"
+        reason = f"a member{shown} grows more than {limits.inflate_ratio} times"
     if reason:
         raise InputError("DCM-ZIP", f"archive {archive} is refused: {reason}; unpack it and give the folder")

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
@@ -99,7 +101,7 @@ class DicomFile:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """What messages call it (`Entry.shown`)."""
         return self.entry.shown
 
     def open(self) -> BinaryIO:
@@ -154,6 +156,18 @@ class Slice:
     def _vector(self, keyword: str, length: int) -> np.ndarray:
         numbers = self.attributes.numbers(keyword)
         return np.array(numbers if len(numbers) == length else [np.nan] * length)
+
+
+def files_of(images: Iterable[Slice]) -> str:
+    """What messages call the files of some images: the first and how many more, ``slices/IM0062.dcm and 3 more``."""
+    first, *others = sorted({image.file for image in images}, key=lambda file: file.entry.number)
+    return f"{first.name} and {len(others)} more" if others else first.name
+
+
+def unlike_most(images: Sequence[Slice], values: Sequence[object]) -> list[Slice]:
+    """The images whose value is not the one that most of them have."""
+    ((usual, _),) = Counter(values).most_common(1)
+    return [image for image, value in zip(images, values, strict=True) if value != usual]
 
 
 def read_slices(entry: Entry, limits: Limits) -> list[Slice] | None:

@@ -137,7 +137,8 @@ def _encapsulated(image: Slice, data: bytes, allocated: int) -> np.ndarray:
     try:
         return decoders.decode(codestream, FrameHeader(syntax, rows, columns, allocated, stored, signed))
     except decoders.NoDecoderError as error:
-        message = f"transfer syntax {syntax} needs the decoder {error}, which is missing; install thinslice anew"
+        lacking = f"transfer syntax {syntax} needs the decoder {error}, which is missing"
+        message = f"{image.file.name}: {lacking}; install thinslice anew"
         raise refusal("DCM-CODEC", message) from error
 
 

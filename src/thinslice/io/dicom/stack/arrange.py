@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from thinslice.errors import counted
 from thinslice.io.dicom.headers.checks import (
     check_concatenation,
     check_origin,
@@ -20,7 +21,7 @@ from thinslice.io.dicom.headers.checks import (
 )
 from thinslice.io.dicom.headers.codes import Findings, listed
 from thinslice.io.dicom.headers.limits import Limits
-from thinslice.io.dicom.headers.slices import DicomFile, Slice
+from thinslice.io.dicom.headers.slices import DicomFile, Slice, files_of
 from thinslice.io.dicom.pixels.decode import PixelReader
 from thinslice.io.dicom.stack.gaps import between, lower_median, regular_runs, slice_numbers, wide_gaps
 from thinslice.io.dicom.stack.geometry import Grid, fit, mean_orientation
@@ -69,11 +70,15 @@ def arrange(
     check_concatenation(slices, findings)
     check_values(slices, limits, findings, rescale=rescale)
     check_series(slices, findings)
-    directions = mean_orientation(np.array([image.orientation for image in slices]), findings)
+    directions = mean_orientation(
+        np.array([image.orientation for image in slices]), findings,
+        lambda wrong: files_of(image for image, is_wrong in zip(slices, wrong, strict=True) if is_wrong),
+    )  # fmt: skip
     if len(slices) < LEAST_SLICES:
         findings.refuse(
             "DCM-FEW",
-            f"{len(slices)} slices found, at least {LEAST_SLICES} are needed; give the folder of the whole series",
+            f"{files_of(slices)}: {counted(len(slices), 'slice')} found, at least {LEAST_SLICES} are needed; give the "
+            "folder of the whole series",
         )
     findings.settle()
     assert directions is not None
@@ -85,7 +90,8 @@ def arrange(
     if len(slices) < LEAST_SLICES:
         findings.refuse(
             "DCM-FEW",
-            f"slices at {len(slices)} positions found, at least {LEAST_SLICES} are needed; give the whole series",
+            f"slices at {counted(len(slices), 'position')} found, at least {LEAST_SLICES} are needed; give the "
+            "whole series",
         )
         findings.settle()
     stacks = _stacks(slices, directions, findings, on_gap=on_gap, passes=passes)
@@ -125,7 +131,7 @@ def _stacks(
             findings.warn(
                 "DCM-REPAIRED",
                 f"split into {len(runs)} regular parts of {sizes} slices, broken after position {where} mm; "
-                f"{left_out} slices left out",
+                f"{counted(left_out, 'slice')} left out",
             )
     stacks = []
     for run in runs:

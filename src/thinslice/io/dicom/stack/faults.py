@@ -22,12 +22,12 @@ class Fault:
     Attributes:
         error: what is wrong with it.
         series: SeriesInstanceUID of the series that it is of; None where nothing tells.
-        number: of the file, in the order of names.
+        file: what messages call it.
     """
 
     error: ThinsliceError
     series: str | None
-    number: int
+    file: str
 
 
 def placed(entry: Entry, error: ThinsliceError, images: Sequence[Slice]) -> Fault:
@@ -39,14 +39,14 @@ def placed(entry: Entry, error: ThinsliceError, images: Sequence[Slice]) -> Faul
         data = b""
     named = [uid for uid in series if re.search(rb"(?<![0-9.])" + re.escape(uid.encode()) + rb"(?![0-9.])", data)]
     if len(named) == 1:
-        return Fault(error, named[0], entry.number)
+        return Fault(error, named[0], entry.shown)
     folder = PurePath(entry.name).parent
     beside = {
         image.attributes.text("SeriesInstanceUID")
         for image in images
         if PurePath(image.file.entry.name).parent == folder
     }
-    return Fault(error, beside.pop() if len(beside) == 1 else None, entry.number)
+    return Fault(error, beside.pop() if len(beside) == 1 else None, entry.shown)
 
 
 def fault_of(faults: Sequence[Fault], uid: str, *, told_apart: bool) -> Fault | None:
@@ -71,10 +71,9 @@ def warn_of_others(faults: Sequence[Fault], uid: str, findings: Findings) -> Non
     others = [fault for fault in faults if fault.series != uid]
     unknown = sum(fault.series is None for fault in others)
     if others:
-        which = listed([str(fault.number) for fault in others], 6)
-        may = f"; {unknown} of them may be slices of this one" if unknown else ""
+        which = listed([fault.file for fault in others], 6)
+        may = f"; {unknown} of {len(others)} may be of this one" if unknown else ""
         findings.warn(
             "DCM-LEFT-OUT",
-            f"{len(others)} files beside this series cannot be read, and were left out: number {which} in the order of "
-            f"names{may}",
+            f"files beside this series that cannot be read were left out: {which}{may}",
         )

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from thinslice.errors import counted
 from thinslice.io.dicom.headers.codes import Findings, listed
 
 FILL_LIMIT = 4  # spacings: three slices missing in a row; neighbours further apart share too little
@@ -120,7 +121,7 @@ def is_fillable(along: np.ndarray, spacing: float, findings: Findings) -> bool:
     findings.warn(
         "DCM-REPAIRED",
         f"slices lie {gaps.min():.3f} to {gaps.max():.3f} mm apart and are synthesised across from their true "
-        f"positions; {len(wide)} gaps" + (f": {where}" if wide else "") + (mixed if len(grids) > 1 else ""),
+        f"positions; {counted(len(wide), 'gap')}" + (f": {where}" if wide else "") + (mixed if len(grids) > 1 else ""),
     )
     return True
 
@@ -132,8 +133,8 @@ def refuse_gap(along: np.ndarray, missing: np.ndarray, findings: Findings) -> No
     count = int(np.round(np.diff(along)[missing] / usual - 1).sum())
     findings.refuse(
         "DCM-GAP",
-        f"{count} slices missing after position {where} mm (spacing {usual:.3f} mm); find them and read all, "
-        "or give enhance --on-gap split or fill",
+        f"{counted(count, 'slice')} missing after position {where} mm (spacing {usual:.3f} mm); find them and read "
+        "all, or give enhance --on-gap split or fill",
     )
 
 

@@ -8,10 +8,12 @@ wrong neighbour must not set the spacing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from thinslice.errors import counted
 from thinslice.io.dicom.headers.codes import Findings
 from thinslice.io.dicom.stack.gaps import is_fillable, lower_median, refuse_gap, refuse_uneven, slice_numbers
 from thinslice.volume import LPS_TO_RAS
@@ -82,26 +84,32 @@ def off_main_normal(orientations: np.ndarray) -> np.ndarray:
     return ~near[:, near.sum(axis=0).argmax()] & np.isfinite(normal).all(axis=1)
 
 
-def mean_orientation(orientations: np.ndarray, findings: Findings) -> tuple[np.ndarray, np.ndarray] | None:
+def mean_orientation(
+    orientations: np.ndarray, findings: Findings, which: Callable[[np.ndarray], str] | None = None
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Row and column directions of the stack, orthonormal; None where they are refused.
 
     Args:
         orientations: (n, 6).
         findings: gets DCM-IOP or DCM-IOP-NOISE.
+        which: the files of the slices that a mask (n,) marks; by default their number.
     """
-    if not np.isfinite(orientations).all():
-        missing = int((~np.isfinite(orientations).all(axis=1)).sum())
+    which = which or (lambda wrong: counted(int(wrong.sum()), "slice"))
+    finite = np.isfinite(orientations).all(axis=1)
+    if not finite.all():
         findings.refuse(
-            "DCM-IOP", f"ImageOrientationPatient is missing or malformed in {missing} slices; export the series again"
+            "DCM-IOP",
+            f"{which(~finite)}: ImageOrientationPatient is missing or malformed; export the series again",
         )
         return None
     rows, columns = orientations[:, :3], orientations[:, 3:]
-    norms = np.abs(np.linalg.norm(orientations.reshape(-1, 2, 3), axis=2) - 1).max()
-    skew = np.abs((rows * columns).sum(axis=1)).max()
-    if max(norms, skew) > NORM_LIMIT:
+    norms = np.abs(np.linalg.norm(orientations.reshape(-1, 2, 3), axis=2) - 1).max(axis=1)
+    off = np.maximum(norms, np.abs((rows * columns).sum(axis=1)))
+    if off.max() > NORM_LIMIT:
         findings.refuse(
             "DCM-IOP",
-            f"ImageOrientationPatient is not orthonormal (off by {max(norms, skew):.2g}); export the series again",
+            f"{which(off > NORM_LIMIT)}: ImageOrientationPatient is not orthonormal (off by {off.max():.2g}); export "
+            "the series again",
         )
         return None
     row, column = rows.mean(axis=0), columns.mean(axis=0)
@@ -113,9 +121,9 @@ def mean_orientation(orientations: np.ndarray, findings: Findings) -> tuple[np.n
     if angle > ANGLE_LIMIT:
         findings.refuse("DCM-IOP", f"ImageOrientationPatient varies by {angle:.2g} rad between slices; give one series")
         return None
-    if max(angle, norms, skew) > ANGLE_SILENT:
+    if max(angle, off.max()) > ANGLE_SILENT:
         findings.warn(
-            "DCM-IOP-NOISE", f"orientation varies by {max(angle, norms, skew):.2g} rad between slices; the mean is used"
+            "DCM-IOP-NOISE", f"orientation varies by {max(angle, off.max()):.2g} rad between slices; the mean is used"
         )
     return row, column
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from thinslice.errors import UsageError
+from thinslice.errors import UsageError, counted, named
 from thinslice.io.dicom.headers.attributes import is_uid, parse_number
 from thinslice.io.dicom.headers.codes import Findings, listed, refusal
 from thinslice.io.dicom.headers.find import Entry
-from thinslice.io.dicom.headers.slices import CT_CLASSES, Slice
+from thinslice.io.dicom.headers.slices import CT_CLASSES, Slice, files_of
 from thinslice.io.dicom.headers.terms import MODALITIES, shown, shown_uid
 from thinslice.io.dicom.stack.faults import Fault
 from thinslice.io.dicom.stack.geometry import off_main_normal, same_position_mm
@@ -21,7 +22,7 @@ _VOLUME_FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _LEAST_OF_UID = 5  # characters: fewer may be a wrong number
 
 
-def only_ct(slices: Sequence[Slice], faults: Sequence[Fault], entries: Sequence[Entry]) -> list[Slice]:
+def only_ct(slices: Sequence[Slice], faults: Sequence[Fault], entries: Sequence[Entry], *, path: Path) -> list[Slice]:
     """The CT images.
 
     Raises:
@@ -33,13 +34,15 @@ def only_ct(slices: Sequence[Slice], faults: Sequence[Fault], entries: Sequence[
         raise faults[0].error
     if not slices:
         raise refusal(
-            "DCM-NONE", f"no DICOM image found in the input ({len(entries)} files looked at){_instead(entries)}"
+            "DCM-NONE",
+            f"no DICOM image found in {named(path, 'the input')} ({counted(len(entries), 'file')} looked at)"
+            f"{_instead(entries)}",
         )
     if not ct:
         attributes = slices[0].attributes
         raise refusal(
             "DCM-NOTCT",
-            f"not a CT image: modality {shown(attributes.text('Modality'), MODALITIES)}, "
+            f"{files_of(slices)}: not a CT image: modality {shown(attributes.text('Modality'), MODALITIES)}, "
             f"SOP class {shown_uid(attributes.text('SOPClassUID'))}; only CT is read",
         )
     return ct
@@ -47,10 +50,14 @@ def only_ct(slices: Sequence[Slice], faults: Sequence[Fault], entries: Sequence[
 
 def _instead(entries: Sequence[Entry]) -> str:
     """What to do where an input holds no DICOM: name one of the files of other formats, if any."""
-    others = sum(entry.name.lower().endswith(_VOLUME_FILES) for entry in entries)
+    others = [entry for entry in entries if entry.name.lower().endswith(_VOLUME_FILES)]
     if not others:
         return "; check the path"
-    return f", but {others} that may be NIfTI, NRRD or MetaImage: a folder is read as DICOM; name one of these files"
+    more = f" and {len(others) - 1} more" if others[1:] else ""
+    return (
+        f", but {others[0].shown}{more} may be NIfTI, NRRD or MetaImage: a folder is read as DICOM; name one of these "
+        "files"
+    )
 
 
 def strangers(images: Sequence[Slice], ct: Sequence[Slice]) -> list[Fault]:
@@ -74,7 +81,7 @@ def strangers(images: Sequence[Slice], ct: Sequence[Slice]) -> list[Fault]:
                 f"{image.file.name} lies beside CT slices as one of them, but its modality or SOP class is not CT; "
                 "export the series again, or take the file away",
             )
-            found.append(Fault(error, own if own in series else None, image.file.entry.number))
+            found.append(Fault(error, own if own in series else None, image.file.name))
     return found
 
 
@@ -91,7 +98,8 @@ def without_localizers(slices: Sequence[Slice], findings: Findings) -> list[Slic
     """The images that are not localizers by their type; warns DCM-LOCALIZER."""
     kept = [image for image in slices if "LOCALIZER" not in image.image_type[2:3]]
     if kept and len(kept) < len(slices):
-        findings.warn("DCM-LOCALIZER", f"{len(slices) - len(kept)} localizer images left out")
+        out = [image for image in slices if "LOCALIZER" in image.image_type[2:3]]
+        findings.warn("DCM-LOCALIZER", f"{counted(len(out), 'localizer image')} left out: {files_of(out)}")
     return kept or list(slices)
 
 
@@ -100,8 +108,10 @@ def without_crossing(slices: Sequence[Slice], findings: Findings) -> list[Slice]
     crossing = off_main_normal(np.array([image.orientation for image in slices]))
     if not crossing.any() or crossing.mean() > 0.2:
         return list(slices)
+    out = [image for image, off in zip(slices, crossing, strict=True) if off]
     findings.warn(
-        "DCM-LOCALIZER", f"{int(crossing.sum())} images 10 degrees or more off the others left out as localizers"
+        "DCM-LOCALIZER",
+        f"{counted(len(out), 'image')} 10 degrees or more off the others left out as localizers: {files_of(out)}",
     )
     return [image for image, off in zip(slices, crossing, strict=True) if not off]
 
@@ -259,19 +269,24 @@ def without_copies(
         findings: gets DCM-DUP (copies dropped) or DCM-DUP-DIFF.
     """
     groups = positions_of(slices, normal)
-    copies = different = 0
+    copies: list[Slice] = []
+    different: list[Slice] = []
     for first, *others in groups:
         for other in others:
             if np.abs(other.position - first.position).max() <= 0.01 and same_image(first, other):
-                copies += 1
+                copies.append(other)
             else:
-                different += 1
+                different.append(other)
     if different:
         findings.refuse(
-            "DCM-DUP-DIFF", f"different images at the same position ({different} too many); give one volume"
+            "DCM-DUP-DIFF",
+            f"different images at the same position ({len(different)} too many: {files_of(different)}); give one "
+            "volume",
         )
     if copies:
-        findings.warn("DCM-DUP", f"{copies} identical copies dropped")
+        findings.warn(
+            "DCM-DUP", f"{counted(len(copies), 'identical copy', 'identical copies')} dropped: {files_of(copies)}"
+        )
     return [group[0] for group in groups]
 
 
@@ -299,7 +314,7 @@ def _listing(series: Mapping[str, Sequence[Slice]], uids: Collection[str] | None
     names = series_names(series)
     return listed(
         [
-            f"number {'missing' if names[uid] == '-' else names[uid]} ({len(series[uid])} images)"
+            f"number {'missing' if names[uid] == '-' else names[uid]} ({counted(len(series[uid]), 'image')})"
             for uid in (series if uids is None else uids)
         ],
         8,

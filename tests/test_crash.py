@@ -191,7 +191,7 @@ def test_only_what_dead_processes_left_is_removed(tmp_path):
     holder.kill()
     holder.communicate()
     os.utime(elsewhere, (0, 0))  # another machine's, untouched for a day
-    with whole_folder(tmp_path / "c", ours=lambda entry: False) as folder:
+    with whole_folder(tmp_path / "c", is_own=lambda entry: False) as folder:
         (folder / "x.dcm").write_text("whole")
     assert {path.name for path in tmp_path.iterdir()} == {"b.txt", "c", foreign.name}
 
@@ -238,7 +238,7 @@ def test_a_folder_is_replaced_without_a_moment_of_absence(exchanged, tmp_path, m
     watcher = threading.Thread(target=look)
     watcher.start()
     for number in range(30):
-        with whole_folder(result, ours=lambda entry: True, overwrite=True) as folder:
+        with whole_folder(result, is_own=lambda entry: True, overwrite=True) as folder:
             (folder / "x.dcm").write_text(str(number))
     over.set()
     watcher.join()

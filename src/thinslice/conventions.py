@@ -8,7 +8,7 @@ HU_RANGE = (-1024.0, 3071.0)
 """What networks are given and what figures are computed over. Results keep values beyond it."""
 
 TISSUES = {"lung": (-1000.0, -500.0), "soft": (-50.0, 150.0), "bone": (250.0, float("inf"))}
-"""Ranges of HU by which readers of CT tell tissues apart."""
+"""Ranges of HU by which readers of CT distinguish tissues."""
 
 MOST_SEED = (1 << 63) - 1
 """The largest seed: numpy takes more, torch does not."""

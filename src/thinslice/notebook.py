@@ -1,4 +1,4 @@
-"""What a result says of itself in a shell and in a notebook: words, and a small picture. Nobody's identity."""
+"""How a result shows itself in a shell and in a notebook: words and a small picture, without identity."""
 
 from __future__ import annotations
 

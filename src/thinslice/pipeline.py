@@ -213,7 +213,7 @@ def fit(
 
 @dataclass(frozen=True, eq=False)
 class Method:
-    """How thin slices are to be made, checked; `method_of` makes one of what users say.
+    """How thin slices are to be made, checked; `method_of` makes one of what users ask for.
 
     Attributes:
         fit: "none", "auto" or "scan".
@@ -438,16 +438,16 @@ def _volume(source: Any, affine: Any, reading: dict[str, Any]) -> Volume:
     """The scan; a volume is taken as it is."""
     if not isinstance(source, Volume):
         return scan.read(source, affine=affine, **reading)
-    told = [*(reading.keys() - {"allow_derived"}), *(["affine"] if affine is not None else [])]
-    if told:
-        raise TypeError(f"a Volume is taken as it is: {', '.join(told)} would say nothing")
+    unused = [*(reading.keys() - {"allow_derived"}), *(["affine"] if affine is not None else [])]
+    if unused:
+        raise TypeError(f"a Volume is taken as it is: {', '.join(unused)} has no effect on it")
     source.refuse_nan()
     allowed = reading.get("allow_derived", False)
     return scan.accepted(scan.remark_values(source), allow_derived=allowed, name="the volume")
 
 
 def _held_bytes(*arrays: np.ndarray | None) -> int:
-    """What arrays take together, each once, also where it is seen in two ways."""
+    """What arrays take together, each once, also where two views share it."""
     return sum({array.ctypes.data: array.nbytes for array in arrays if array is not None}.values())
 
 

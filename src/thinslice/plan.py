@@ -88,10 +88,10 @@ def plan_job(
     given, thickness_from = _thickness(volume, thickness)
     warnings = []
     if given > _THICKEST * s:
-        said = f"slice thickness {given:g} mm is over {_THICKEST:g} times the spacing {s:g} mm; check both"
+        message = f"slice thickness {given:g} mm is over {_THICKEST:g} times the spacing {s:g} mm; check both"
         if thickness_from == "option":
-            raise UsageError("USE-THICKNESS", said)
-        raise GeometryError("GEO-THICKNESS", f"{said}, or say --thickness")
+            raise UsageError("USE-THICKNESS", message)
+        raise GeometryError("GEO-THICKNESS", f"{message}, or say --thickness")
     if given > MOST_OVERLAP * (1 + 1e-3) * s:
         warnings.append(
             Notice(
@@ -105,14 +105,14 @@ def plan_job(
         placement=chosen,
     )  # fmt: skip
     if placement is None and unplaced and regime(given, s) != "gap":
-        said = (
+        message = (
             "the file gives no orientation: output slices begin at the first acquired centre, where all readers agree"
         )
-        warnings.append(Notice("GEO-CENTRES", f"{said}; --grid slabs gives the halves of the end slabs as well"))
+        warnings.append(Notice("GEO-CENTRES", f"{message}; --grid slabs gives the halves of the end slabs as well"))
     if between := len(grid.acquired_mm) - len(grid.held()):
-        said = f"{between} of {len(grid.acquired_mm)} acquired slices, thin ones, lie between output slices"
+        message = f"{between} of {len(grid.acquired_mm)} acquired slices, thin ones, lie between output slices"
         warnings.append(
-            Notice("GEO-BETWEEN", f"{said} and do not come back; a whole --factor of an even series keeps all")
+            Notice("GEO-BETWEEN", f"{message} and do not come back; a whole --factor of an even series keeps all")
         )
     return Job(grid, volume.voxel_mm[:2], thickness_from, chosen, tuple(warnings))
 

@@ -189,7 +189,7 @@ def libraries() -> dict[str, str]:
 
 def peak_memory_bytes() -> int:
     """Largest resident size of this program so far."""
-    # Linux: what getrusage tells began with the process that started this one.
+    # Linux: what getrusage reports began with the process that started this one.
     with contextlib.suppress(OSError, KeyError):
         status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
         return int(status["VmHWM"].split()[0]) * 1024

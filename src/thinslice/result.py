@@ -97,8 +97,8 @@ class Result:
                 files.write_labels(self.labels, labels_path(path), like=self._labels_grid(), overwrite=form.overwrite)
             provenance = _dicom_provenance(self)
             notices = writing.write_as(self.volume, path, form, source=self.source, provenance=provenance)
-        told = self.record["warnings"]
-        told.extend(entry for entry in map(asdict, notices) if entry not in told)
+        warnings = self.record["warnings"]
+        warnings.extend(entry for entry in map(asdict, notices) if entry not in warnings)
         records.add_time(self.record, "write", time.perf_counter() - began)
 
     def upright(self) -> Result:

@@ -15,7 +15,7 @@
     >>> sample["image"].shape, sample["label"].shape
     (torch.Size([48, 48, 80]), torch.Size([48, 48, 80]))
 
-Neither library is imported here: what comes in says which one it is of.
+Neither library is imported here: what comes in shows which one it is of.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from thinslice.result import Result
 from thinslice.system.keywords import names_of, refuse_unknown
 from thinslice.volume import LPS_TO_RAS
 
-_OF_ONE_SCAN = ("affine", "labels")  # what cannot be said of all that will come
+_OF_ONE_SCAN = ("affine", "labels")  # what cannot hold for all that will come
 
 
 class ThinSlices:
@@ -98,7 +98,7 @@ class ThinSlices:
 
     def _dictionary(self, data: Mapping[str, Any]) -> dict[str, Any]:
         if self.keys is None:
-            raise UsageError("USE-INPUT", "a dictionary says not which of its items is the scan; name it with keys=")
+            raise UsageError("USE-INPUT", "which item of the dictionary is the scan? Name it with keys=")
         return dict(data) | self._thin(data, self.keys, self.label_keys or [])
 
     def _thin(self, images: Mapping[str, Any], keys: Sequence[str], label_keys: Sequence[str]) -> dict[str, Any]:

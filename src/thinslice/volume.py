@@ -47,7 +47,7 @@ class Source:
         return f"<Source: {self.kind}{f'; warnings {codes}' if codes else ''}>"
 
     def on_another_grid(self) -> Source:
-        """The same, but for what its mark says of single slices."""
+        """The same, but for what its mark states of single slices."""
         if self.mark is None:
             return self
         return replace(self, mark={key: value for key, value in self.mark.items() if key != "acquired_slices"})
@@ -177,7 +177,7 @@ class Volume:
         return replace(self, hu=hu, affine=affine, slice_positions_mm=None, **changes)
 
     def refuse_uneven(self) -> None:
-        """Raise GeometryError GEO-UNEVEN where slices are missing or unevenly spaced: an affine cannot say so."""
+        """Raise GeometryError GEO-UNEVEN where slices are missing or unevenly spaced: an affine cannot hold that."""
         if self.slice_positions_mm is not None:
             raise GeometryError(
                 "GEO-UNEVEN", "slices are missing or unevenly spaced; only enhance takes such a volume, to fill it"
@@ -195,7 +195,7 @@ class Volume:
 
 
 def refuse_small(shape: tuple[int, int, int]) -> None:
-    """Refuse what no network can see anything in.
+    """Refuse what is too small for the networks.
 
     Raises:
         GeometryError: GEO-FEW, GEO-PLANE.

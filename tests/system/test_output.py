@@ -32,20 +32,20 @@ def folder(tmp_path) -> Path:
 
 def test_a_folder_where_a_file_is_meant_and_a_file_where_a_folder_is(folder):
     assert "is a folder" in refusal(folder, overwrite=True)
-    assert "is a file" in refusal(folder / "1.dcm", overwrite=True, ours=ours)
+    assert "is a file" in refusal(folder / "1.dcm", overwrite=True, is_own=ours)
 
 
 def test_a_folder_with_foreign_files_is_refused_before_work(folder):
-    refuse_existing(folder, overwrite=True, ours=ours)
+    refuse_existing(folder, overwrite=True, is_own=ours)
     (folder / "notes.txt").write_text("mine")
-    assert "1 entry that no run writes" in refusal(folder, overwrite=True, ours=ours)
+    assert "1 entry that no run writes" in refusal(folder, overwrite=True, is_own=ours)
 
 
 @pytest.mark.parametrize("there", [".", ".."])
 def test_the_folder_one_is_in_is_not_replaced(there, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    refusal(Path(there), overwrite=True, ours=ours)
+    refusal(Path(there), overwrite=True, is_own=ours)
 
 
 def test_a_place_that_may_not_be_looked_at_is_an_output_error(tmp_path, monkeypatch):
@@ -58,7 +58,7 @@ def test_a_place_that_may_not_be_looked_at_is_an_output_error(tmp_path, monkeypa
 
 def test_links_are_followed(folder, tmp_path):
     (tmp_path / "link").symlink_to(folder)
-    with whole_folder(tmp_path / "link", ours=ours, overwrite=True) as new:
+    with whole_folder(tmp_path / "link", is_own=ours, overwrite=True) as new:
         (new / "2.dcm").write_text("new")
     assert [path.name for path in folder.iterdir()] == ["2.dcm"]
     (tmp_path / "a.nii").symlink_to(folder / "2.dcm")
@@ -94,7 +94,7 @@ def test_an_empty_folder_that_was_prepared_stays_what_it_is(error, tmp_path):
     before = prepared.stat()
 
     def write() -> None:
-        with none_left([prepared]), whole_folder(prepared, ours=ours) as new:
+        with none_left([prepared]), whole_folder(prepared, is_own=ours) as new:
             (new / "1.dcm").write_text("new")
             if error:
                 raise error
@@ -112,7 +112,7 @@ def test_an_empty_folder_that_was_prepared_stays_what_it_is(error, tmp_path):
 def test_files_of_a_mount_are_replaced_within_it_or_come_back(folder, monkeypatch):
     monkeypatch.setattr(Path, "is_mount", lambda self: self == folder)
     inode, rename = folder.stat().st_ino, Path.rename
-    with whole_folder(folder, ours=ours, overwrite=True) as new:
+    with whole_folder(folder, is_own=ours, overwrite=True) as new:
         (new / "2.dcm").write_text("new")
     assert (os.listdir(folder), folder.stat().st_ino) == (["2.dcm"], inode)
 
@@ -122,14 +122,14 @@ def test_files_of_a_mount_are_replaced_within_it_or_come_back(folder, monkeypatc
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", fails)
-    with pytest.raises(OutputError), whole_folder(folder, ours=ours, overwrite=True) as new:
+    with pytest.raises(OutputError), whole_folder(folder, is_own=ours, overwrite=True) as new:
         (new / "3.dcm").write_text("newer")
     assert os.listdir(folder) == ["2.dcm"]
 
 
 def test_a_replaced_folder_keeps_its_mode(folder):
     folder.chmod(0o700)
-    with whole_folder(folder, ours=ours, overwrite=True) as new:
+    with whole_folder(folder, is_own=ours, overwrite=True) as new:
         (new / "2.dcm").write_text("new")
     assert folder.stat().st_mode & 0o777 == 0o700
 
@@ -144,7 +144,7 @@ def test_the_old_folder_comes_back_where_the_new_one_cannot_take_its_place(folde
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", fails)
-    with pytest.raises(OutputError), whole_folder(folder, ours=ours, overwrite=True) as new:
+    with pytest.raises(OutputError), whole_folder(folder, is_own=ours, overwrite=True) as new:
         (new / "2.dcm").write_text("new")
     assert (os.listdir(folder.parent), os.listdir(folder)) == (["thin"], ["1.dcm"])
 

@@ -3,7 +3,7 @@
 What is the paper's: three views, trained together on cubes of the scan; labels from dropped slices
 (increment -1); mutual distillation where views agree on synthesised slices (increments 0 and +1);
 wavelet and memory losses and their weights; the mean of the views as the result; slices taken as
-points without thickness. What is ours: the width of the networks and of the cubes, the linear base, a
+points without thickness. What differs from it: the width of the networks and of the cubes, the linear base, a
 learning rate that falls, an end to gradients that would throw a fit off, prototypes that learn by
 gradient, and repeated doubling in place of larger factors.
 

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 FOLD = 8  # pixels of a plane that become channels, in y and in x
 _WATER = 0.25  # intensity of water
-_CONTRAST = 8.0  # features see intensities about water, stretched; residuals are shrunk as much
+_CONTRAST = 8.0  # features are given intensities about water, stretched; residuals are shrunk as much
 _SEPARATION = 1.0  # margin between the nearest and the second nearest prototype, as squared distance
 
 

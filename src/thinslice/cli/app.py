@@ -97,11 +97,11 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def as_thinslice_error(error: Exception) -> ThinsliceError:
-    """The error with a code of ours: usage (2), no memory (5), a bug (1)."""
+    """The error with a code of thinslice: usage (2), no memory (5), a bug (1)."""
     if isinstance(error, ThinsliceError):
         return error
     if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
-        return OutputError("OUT-WRITE", f"what the program says cannot be written: {error.strerror}")
+        return OutputError("OUT-WRITE", f"output cannot be written: {error.strerror}")
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):
         return ResourceError("RES-MEMORY", "memory ran out; free some, or use a machine with more of it")
     what = type(error).__name__  # a library's words may hold what a header says of the patient

@@ -51,9 +51,9 @@ def demo(
 
     The phantom is thickened, enhanced, and compared with what it was.
     """
-    terminal.refuse_existing(output, ours=_of_a_demo)
+    terminal.refuse_existing(output, is_own=_of_a_demo)
     terminal.refuse_inside(output)
-    with whole_folder(output, overwrite=terminal.overwrite, ours=_of_a_demo) as folder:
+    with whole_folder(output, overwrite=terminal.overwrite, is_own=_of_a_demo) as folder:
         import thinslice
         from thinslice import __version__
         from thinslice.evaluation.methods import CLASSICAL

@@ -109,7 +109,7 @@ def enhance(
         bool,
         typer.Option(
             "--no-check",
-            help="Leave the self-check out: sooner done, and nobody compares with cubic.",
+            help="Leave the self-check out: sooner done, without the comparison with cubic.",
             rich_help_panel=_METHOD,
         ),
     ] = False,

@@ -30,9 +30,9 @@ class Entry:
         shape: slices, rows, columns.
         pixel_mm: along x and y; None where missing.
         spacing_mm: of the slices; None where refused.
-        thickness_mm: None where nothing says.
+        thickness_mm: None where nothing states it.
         chosen_by: what --series takes; "" of a file.
-        told_apart: what tells a series from others of its number.
+        distinguished: what distinguishes a series from others of its number.
         facts: what else is known, for the JSON document.
         warnings: what reading it warns of.
         error: what refuses it.
@@ -44,7 +44,7 @@ class Entry:
     spacing_mm: float | None
     thickness_mm: float | None
     chosen_by: str = ""
-    told_apart: str = ""
+    distinguished: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
     error: ThinsliceError | None = None
@@ -137,7 +137,9 @@ def _series(source: Path, *, uids: bool, **reading: Any) -> list[Entry]:
             spacing_mm=found.spacing_mm,
             thickness_mm=found.thickness_mm,
             chosen_by=found.uid if uids and found.uid else found.name,
-            told_apart=", ".join((*found.apart, *([f'"{found.description}"'] if uids and found.description else []))),
+            distinguished=", ".join(
+                (*found.apart, *([f'"{found.description}"'] if uids and found.description else []))
+            ),
             facts={
                 "series": found.name,
                 **({"uid": found.uid, "description": found.description} if uids else {}),
@@ -215,7 +217,8 @@ def _remarks(entries: list[Entry], *, raised: ThinsliceError | None) -> list[str
     for entry in entries:
         if len(entries) > 1:
             lines.append(
-                f"{entry.name}: --series {entry.chosen_by}" + (f" ({entry.told_apart})" if entry.told_apart else "")
+                f"{entry.name}: --series {entry.chosen_by}"
+                + (f" ({entry.distinguished})" if entry.distinguished else "")
             )
         lines += [f"{entry.name}: {notice.line}" for notice in entry.warnings]
         if entry.facts.get("tilt_deg"):
@@ -225,9 +228,7 @@ def _remarks(entries: list[Entry], *, raised: ThinsliceError | None) -> list[str
                 continue
             lines.append(f"{entry.name}: {entry.error.line}")
         elif entry.thickness_mm is None:
-            lines.append(
-                f"{entry.name}: thickness is not stated: the spacing is taken unless --thickness says otherwise"
-            )
+            lines.append(f"{entry.name}: thickness is not stated: the spacing is taken unless --thickness is given")
     return lines
 
 

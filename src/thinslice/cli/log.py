@@ -20,16 +20,16 @@ class _Lines(logging.Handler):
 def log(*, verbose: bool) -> Iterator[None]:
     """Show the log within the block, where `verbose`; keep libraries quiet where not.
 
-    What libraries say to a terminal may hold file names and patients: only on demand.
+    What libraries print may hold file names and patients: only on demand.
     """
-    root, ours = logging.getLogger(), logging.getLogger("thinslice")
-    handler, levels = _Lines() if verbose else logging.NullHandler(), (root.level, ours.level)
+    root, own = logging.getLogger(), logging.getLogger("thinslice")
+    handler, levels = _Lines() if verbose else logging.NullHandler(), (root.level, own.level)
     handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
     root.addHandler(handler)
     with warnings.catch_warnings():
         if verbose:
             root.setLevel(logging.INFO)
-            ours.setLevel(logging.DEBUG)
+            own.setLevel(logging.DEBUG)
         else:
             warnings.simplefilter("ignore")
         try:
@@ -37,4 +37,4 @@ def log(*, verbose: bool) -> Iterator[None]:
         finally:
             root.removeHandler(handler)
             root.setLevel(levels[0])
-            ours.setLevel(levels[1])
+            own.setLevel(levels[1])

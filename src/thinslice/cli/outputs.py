@@ -95,7 +95,7 @@ class Output:
         from thinslice.io.writing import of_a_series
 
         terminal.refuse_existing(self.weights, self.picture)
-        terminal.refuse_existing(self.result, ours=of_a_series if self.is_series else None)
+        terminal.refuse_existing(self.result, is_own=of_a_series if self.is_series else None)
         _, *beside = self.parts
         if terminal.record_path in beside:
             raise UsageError(
@@ -109,7 +109,7 @@ class Output:
 
 
 def save(terminal: Terminal, results: list[Result], outputs: list[Output], *, source: Path) -> None:
-    """Write results, what is asked for beside them, and their records, all or none; then say what came of them."""
+    """Write results, what is asked for beside them, and their records, all or none; then report them."""
     with none_left([path for own in outputs for path in own.files]):
         for result, own in zip(results, outputs, strict=True):
             result.save(own.result, **asdict(own.form))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from thinslice.conventions import OnProgress
 
 _PLAIN_SHARE = 0.25  # a plain line whenever another quarter is done ...
-_PLAIN_SECONDS = 30.0  # ... or this long nothing was said
+_PLAIN_SECONDS = 30.0  # ... or this long nothing was shown
 
 
 @contextmanager

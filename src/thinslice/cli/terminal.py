@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from thinslice.cli.progress import progress
 from thinslice.conventions import OnProgress
 from thinslice.errors import Notice, OutputError, named
-from thinslice.system.output import Ours, refuse_clashes, refuse_existing, refuse_inside, whole_file
+from thinslice.system.output import IsOwn, refuse_clashes, refuse_existing, refuse_inside, whole_file
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -34,7 +34,7 @@ class Terminal:
         json: where the record goes: a file, "-" for stdout, or None.
         overwrite: existing outputs are replaced.
         show_identity: records may hold names of files, paths and UIDs, and `inspect` may show UIDs.
-        said: warnings that are on the screen already, with names of files and without.
+        shown: warnings that are on the screen already, with names of files and without.
     """
 
     quiet: bool
@@ -43,7 +43,7 @@ class Terminal:
     json: str | None
     overwrite: bool
     show_identity: bool = False
-    said: set[str] = field(default_factory=set)
+    shown: set[str] = field(default_factory=set)
 
     def checked(self) -> Terminal:
         """Itself, after the record's file name was found free: before any work starts."""
@@ -55,16 +55,16 @@ class Terminal:
         """The file that the record goes to; None where none is asked for, or standard output."""
         return None if self.json in (None, "-") else Path(str(self.json))
 
-    def refuse_existing(self, *outputs: Path | None, ours: Ours | None = None) -> None:
+    def refuse_existing(self, *outputs: Path | None, is_own: IsOwn | None = None) -> None:
         """Raise OutputError where an output exists or cannot be written: before any work starts.
 
         Args:
             *outputs: paths, or None for what is not asked for.
-            ours: as for `output.refuse_existing`.
+            is_own: as for `output.refuse_existing`.
         """
         for output in outputs:
             if output is not None:
-                refuse_existing(output, overwrite=self.overwrite, ours=ours)
+                refuse_existing(output, overwrite=self.overwrite, is_own=is_own)
 
     def refuse_clashes(self, inputs: Iterable[Path | None], *outputs: Path | None) -> None:
         """Raise OutputError where an output, or the record, is an input or another output (`output.refuse_clashes`)."""
@@ -98,12 +98,12 @@ class Terminal:
             self.console.print(line, markup=False)
 
     def warn(self, notices: Iterable[Notice | Mapping[str, str]]) -> None:
-        """One line on stderr for each warning that was not said yet; nothing under --quiet."""
+        """One line on stderr for each warning that was not shown yet; nothing under --quiet."""
         for notice in notices:
             said = notice if isinstance(notice, Notice) else Notice(notice["code"], notice["message"])
-            if said.line not in self.said and not self.quiet:
+            if said.line not in self.shown and not self.quiet:
                 print(said.line, file=sys.stderr)  # noqa: T201
-            self.said.update((said.line, Notice(said.code, said.message).line))  # a record has it without names
+            self.shown.update((said.line, Notice(said.code, said.message).line))  # a record has it without names
 
     def progress(self) -> AbstractContextManager[OnProgress]:
         """A callback (stage, done, total): a bar on a terminal, plain lines elsewhere."""

@@ -1,4 +1,4 @@
-"""What the parser of the command line says, as errors of ours: one line, and what was meant, where that is plain."""
+"""Errors of the command-line parser as errors of thinslice: one line, with what was probably meant."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ParserError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c._
 
 
 def usage_error(error: Exception, arguments: Sequence[str], *, commands: Sequence[str]) -> UsageError:
-    """What the parser says of the command line, in our form.
+    """An error of the parser in the form of thinslice.
 
     Args:
         error: the parser's.
@@ -45,7 +45,7 @@ def _words(error: Exception) -> str:
     text = error.format_message() if hasattr(error, "format_message") else str(error)
     text = text.replace("Value error, ", "").rstrip(".?")
     details: Any = getattr(error.__cause__, "errors", list)()
-    if "Input should" in text and details:  # the library that reads numbers says all but the number
+    if "Input should" in text and details:  # the library that reads numbers leaves the number out
         text = text.replace("Input", repr(details[0]["input"])).partition(", unable to parse")[0]
     too_many = "an argument too many; quote paths that hold spaces"
     return re.sub(r"(?s)(?:Got )?unexpected extra argument\S* \(.*\)", too_many, text)

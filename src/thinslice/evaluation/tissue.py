@@ -6,7 +6,7 @@ one way (a mask cut from the noisy truth shows biases that mean nothing).
 The lung is what lies below -500 HU there, less the air around the body: in-plane pieces that touch
 the border of the region and hold air (median of the truth below -930 HU), or keep to the front or
 the back of the region (mean distance below 20 mm, and below an eighth of the region). A region smaller
-than the scan cuts the lungs as well, mostly at its sides, so that touching the border alone says nothing.
+than the scan cuts the lungs as well, mostly at its sides, so that touching the border alone is no sign.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ SMORE, Zhao et al., IEEE TMI 2021).
 Neighbouring planes are what an acquired slice lacks: the next one is a whole spacing away. With a
 `Context` they come from a first synthesis of the scan itself. Patches whose z is x take them from
 the sagittal view and those whose z is y from the coronal view: its images do not run along the direction in
-which the patch is about to be thickened, so that little of the label leaks (neighbouring planes that a trained
-network hears; a new one ignores them).
+which the patch is about to be thickened, so that little of the label leaks (through neighbouring planes, which
+a trained network uses and a new one ignores).
 """
 
 from __future__ import annotations

@@ -215,7 +215,7 @@ class ScanFit:
 def _shares(effort: Effort, *, start: float, begin: float, end: float, on_progress: OnProgress) -> Iterator[float]:
     """Share of a phase that is over, before each of its steps; the phase lasts from `begin` to `end` of the budget.
 
-    However short a time, there is one step: what says that it was fitted must have been.
+    However short a time, there is one step: what is recorded as fitted must have been fitted.
     """
     if effort.steps is not None:
         since, until = round(begin * effort.steps), round(end * effort.steps)

@@ -2,7 +2,7 @@
 
 A thick row of the in-plane teacher is a mean over pixels, and less noisy than they are. An acquired slice is as
 noisy as its pixels. What lacks is added to the rows that a network is given, never to its labels: else a network
-that is about to see real slices learns to take their noise for structure. Noise that neighbouring slices share, as
+that will be given real slices learns to take their noise for structure. Noise that neighbouring slices share, as
 overlapping ones do, is predictable as structure is, and does not count.
 """
 

@@ -2,7 +2,7 @@
 
 Air has -1000 HU, lung -900 to -500, fat about -100, water 0, soft tissue 20 to 80, bone 200 to 2000. Whoever loses a
 slope or an intercept on the way moves or shrinks all of them together, and that shows, whatever part of the body it is
-and whatever a few voxels say: padding, noise and metal decide nothing here. docs/decisions/values-that-are-no-hu.md has
+whatever a few voxels hold: padding, noise and metal decide nothing here. docs/decisions/values-that-are-no-hu.md has
 the kinds that were tried.
 
 What no CT can be is refused; what few CTs are, such as a crop without any air or fat, is only remarked.
@@ -39,10 +39,10 @@ class Doubt:
     rescales: tuple[tuple[float, float], ...] = ()
 
     def cure(self, option: str = "--rescale {slope:g},{intercept:g}") -> str:
-        """What to do about it; `option` says how slope and intercept are given."""
+        """What to do about it; `option` states how slope and intercept are given."""
         if not self.rescales:
-            told = option.replace("{slope:g}", "S").replace("{intercept:g}", "I")
-            return f"give {told} where S x value + I is HU"
+            given = option.replace("{slope:g}", "S").replace("{intercept:g}", "I")
+            return f"give {given} where S x value + I is HU"
         fitting = " or ".join(option.format(slope=slope, intercept=intercept) for slope, intercept in self.rescales)
         return f"if it is CT, give {fitting}"
 
@@ -115,7 +115,7 @@ class Levels:
         """Whether there are few distinct values."""
         return int(np.count_nonzero(np.diff(self._sorted))) + 1 < _FEW_LEVELS
 
-    def told(self) -> str:
+    def span(self) -> str:
         """Where nearly all values lie, in words."""
         return f"{self.low:.4g} to {self.high:.4g}"
 
@@ -131,31 +131,33 @@ def _without_fill(values: np.ndarray) -> np.ndarray:
 def _no_ct(found: Levels) -> Doubt | None:
     """What no CT can be."""
     if found.spread() < _LEAST_SPREAD and found.high - found.low < _LEAST_SPAN:
-        return Doubt(True, f"spans {found.told()}, less than noise in CT does: it was scaled, or is no CT")
+        return Doubt(True, f"spans {found.span()}, less than noise in CT does: it was scaled, or is no CT")
     if found.low > 300:
-        said = (
-            f"holds values from {found.told()}: air, fat and water are missing, as in stored values without intercept"
+        finding = (
+            f"holds values from {found.span()}: air, fat and water are missing, as in stored values without intercept"
         )
-        return Doubt(True, said, _OFFSETS if found.low < 1300 else ())
+        return Doubt(True, finding, _OFFSETS if found.low < 1300 else ())
     raw = found.peak(*_RAW_TISSUE)
     stands_out = raw > 3 * found.share(400, 800) * _WIDTH / 400
     air = found.peak(-1150, -850)
     if stands_out and air < raw / 5 and (raw >= 0.15 or (raw >= 0.02 and found.low > -30)):
         if found.share(-1500, -200) < 0.01:
-            said = "has its air near 0 and soft tissue near 1000, as in stored values without their intercept"
+            finding = "has its air near 0 and soft tissue near 1000, as in stored values without their intercept"
             # Of a small crop of the skull, brain may stand for the air and bone for so little soft tissue.
-            return Doubt(raw >= 0.15, f"{said} (found {found.told()})", _lost_intercept(found))
+            return Doubt(raw >= 0.15, f"{finding} (found {found.span()})", _lost_intercept(found))
         return Doubt(
             True,
-            f"has a peak near 1000 and none near -1000 HU, as with the sign turned (found {found.told()})",
+            f"has a peak near 1000 and none near -1000 HU, as with the sign turned (found {found.span()})",
             ((-1, 0),),
         )
     if found.lowest >= 0 and (found.share(500) > 0.25 or found.few_levels() or found.highest == 255):
-        said = f"has no value below 0 HU (found {found.lowest:g} to {found.highest:g})"
-        return Doubt(True, f"{said}, so it is MR, a label map or CT in other units")
+        finding = f"has no value below 0 HU (found {found.lowest:g} to {found.highest:g})"
+        return Doubt(True, f"{finding}, so it is MR, a label map or CT in other units")
     if found.share(-np.inf, -1500) > 0.25 or (found.share(-np.inf, -1200) > 0.1 and found.share(-200) < 0.05):
-        said = f"lies far below air, which is at -1000 HU (found {found.told()}), as with the intercept applied twice"
-        return Doubt(True, said, ((1, 1024),) if found.share(200) < 0.05 else ())
+        finding = (
+            f"lies far below air, which is at -1000 HU (found {found.span()}), as with the intercept applied twice"
+        )
+        return Doubt(True, finding, ((1, 1024),) if found.share(200) < 0.05 else ())
     return None
 
 
@@ -171,9 +173,9 @@ def _lost_intercept(found: Levels) -> tuple[tuple[float, float], ...]:
 def _hardly_ct(found: Levels) -> Doubt | None:
     """What few CTs are."""
     if found.share(-np.inf, -30) < 0.01:
-        return Doubt(False, f"holds neither air nor fat (found {found.told()} HU): a part of the body, or no HU")
+        return Doubt(False, f"holds neither air nor fat (found {found.span()} HU): a part of the body, or no HU")
     if found.high - found.low < 100 and found.high > -850:
-        return Doubt(False, f"spans no more than {found.told()} HU: a uniform body, or no HU")
+        return Doubt(False, f"spans no more than {found.span()} HU: a uniform body, or no HU")
     if found.low > -940 and _begins_abruptly(found):
         return Doubt(False, f"begins abruptly at {found.low:.4g} HU, where air has -1000: cut off there, or no HU")
     between = found.peak(-750, -200)
@@ -187,10 +189,10 @@ def _hardly_ct(found: Levels) -> Doubt | None:
     if found.share(200) > 6 * found.share(-200, 200):
         return Doubt(False, f"has {found.share(200):.0%} above 200 HU and little soft tissue: bare bone, or no HU")
     if (below := found.share(-np.inf, -1200)) > 0.001:
-        said = f"has {below:.1%} of its voxels below -1200 HU and down to {found.lowest:g}, where air has -1000"
+        finding = f"has {below:.1%} of its voxels below -1200 HU and down to {found.lowest:g}, where air has -1000"
         return Doubt(
             False,
-            f"{said}: streaks beside metal, strong noise, or no HU; they are kept, and networks take them for air",
+            f"{finding}: streaks beside metal, strong noise, or no HU; they are kept, and networks take them for air",
         )
     return None
 

@@ -60,18 +60,18 @@ def whole_numbers(
     """
     check_room_for(shape)
     labels = np.empty(shape, np.int32)
-    seen: set[int] = set()
+    found: set[int] = set()
     start = 0
     for slab in slabs:
         for stored in np.ma.filled(slab, 0):
             labels[start] = _whole(stored, name=name, scale=scale)
-            seen.update(np.unique(labels[start]).tolist())
+            found.update(np.unique(labels[start]).tolist())
             start += 1
-            if len(seen - {0}) > MOST_LABELS:
+            if len(found - {0}) > MOST_LABELS:
                 raise InputError(
                     "LABEL-MANY", f"{name} holds more than {MOST_LABELS} labels; give a segmentation, not an image"
                 )
-    return narrowed(labels, largest=max(seen, default=0))
+    return narrowed(labels, largest=max(found, default=0))
 
 
 def narrowed(labels: np.ndarray, *, largest: int) -> np.ndarray:
@@ -80,7 +80,7 @@ def narrowed(labels: np.ndarray, *, largest: int) -> np.ndarray:
 
 
 def overlapping(voxels: int) -> Notice:
-    """What is said where segments overlap: a label map holds one label a voxel."""
+    """What to warn of where segments overlap: a label map holds one label a voxel."""
     return Notice(
         "LABEL-OVERLAP", f"{voxels} voxels of the label map lie in several segments; each has the label of the last one"
     )

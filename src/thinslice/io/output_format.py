@@ -15,7 +15,7 @@ _SERIES_NUMBERS = 1 << 31  # an IS holds less, and 0 is the first that makes sen
 class OutputFormat:
     """In what form a result is written, and whether it may replace what is there.
 
-    What can be said without the source is checked here; whether it suits the output and the source, on writing
+    What can be decided without the source is checked here; whether it suits the output and the source, on writing
     (`thinslice.io.writing`).
 
     Attributes:

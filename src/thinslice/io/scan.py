@@ -124,7 +124,7 @@ def read_parts(
     if not isinstance(source, str | PathLike):
         _refuse_dicom_options(f"a {type(source).__name__}", series=series, phase=phase, limits=limits, on_gap=on_gap)
         volume = from_object(source, affine=affine, thickness=thickness, axis=axis, rescale=rescale)
-        volume = accepted(_judged(volume, source, told=rescale is not None), allow_derived=allow_derived)
+        volume = accepted(_checked(volume, source, rescaled=rescale is not None), allow_derived=allow_derived)
         return [_strictly(volume, strict)]
     path = as_path(source)
     files.check_there(path)
@@ -149,10 +149,10 @@ def read_parts(
 
 
 READING = names_of(read)
-"""What can be said about reading; `enhance`, `fit` and `evaluate` hand it on."""
+"""The options of reading; `enhance`, `fit` and `evaluate` hand it on."""
 
 
-def _judged(volume: Volume, source: Any, *, told: bool) -> Volume:
+def _checked(volume: Volume, source: Any, *, rescaled: bool) -> Volume:
     """The volume of an object, where its values can be HU.
 
     Raises:
@@ -162,14 +162,14 @@ def _judged(volume: Volume, source: Any, *, told: bool) -> Volume:
         return remark_values(volume)
     kind = volume.source.kind
     name = "the array" if kind == "array" else f"the {kind} image"
-    return files.judged(volume, name=name, told=told, option="rescale=({slope:g}, {intercept:g})")
+    return files.check_values(volume, name=name, rescaled=rescaled, option="rescale=({slope:g}, {intercept:g})")
 
 
 def remark_values(volume: Volume) -> Volume:
     """The volume, with a remark where a caller built it of values that can hardly be HU; what was read is known."""
     if volume.source.kind != "array" or volume.source.facts:
         return volume
-    return files.judged(volume, name="the volume", told=True)
+    return files.check_values(volume, name="the volume", rescaled=True)
 
 
 @contextmanager

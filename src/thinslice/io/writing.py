@@ -108,7 +108,7 @@ def write_as(
 
 
 def _rounding(volume: Volume) -> tuple[Notice, ...]:
-    """What is to be said where whole numbers hold next to nothing of what was measured."""
+    """What to warn of where whole numbers hold next to nothing of what was measured."""
     measured = True if volume.padding is None else ~volume.padding
     lowest = float(volume.hu.min(where=measured, initial=np.inf))
     highest = float(volume.hu.max(where=measured, initial=-np.inf))
@@ -180,7 +180,7 @@ def _refuse_unfit(path: Path, source: Volume, form: OutputFormat) -> None:
 
 
 def check_room(path: str | PathLike[str], form: OutputFormat, *, shape: tuple[int, int, int]) -> None:
-    """Refuse, before any work, an output that its disk cannot hold; of compressed ones nobody knows the size before.
+    """Refuse, before any work, an output that its disk cannot hold; the size of compressed ones is not known before.
 
     Args:
         path: the output.

@@ -1,6 +1,6 @@
 """From features between slices to output slices: any spacing, integer ratio or not.
 
-A network sees only acquired slices. Between two neighbours k and k + 1 (and for half a slab beyond
+A network is given acquired slices only. Between two neighbours k and k + 1 (and for half a slab beyond
 either end) it gives `PHASES` numbers per pixel, the coefficients of a cosine series in the
 position t in [0, 1) between them. For an integer factor up to `PHASES` this is as general as a
 sub-pixel convolution; for other factors it interpolates, with no further parameters.

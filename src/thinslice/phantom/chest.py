@@ -1,4 +1,4 @@
-"""The digital chest-abdomen phantom: a scan whose truth is known and belongs to nobody."""
+"""The digital chest-abdomen phantom: a scan whose truth is known and of no patient."""
 
 from __future__ import annotations
 

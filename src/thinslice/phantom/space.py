@@ -1,7 +1,7 @@
 """Where a phantom is drawn: a canvas of HU, and distances from shapes in millimetres.
 
 A shape is a signed distance in mm, negative inside. A voxel takes the share of a shape that covers
-it, which the distance of its centre tells to first order: half of it where the surface runs
+it, which follows from the distance of its centre to first order: half of it where the surface runs
 through the centre. So edges carry partial volume and no staircase.
 """
 

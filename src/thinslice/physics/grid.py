@@ -81,7 +81,7 @@ class SliceGrid:
 
     @property
     def usual_damping(self) -> float:
-        """lambda of projections where no noise says how much of it is needed: 0.1 where they are ill-posed, else 0."""
+        """lambda of projections where no noise determines it: 0.1 where they are ill-posed, else 0."""
         return 0.1 if self.ill_posed else 0.0
 
     def on_grid(self) -> tuple[np.ndarray, np.ndarray]:
@@ -94,7 +94,7 @@ class SliceGrid:
     def held(self) -> np.ndarray:
         """Indices of the acquired slices that a result gives back: all, or those on its grid where they are copied.
 
-        A thin slice between two output slices is no mean of them, whatever A says: held to that, a result would
+        A thin slice between two output slices is no mean of them, whatever A is: held to that, a result would
         need neighbours that swing to give it back.
         """
         return self.on_grid()[0] if self.copies else np.arange(len(self.acquired_mm))

@@ -42,7 +42,7 @@ class Pages:
         self.overwrite = overwrite
         self._planes: dict[str, dict[str, Planes]] = {}
         self._titles: dict[str, str] = {}
-        refuse_existing(self.folder, overwrite=overwrite, ours=of_a_page)
+        refuse_existing(self.folder, overwrite=overwrite, is_own=of_a_page)
 
     def add(self, case: Case, name: str, result: np.ndarray) -> None:
         """Keep the planes of a result; an `on_result` of `evaluate`."""
@@ -57,7 +57,7 @@ class Pages:
         Raises:
             OutputError: OUT-EXISTS, OUT-WRITE, OUT-FULL.
         """
-        with whole_folder(self.folder, overwrite=self.overwrite, ours=of_a_page) as folder:
+        with whole_folder(self.folder, overwrite=self.overwrite, is_own=of_a_page) as folder:
             table.to_csv(folder / "table.csv")
             table.to_json(folder / "table.json")
             pictures = []

@@ -68,7 +68,7 @@ def turned(
 
 
 def columns_shown(results: Mapping[str, object]) -> list[str]:
-    """Which results a picture has room for: the plain one to compare with, and ours (or the last one)."""
+    """Which results a picture has room for: the plain one to compare with, and that of thinslice (or the last one)."""
     names = [name for name in results if name not in ("thick", "truth")]
     plain = next((name for name in ("cubic", "bspline", "linear") if name in names), None)
     candidates = ("thinslice-fit", "thinslice", "thinslice-scan", "mean3", "paper", *reversed(names))

@@ -1,4 +1,4 @@
-"""A picture of a run on a scan whose truth nobody knows: coronal and sagittal, thick, cubic and result."""
+"""A picture of a run on a scan whose truth is not known: coronal and sagittal, thick, cubic and result."""
 
 from __future__ import annotations
 

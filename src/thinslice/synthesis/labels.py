@@ -5,7 +5,7 @@ positive inside. Distances are interpolated along z, and a voxel belongs to the 
 is largest, where that of all labels together is positive. So an outline moves from where it is in one
 slice to where it is in the next, which copying and blending of masks cannot do.
 
-* Distances end at 3 mm. Beyond, they would say how large a structure is rather than where its outline
+* Distances end at 3 mm. Beyond, they would depend on how large a structure is rather than where its outline
   runs, and a vessel that appears beside a large organ would be lost.
 * Along z, Catmull and Rom's cubic through four slices: an outline bends, and four slices are enough to
   know how. (On five chest scans, bone: Dice 0.003 to 0.018 over linear interpolation of the distances.)

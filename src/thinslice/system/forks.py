@@ -31,7 +31,7 @@ def _note_fork() -> None:
 def _late() -> bool:
     """For a process that imports thinslice after it was forked: whether PyTorch may have been there before.
 
-    Where PyTorch is loaded by now nobody can tell when that was, so the answer is on the safe side.
+    Where PyTorch is loaded by now it is not known when that was, so the answer is on the safe side.
     """
     return "torch" in sys.modules and _forked()
 

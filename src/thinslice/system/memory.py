@@ -1,4 +1,4 @@
-"""Memory: what a run needs, said before it starts, and where its output array lives."""
+"""Memory: what a run needs, reported before it starts, and where its output array lives."""
 
 from __future__ import annotations
 

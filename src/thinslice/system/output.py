@@ -17,7 +17,7 @@ from pathlib import Path
 from thinslice.errors import OutputError, ResourceError, counted, named
 from thinslice.system.temporary import PREFIX, clear_away, exchange, temporary_name
 
-Ours = Callable[[Path], bool]  # whether a run of this program wrote an entry of a folder
+IsOwn = Callable[[Path], bool]  # whether a run of this program wrote an entry of a folder
 
 
 def numbered(path: Path, number: int, *, ending: str) -> Path:
@@ -25,7 +25,7 @@ def numbered(path: Path, number: int, *, ending: str) -> Path:
     return path.with_name(f"{path.name[: len(path.name) - len(ending)]}_{number}{ending}")
 
 
-def refuse_existing(path: Path, *, overwrite: bool = False, ours: Ours | None = None) -> None:
+def refuse_existing(path: Path, *, overwrite: bool = False, is_own: IsOwn | None = None) -> None:
     """Raise OutputError where an output exists and may not be replaced, or cannot be written.
 
     Asked before work starts; on writing, `whole_file` and `whole_folder` ask again.
@@ -33,23 +33,23 @@ def refuse_existing(path: Path, *, overwrite: bool = False, ours: Ours | None = 
     Args:
         path: of the output.
         overwrite: replace what an earlier run wrote.
-        ours: where the output is a folder, tells the entries that a run wrote; None where it is a file. An empty
-            folder may always be written into; one with anything else in it is never replaced.
+        is_own: where the output is a folder, whether an entry is one that a run wrote; None where it is a file. An
+            empty folder may always be written into; one with anything else in it is never replaced.
     """
     with _as_output_errors(path):
         if path.is_symlink() and not path.exists():
             raise OutputError(
                 "OUT-WRITE", f"output {named(path, '')} is a link that leads nowhere; choose another name"
             )
-        if ours is None and path.is_dir():
+        if is_own is None and path.is_dir():
             raise OutputError("OUT-EXISTS", f"output {named(path, '')} is a folder; name a file")
         inside = _entries(path) if path.is_dir() else []
         if path.exists() and not overwrite and (inside or not path.is_dir()):
             raise OutputError("OUT-EXISTS", f"output {named(path, '')} exists; choose another name or add --overwrite")
-        if ours is not None:
+        if is_own is not None:
             if path.exists() and not path.is_dir():
                 raise OutputError("OUT-EXISTS", f"output {named(path, '')} is a file; name a folder")
-            if foreign := [entry for entry in inside if entry.is_dir() or not ours(entry)]:
+            if foreign := [entry for entry in inside if entry.is_dir() or not is_own(entry)]:
                 many = counted(len(foreign), "entry", "entries")
                 raise OutputError(
                     "OUT-EXISTS", f"output folder {named(path, '')} holds {many} that no run writes; name another"
@@ -69,7 +69,7 @@ def refuse_full(path: Path, size: int) -> None:
     """Raise ResourceError (RES-DISK) where an output of `size` bytes cannot fit: before work starts."""
     with _as_output_errors(path):
         disk = shutil.disk_usage(_goes_into(path.resolve()))
-    if disk.total and size > disk.free:  # some network drives tell nothing
+    if disk.total and size > disk.free:  # some network drives report nothing
         raise ResourceError(
             "RES-DISK",
             f"{named(path, 'the output')} needs {size / 1e6:.3g} MB where it is to go and {disk.free / 1e6:.3g} MB are "
@@ -80,7 +80,7 @@ def refuse_full(path: Path, size: int) -> None:
 def refuse_clashes(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -> None:
     """Raise where an output is an input, or a folder that holds one, or where two outputs are one.
 
-    Nobody means to lose a scan or a result, not even under `overwrite`.
+    No user means to lose a scan or a result, not even under `overwrite`.
 
     Args:
         inputs: what is read, or None for what is not asked for.
@@ -90,14 +90,14 @@ def refuse_clashes(inputs: Iterable[Path | None], outputs: Iterable[Path | None]
         OutputError: OUT-INPUT, OUT-TWICE.
     """
     given = [_place(path) for path in inputs if path]
-    seen: set[Path] = set()
+    places: set[Path] = set()
     for output in (path for path in outputs if path):
         place = _place(output)
         if any(path.is_relative_to(place) for path in given):
             raise OutputError("OUT-INPUT", f"output {named(output, '')} is an input, or holds one; choose another name")
-        if place in seen:
+        if place in places:
             raise OutputError("OUT-TWICE", f"output {named(output, '')} is asked for twice; choose different names")
-        seen.add(place)
+        places.add(place)
 
 
 def refuse_inside(folder: Path, outputs: Iterable[Path | None]) -> None:
@@ -138,14 +138,14 @@ def whole_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: Path, *, ours: Ours, overwrite: bool = False) -> Iterator[Path]:
+def whole_folder(path: Path, *, is_own: IsOwn, overwrite: bool = False) -> Iterator[Path]:
     """Give a temporary folder beside `path`; rename it to `path` at the end. A link is followed.
 
     Under `overwrite` the old folder is exchanged for the new one and only then removed, and only if
-    a run wrote every file in it (`ours`). A folder that is empty, or a place where something is mounted,
+    a run wrote every file in it (`is_own`). A folder that is empty, or a place where something is mounted,
     stays what it is: the temporary folder is made in it, and the files move up at the end.
     """
-    refuse_existing(path, overwrite=overwrite, ours=ours)
+    refuse_existing(path, overwrite=overwrite, is_own=is_own)
     typed, path = path, path.resolve()
     stays = _stays(path)
     temporary = temporary_name(path / path.name if stays else path)

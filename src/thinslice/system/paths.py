@@ -20,5 +20,5 @@ def as_path(path: str | PathLike[str]) -> Path:
         raise UsageError("USE-PATH", f"a path {'holds a NUL character' if text else 'is empty'}; name a file or folder")
     try:
         return Path(text).expanduser()
-    except RuntimeError:  # nobody has such a home: it is a name
+    except RuntimeError:  # no user has such a home: it is a name
         return Path(text)

@@ -1,6 +1,6 @@
 """Outputs in the making: their names, what killed runs left of them, and the exchange with what was there.
 
-A name says which process made it, so that the next run into the same folder can tell what nobody will
+A name states which process made it, so that the next run into the same folder knows what no process will
 finish from what another run is writing at this moment.
 """
 

@@ -24,7 +24,7 @@ class TrainingScan:
     """A scan as labels are cut from it.
 
     Attributes:
-        hu: (z, y, x) int16, clipped to what networks see, padding filled (`fill_padding`).
+        hu: (z, y, x) int16, clipped to what networks are given, padding filled (`fill_padding`).
         pixel_mm: (x, y) pixel spacing.
         spacing_mm: of the slices.
     """

@@ -145,7 +145,7 @@ def from_slice(first: int, **values: Any) -> Series:
 
 
 def two_times_in_frames() -> Series:
-    """A multi-frame object of two volumes, told apart by TemporalPositionIndex."""
+    """A multi-frame object of two volumes, distinguished by TemporalPositionIndex."""
     ds = enhanced(in_parts())
     for number, group in enumerate(ds.PerFrameFunctionalGroupsSequence):
         content = Dataset()

@@ -107,7 +107,7 @@ def test_numbers_that_dicom_cannot_hold_are_shortened_or_left_out(tmp_path):
     assert not result.AcquisitionNumber
 
 
-def test_parts_of_a_split_series_are_told_apart(tmp_path, capsys):
+def test_parts_of_a_split_series_are_distinguished(tmp_path, capsys):
     slices = phantom.series(slices=14)
     del slices[6]
     phantom.save(slices, tmp_path / "thick")

@@ -35,7 +35,7 @@ def unnumbered(places: np.ndarray, **values: object) -> Series:
 
 
 def in_order(**values: object) -> Series:
-    """A second pass half a spacing off, whose slices are told apart by an order alone."""
+    """A second pass half a spacing off, whose slices are distinguished by an order alone."""
     return second_pass(PLACES, **values)
 
 

@@ -26,7 +26,7 @@ def sound(tmp_path_factory):
 
 
 def outcome(path):
-    """(volume, None) or (None, error); what is no error of ours is raised."""
+    """(volume, None) or (None, error); what is no error of is_own is raised."""
     try:
         return files.read(path), None
     except ThinsliceError as error:

@@ -54,7 +54,7 @@ class Found:
     faults: tuple[Fault, ...] = ()
     of_a_slice: bool = False
 
-    def told_apart(self, *, asked: bool) -> bool:
+    def distinguished(self, *, asked: bool) -> bool:
         """Whether the series that is read is one of several, and was asked for."""
         return self.of_a_slice or (asked and len(self.series) > 1)
 
@@ -107,7 +107,7 @@ def read_parts(
     found = find_series(Path(path), bounds, findings)
     images = choose_series(found.series, series)
     uid = images[0].attributes.text("SeriesInstanceUID")
-    if fault := fault_of(found.faults, uid, told_apart=found.told_apart(asked=series is not None)):
+    if fault := fault_of(found.faults, uid, distinguished=found.distinguished(asked=series is not None)):
         raise fault.error
     warn_of_others(found.faults, uid, findings)
     unknown = any(fault.series is None for fault in found.faults)  # a slice may be lost: no gap is taken for one
@@ -124,7 +124,7 @@ def read_parts(
     padded = sum(int(padding.sum()) for _, padding in decoded if padding is not None)
     if padded:
         findings.warn("DCM-PAD", f"{counted(padded, 'padding voxel')} left out and put back")
-    _check_values(decoded, findings, told=rescale is not None)
+    _check_values(decoded, findings, rescaled=rescale is not None)
     findings.settle()
     volumes = []
     for number, (stack, (hu, padding)) in enumerate(zip(stacks, decoded, strict=True), 1):
@@ -201,12 +201,12 @@ def _series_of_a_slice(entry: Entry, limits: Limits) -> str | None:
     return images[0].attributes.text("SeriesInstanceUID") if len(images) == 1 or parts else None
 
 
-def _check_values(parts: Sequence[tuple[np.ndarray, np.ndarray | None]], findings: Findings, *, told: bool) -> None:
-    """Note values that are no HU, or may be none; where the caller has told how to rescale, nothing is refused."""
+def _check_values(parts: Sequence[tuple[np.ndarray, np.ndarray | None]], findings: Findings, *, rescaled: bool) -> None:
+    """Note values that are no HU, or may be none; where the caller gave a rescale, nothing is refused."""
     found = doubt_of_parts(parts)
     if found is None:
         return
-    if found.certain and not told:
+    if found.certain and not rescaled:
         findings.refuse("DCM-NOTHU", f"the series {found.finding}; {found.cure()}")
     else:
         findings.warn("DCM-NOTHU", f"the series {found.finding}")

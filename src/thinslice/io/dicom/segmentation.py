@@ -110,7 +110,7 @@ def read_segmentation(path: Path, scan: Volume) -> Segmentation:
 
     Args:
         path: the file.
-        scan: what it is said to be of; where both name their frame of reference, it is the same.
+        scan: what it is taken to be of; where both name their frame of reference, it is the same.
 
     Raises:
         InputError: FILE-FORMAT where it is another object, FILE-BROKEN where it is damaged, LABEL-SEG where highdicom

@@ -33,7 +33,7 @@ class SeriesSummary:
         number: SeriesNumber, or None.
         name: what it is chosen by: its number, "-" where it has none, and its place among those of one number.
         description: SeriesDescription, one line; identity, as technologists type what they like.
-        apart: what tells it from the others of its number, in numbers and the standard's words.
+        apart: what distinguishes it from the others of its number, in numbers and the standard's words.
         images: slices of its stack; where it is refused, images in the series, localizers left out.
         rows: rows of the matrix.
         columns: columns of the matrix.
@@ -47,7 +47,7 @@ class SeriesSummary:
         kvp: tube voltage.
         transfer_syntaxes: UIDs.
         synthetic: whether any image says that its content was made artificially.
-        warnings: what reading it would warn of, as far as headers tell.
+        warnings: what reading it would warn of, as far as headers show.
         error: what refuses it, or None.
     """
 
@@ -85,7 +85,7 @@ def list_series(
     """The CT series of a folder, archive or file; no pixels are decoded unless slices repeat.
 
     Raises:
-        InputError: DCM-NONE, DCM-NOTCT, DCM-UNREADABLE, DCM-ZIP, DCM-LIMIT: what stops before series are told apart.
+        InputError: DCM-NONE, DCM-NOTCT, DCM-UNREADABLE, DCM-ZIP, DCM-LIMIT: what stops before series are distinguished.
     """
     bounds = Limits.from_options(limits)
     common = Findings()
@@ -94,7 +94,7 @@ def list_series(
     names, apart = series_names(found.series), _apart(found.series)
     for uid, images in found.series.items():
         findings = Findings(notices=list(common.notices))
-        fault = fault_of(found.faults, uid, told_apart=found.told_apart(asked=True))
+        fault = fault_of(found.faults, uid, distinguished=found.distinguished(asked=True))
         if fault is None:
             warn_of_others(found.faults, uid, findings)
         stack, refused = _arranged(images, bounds, findings, phase=phase, rescale=rescale, allow_derived=allow_derived)
@@ -105,23 +105,23 @@ def list_series(
 
 
 def _apart(series: Mapping[str, Sequence[Slice]]) -> dict[str, tuple[str, ...]]:
-    """What tells each series from the others of its number, where it is more than its size."""
+    """What distinguishes each series from the others of its number, where it is more than its size."""
     found: dict[str, tuple[str, ...]] = {}
     for uid, images in series.items():
         number = images[0].attributes.integer("SeriesNumber")
         alike = [other for other in series.values() if other[0].attributes.integer("SeriesNumber") == number]
         facts = [_facts(other[0]) for other in alike]
         own = _facts(images[0])
-        told = [own[key] for key in own if len({fact[key] for fact in facts}) > 1 and own[key]]
+        distinct = [own[key] for key in own if len({fact[key] for fact in facts}) > 1 and own[key]]
         times = sorted({_began(other) for other in alike})
         if len(times) > 1 and "" not in times:
-            told.append(f"{times.index(_began(images)) + 1} of {len(times)} in time")
-        found[uid] = tuple(told)
+            distinct.append(f"{times.index(_began(images)) + 1} of {len(times)} in time")
+        found[uid] = tuple(distinct)
     return found
 
 
 def _facts(image: Slice) -> dict[str, str]:
-    """What may tell a series from another and is no identity: of free text, percentages alone (T=50%)."""
+    """What may distinguish a series from another and is no identity: of free text, percentages alone (T=50%)."""
     attributes = image.attributes
     kernel, thickness = attributes.text("ConvolutionKernel")[:64], attributes.finite("SliceThickness")
     phase = attributes.finite("NominalPercentageOfCardiacPhase")

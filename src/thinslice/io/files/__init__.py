@@ -1,6 +1,6 @@
 """NIfTI, NRRD and MetaImage in and out. DICOM has its own package."""
 
-from thinslice.io.files.assemble import judged
+from thinslice.io.files.assemble import check_values
 from thinslice.io.files.names import ENDINGS, check_there, ending_of, has_known_ending, parts, parts_read
 from thinslice.io.files.reading import marks_of, read, read_labels, read_values
 from thinslice.io.files.writing import check_target, write, write_as, write_labels
@@ -9,9 +9,9 @@ __all__ = [
     "ENDINGS",
     "check_target",
     "check_there",
+    "check_values",
     "ending_of",
     "has_known_ending",
-    "judged",
     "marks_of",
     "parts",
     "parts_read",

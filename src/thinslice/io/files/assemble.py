@@ -126,14 +126,16 @@ def check_rescale(rescale: tuple[float, float]) -> tuple[float, float]:
     return slope, intercept
 
 
-def judged(volume: Volume, *, name: str, told: bool, option: str = "--rescale {slope:g},{intercept:g}") -> Volume:
+def check_values(
+    volume: Volume, *, name: str, rescaled: bool, option: str = "--rescale {slope:g},{intercept:g}"
+) -> Volume:
     """The volume, where its values can be HU; with a remark where they are odd.
 
     Args:
         volume: with the values in question.
         name: what the source is called in an error.
-        told: the caller has said how stored values become HU, or that they are: then nothing is refused.
-        option: how to say so, with places for {slope} and {intercept}.
+        rescaled: whether the caller states how stored values become HU, or that they are HU: then nothing is refused.
+        option: how that is stated, with places for {slope} and {intercept}.
 
     Raises:
         InputError: FILE-NOTHU.
@@ -141,7 +143,7 @@ def judged(volume: Volume, *, name: str, told: bool, option: str = "--rescale {s
     found = doubt(volume.hu, volume.padding)
     if found is None:
         return volume
-    if found.certain and not told:
+    if found.certain and not rescaled:
         raise InputError("FILE-NOTHU", f"{name} {found.finding}; {found.cure(option)}")
     warnings = (*volume.source.warnings, Notice("FILE-NOTHU", f"the scan {found.finding}"))
     return replace(volume, source=replace(volume.source, warnings=warnings))

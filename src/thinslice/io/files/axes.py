@@ -78,11 +78,11 @@ def axis_remark(affine: np.ndarray) -> tuple[Notice, ...]:
     if clear:
         return ()
     sizes = " x ".join(f"{size:.4g}" for size in np.linalg.norm(affine[:3, :3], axis=0))
-    said = (
+    message = (
         f"voxels of {sizes} mm do not show along which axis slices lie; {_NAMES[axis]} ({_direction(affine, axis)}) is "
         "taken: where it is another, name it with --axis"
     )
-    return (Notice("GEO-AXIS", said),)
+    return (Notice("GEO-AXIS", message),)
 
 
 def in_file_order(volume: Volume, values: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -106,8 +106,8 @@ def _coarsest(affine: np.ndarray) -> tuple[int, bool]:
     """The slice axis by the sizes of voxels, and whether they leave no doubt.
 
     The largest size is the spacing of slices where it is that of the third axis, is `_CLEARLY` larger than both others,
-    or where the others are the two equal sides of square pixels. Else it is a pixel's side, or nobody can say: slices
-    are stored one after another, along the third axis.
+    or where the others are the two equal sides of square pixels. Else it is a pixel's side, or nothing decides it:
+    slices are stored one after another, along the third axis.
     """
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
     widest = int(sizes.argmax())

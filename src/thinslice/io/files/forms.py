@@ -87,16 +87,18 @@ def read_forms(header: nib.Nifti1Header, name: str) -> tuple[np.ndarray, str, Fo
     except GeometryError:
         apart = np.nan
     if not np.isfinite(apart):
-        said = f"the qform (code {qform_code}) is no rotation with an offset; the sform is used, and it alone is kept"
-        return affine, "sform", Forms(sform_code, 0), (*notices, Notice("FILE-FORMS", said))
+        message = (
+            f"the qform (code {qform_code}) is no rotation with an offset; the sform is used, and it alone is kept"
+        )
+        return affine, "sform", Forms(sform_code, 0), (*notices, Notice("FILE-FORMS", message))
     if apart > _TENTH * spacing.min():
         by_itk = "sform" if sform_code == 1 and lean(affine) < 2 * _ITK_LEAN else "qform"
-        said = (
+        message = (
             f"sform (code {sform_code}) and qform (code {qform_code}) place corners up to {apart:.4g} mm apart; "
             f"the sform is used: results in NIfTI keep both, others lie as the sform says; viewers built on ITK "
             f"go by the {by_itk} of this file"
         )
-        notices = (*notices, Notice("FILE-FORMS", said))
+        notices = (*notices, Notice("FILE-FORMS", message))
     return affine, "sform", Forms(sform_code, qform_code, second @ np.linalg.inv(affine), quaternion), notices
 
 
@@ -116,7 +118,7 @@ def set_forms(header: nib.Nifti1Header, affine: np.ndarray, forms: Forms) -> Non
         by_nibabel, by_itk = header.get_base_affine(), _by_itk(header["pixdim"][1:4])
         if max(corner_shift_mm(affine, by_nibabel, shape), corner_shift_mm(second, by_itk, shape)) < _SAME_MM:
             return
-        sform_code = qform_code = _ALIGNED  # readers go apart where nothing is said: each is told its own place
+        sform_code = qform_code = _ALIGNED  # readers differ where no code is set: each form gets its own place
     if not sform_code and not square_enough(affine, shape):
         sform_code = qform_code  # a quaternion holds no shear
     if not qform_code and lean(affine) > _ITK_LEAN:

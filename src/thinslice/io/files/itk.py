@@ -91,7 +91,7 @@ def _load(path: Path) -> tuple[sitk.Image, dict[str, Any]]:
 
 
 def marks_in(path: Path) -> Marks:
-    """What marks a file as synthetic, by where it stands. Only the header's text is looked at, which ITK never sees."""
+    """What marks a file as synthetic, by where it stands. Only the header's text is looked at, not by ITK."""
     with path.open("rb") as file:
         lines = file.read(_HEADER_LIMIT).decode("latin-1").split("\n")
     sign = ":=" if lines[0].startswith("NRRD") else "="
@@ -263,7 +263,7 @@ def _save(image: sitk.Image, path: Path, *, packed: bool) -> None:
     """Have ITK write a file. NRRD is usually packed, MetaImage not (packing it is slow both ways).
 
     Raises:
-        OSError: with the system's number for a full disk, which ITK does not tell.
+        OSError: with the system's number for a full disk, which ITK does not report.
     """
     needed = image.GetNumberOfPixels() * image.GetSizeOfPixelComponent()
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -88,7 +88,7 @@ def cleaned(mark: Any) -> dict[str, Any]:
 
 
 def found_in_document(found: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The mark in a side-car or header extension: ours, or DICOM's as converters carry it; None where there is none."""
+    """The mark in a side-car or header extension: thinslice's, or DICOM's as converters carry it; else None."""
     own = found.get(KEY)
     if isinstance(own, Mapping) and own.get("synthetic") is True:
         return cleaned(own)

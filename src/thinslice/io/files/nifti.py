@@ -60,7 +60,7 @@ def read(
     """Read a NIfTI-1 or NIfTI-2 file, compressed or not.
 
     Args:
-        path: .nii or .nii.gz; whether it is compressed is seen from its bytes.
+        path: .nii or .nii.gz; whether it is compressed follows from its bytes.
         axis: slice axis ("x", "y", "z" of the file), else the one with the largest spacing.
         rescale: slope and intercept from stored values to HU, in place of the header's.
         name: what messages call it; by default "the file".

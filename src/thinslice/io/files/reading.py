@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 
 from thinslice.errors import InputError, named
-from thinslice.io.files.assemble import judged
+from thinslice.io.files.assemble import check_values
 from thinslice.io.files.labels import as_labels
 from thinslice.io.files.mark import Marks
 from thinslice.io.files.names import ENDINGS, check_there, ending_of, refuse_bytes
@@ -46,7 +46,7 @@ def read(
     sidecar = read_sidecar(sidecar_path(path, ending_of(path)))
     refuse_other_modality(sidecar, named(path))
     volume = with_sidecar(_read(path, axis=axis, rescale=rescale), sidecar)
-    return judged(volume, name=named(path), told=rescale is not None)
+    return check_values(volume, name=named(path), rescaled=rescale is not None)
 
 
 def read_values(path: str | PathLike[str], *, axis: str | int = "z") -> Volume:

@@ -55,16 +55,16 @@ def join_layers(layers: np.ndarray, segments: list[Segment], *, affine: np.ndarr
     """
     count = layers.shape[-1]
     if any(not 0 <= segment.layer < count or segment.value < 0 for segment in segments):
-        said = f"{name} lists a segment in a layer that is none of its {count}, or of a value that is no number"
-        raise InputError("FILE-BROKEN", f"{said}; write it again")
+        message = f"{name} lists a segment in a layer that is none of its {count}, or of a value that is no number"
+        raise InputError("FILE-BROKEN", f"{message}; write it again")
     values = [segment.value for segment in segments]
     warnings = []
     if len(set(values)) < len(values) or min(values) < 1:
         values = list(range(1, len(segments) + 1))
-        said = (
+        message = (
             f"segments of the label map share values; they are numbered 1 to {len(values)} in the order of its header"
         )
-        warnings.append(Notice("LABEL-NUMBERED", said))
+        warnings.append(Notice("LABEL-NUMBERED", message))
     labels = np.zeros(layers.shape[:3], np.int32)
     overlap = 0
     stored = [whole_numbers([layers[..., layer]], layers.shape[:3], name=name) for layer in range(count)]
@@ -77,8 +77,8 @@ def join_layers(layers: np.ndarray, segments: list[Segment], *, affine: np.ndarr
     if overlap:
         warnings.append(overlapping(overlap))
     if unnamed > 0:
-        said = f"{unnamed} voxels of the label map belong to no segment that its header lists, and are left out"
-        warnings.append(Notice("LABEL-UNNAMED", said))
+        message = f"{unnamed} voxels of the label map belong to no segment that its header lists, and are left out"
+        warnings.append(Notice("LABEL-UNNAMED", message))
     return LabelImage(narrowed(labels, largest=max(values)), affine, name, warnings=tuple(warnings))
 
 

@@ -105,7 +105,7 @@ def refuse_other_modality(sidecar: Sidecar, name: str) -> None:
 
 
 def with_sidecar(volume: Volume, sidecar: Sidecar) -> Volume:
-    """The volume, with what its side-car says: slice thickness where nothing else said it, marks, facts, remarks."""
+    """The volume, with what its side-car says: slice thickness where nothing else states it, marks, facts, remarks."""
     notices = list(sidecar.notices)
     spacing, thickness = volume.slice_spacing_mm, sidecar.fields.get("SliceThickness")
     stated = sidecar.fields.get("SpacingBetweenSlices")
@@ -130,8 +130,8 @@ def with_sidecar(volume: Volume, sidecar: Sidecar) -> Volume:
 
 def thickness_is_of_sidecar(volume: Volume) -> bool:
     """Whether the slice thickness of a volume is what its side-car says."""
-    said = volume.source.facts.get("sidecar", {})
-    return volume.thickness is not None and said.get("SliceThickness") == volume.thickness
+    stated = volume.source.facts.get("sidecar", {})
+    return volume.thickness is not None and stated.get("SliceThickness") == volume.thickness
 
 
 def sidecar_text(volume: Volume) -> str:

@@ -24,7 +24,7 @@ _INT16 = np.iinfo(np.int16)
 def write(
     volume: Volume, path: str | PathLike[str], *, dtype: str = "int16", sidecar: bool = True, overwrite: bool = False
 ) -> tuple[Notice, ...]:
-    """Write a volume to a file, as `write_as` does, its form said in words: see `OutputFormat`.
+    """Write a volume to a file, as `write_as` does, its form given in words: see `OutputFormat`.
 
     Raises:
         OutputError, GeometryError: as `write_as`.
@@ -73,7 +73,7 @@ def write_as(volume: Volume, path: str | PathLike[str], form: OutputFormat) -> t
 
 
 def _stored(volume: Volume, dtype: str) -> tuple[np.dtype, tuple[Notice, ...]]:
-    """The type that holds a volume's values: the one asked for where it does; and what is to be said of it."""
+    """The type that holds a volume's values: the one asked for where it does; and what to warn of."""
     lowest, highest = float(volume.hu.min()), float(volume.hu.max())
     if dtype == "int16" and not (_INT16.min - 0.5 <= lowest and highest < _INT16.max + 0.5):
         message = f"values reach from {lowest:g} to {highest:g} HU: written as float32"

@@ -1,4 +1,4 @@
-"""What all slices of a source say alike, value by value: what a derived series may carry on."""
+"""What all slices of a source have alike, value by value: what a derived series may carry on."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ class Carried:
 
     def remarks(self) -> str:
         """What is not carried as it stands, by keyword, in one line; "" where there is nothing to say."""
-        said = (
+        remarks = (
             (self.invalid, "invalid in the source, left out or empty"),
             (self.malformed, "invalid in the source, kept since it joins images"),
             ([word for word in self.differing if word not in SAID_ONCE], "differing between slices, left out or empty"),
             (self.partial, "in some slices only, taken from these"),
         )
-        return "; ".join(f"{', '.join(words)} ({what})" for words, what in said if words)
+        return "; ".join(f"{', '.join(words)} ({what})" for words, what in remarks if words)
 
     def text(self, keyword: str) -> str:
         """A value without blanks; "" where none is carried."""
@@ -80,7 +80,7 @@ class Carried:
 
 
 def carried_from(slices: Sequence[Slice]) -> Carried:
-    """Gather what slices in order say alike."""
+    """Gather what slices in order have alike."""
     stated = {charset_of(image) for image in slices}
     known = {_known(charset) for charset in stated}
     mixed = len(known) > 1
@@ -117,7 +117,7 @@ def _leave_out(carried: Carried, group: tuple[str, ...]) -> None:
 
 
 def _add_text(carried: Carried, slices: Sequence[Slice], keyword: str, *, mixed: bool) -> None:
-    """Take a value that is the same, but for blanks around it, wherever it is said; in UTF-8 where sets are mixed."""
+    """Take a value that is the same, but for blanks around it, wherever it stands; in UTF-8 where sets are mixed."""
     having = [image for image in slices if image.attributes.has(keyword)]
     if keyword in OF_THE_STUDY:
         saying = [image for image in having if image.attributes.text(keyword)]
@@ -228,7 +228,7 @@ def _add_sequence(carried: Carried, slices: Sequence[Slice], keyword: str) -> No
         return
     if having < len(slices):
         carried.partial.append(keyword)
-    if found[0] or of_the_study:  # an empty sequence is said again
+    if found[0] or of_the_study:  # an empty sequence is kept
         carried.sequences[keyword] = found[0]
 
 

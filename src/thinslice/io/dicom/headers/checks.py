@@ -179,7 +179,7 @@ def frames_of_reference(slices: Sequence[Slice]) -> set[str]:
 def has_frame_per_slice(slices: Sequence[Slice]) -> bool:
     """Whether slices have a frame of reference each, as some anonymisers write: such UIDs say nothing of the patient.
 
-    That positions compare all the same must be seen from them. Copies of a slice share its frame, and a few slices
+    That positions compare all the same must follow from them. Copies of a slice share its frame, and a few slices
     may by chance; what comes in some groups is a frame that means something.
     """
     frames = frames_of_reference(slices)

@@ -48,7 +48,7 @@ class Findings:
     Attributes:
         strict: every warning becomes an error.
         errors: what refuses the series, in the order found.
-        notices: what is only to be said.
+        notices: what is only reported.
     """
 
     strict: bool = False

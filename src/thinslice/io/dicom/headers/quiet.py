@@ -1,7 +1,7 @@
 """Keep pydicom's remarks to itself.
 
 pydicom warns of odd values and quotes them, in warnings and in its log: a patient's name would show
-on a terminal or in a log file. What matters of it is found and said by this package itself.
+on a terminal or in a log file. What matters of it is found and reported by this package itself.
 """
 
 from __future__ import annotations

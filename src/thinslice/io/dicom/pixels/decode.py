@@ -145,7 +145,7 @@ def _encapsulated(image: Slice, data: bytes, allocated: int) -> np.ndarray:
 def _check_codestream(data: bytes, syntax: str, *, rows: int, columns: int, name: str) -> None:
     """Compare a compressed image with the header of its file.
 
-    Some decoders fill whatever size they are told from a larger image without a word.
+    Some decoders fill whatever size they are given from a larger image without a word.
 
     Raises:
         InputError: DCM-CODESTREAM where matrix or number of components differ, or no image is found;

@@ -95,7 +95,7 @@ def arrange(
         )
         findings.settle()
     stacks = _stacks(slices, directions, findings, on_gap=on_gap, passes=passes)
-    _judge_frames_of_reference(slices, stacks, findings)
+    _check_frames_of_reference(slices, stacks, findings)
     for stack in stacks:
         _compare_tilt(stack.slices, stack.grid, findings)
     if rescale is None and len({rescale_of(image) for image in slices}) > 1:
@@ -163,7 +163,7 @@ def _refuse_to_join(passes: Passes, along: np.ndarray, findings: Findings, norma
     """Note that passes which lie one after the other are not filled between, nor taken for one scan."""
     findings.refuse(
         "DCM-GAP" if slice_numbers(along)[1].any() else "DCM-UNEVEN",
-        f"the series holds {len(passes.groups)} passes one after the other, told apart by {passes.key} "
+        f"the series holds {len(passes.groups)} passes one after the other, distinguished by {passes.key} "
         f"({passes.sizes(normal)}): what lies between them is not filled; enhance --on-gap split makes a result of "
         "each, --phase N of one",
     )
@@ -217,7 +217,7 @@ def _thickness(slices: Sequence[Slice], grid: Grid, findings: Findings) -> float
     return value
 
 
-def _judge_frames_of_reference(slices: Sequence[Slice], stacks: Sequence[Stack], findings: Findings) -> None:
+def _check_frames_of_reference(slices: Sequence[Slice], stacks: Sequence[Stack], findings: Findings) -> None:
     """Where slices have a frame of reference each, only positions on one grid show that they compare."""
     frames = len(frames_of_reference(slices))
     if frames < 2 or not stacks:

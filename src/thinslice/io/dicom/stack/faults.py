@@ -21,7 +21,7 @@ class Fault:
 
     Attributes:
         error: what is wrong with it.
-        series: SeriesInstanceUID of the series that it is of; None where nothing tells.
+        series: SeriesInstanceUID of the series that it is of; None where nothing states it.
         file: what messages call it.
     """
 
@@ -49,15 +49,17 @@ def placed(entry: Entry, error: ThinsliceError, images: Sequence[Slice]) -> Faul
     return Fault(error, beside.pop() if len(beside) == 1 else None, entry.shown)
 
 
-def fault_of(faults: Sequence[Fault], uid: str, *, told_apart: bool) -> Fault | None:
+def fault_of(faults: Sequence[Fault], uid: str, *, distinguished: bool) -> Fault | None:
     """What keeps a series from being read: its first fault.
 
     Args:
         faults: of the input.
         uid: of the series.
-        told_apart: whether it is one of several and was asked for: then what may be of any of them is not counted.
+        distinguished: whether it is one of several and was asked for: then what may be of any of them is not counted.
     """
-    return next((fault for fault in faults if fault.series == uid or (fault.series is None and not told_apart)), None)
+    return next(
+        (fault for fault in faults if fault.series == uid or (fault.series is None and not distinguished)), None
+    )
 
 
 def behind_a_gap(faults: Sequence[Fault], error: ThinsliceError) -> ThinsliceError:

@@ -45,8 +45,8 @@ def regular_grids(along: np.ndarray, *, spacing: float | None = None, within: bo
         The indices of each grid's slices, three or more; [] where there are no such grids.
     """
     gaps = np.diff(along)
-    seen = [gap for gap in np.unique(gaps.round(3)) if (np.abs(gaps - gap) <= SAME_SPACING * gap).sum() > 1]
-    for candidate in reversed(seen):
+    common = [gap for gap in np.unique(gaps.round(3)) if (np.abs(gaps - gap) <= SAME_SPACING * gap).sum() > 1]
+    for candidate in reversed(common):
         grids = _grids_of(along, candidate)
         reached = [grid[-1] for grid in grids]
         overlapping = all(later[0] < max(reached[:number]) for number, later in enumerate(grids[1:], 1))

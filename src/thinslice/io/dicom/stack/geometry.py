@@ -35,7 +35,7 @@ class Grid:
         row: (3,) unit vector along a row (x of the array).
         column: (3,) unit vector along a column (y of the array).
         residual_mm: largest distance of a slice's position from the grid, along the normal.
-        tilt_deg: angle between `step` and the normal; 0 where the drift is below what is seen as tilt.
+        tilt_deg: angle between `step` and the normal; 0 where the drift is below what counts as tilt.
         places: (n,) places of the slices in steps from the first, where they are not 0, 1, 2 ...; else None.
     """
 

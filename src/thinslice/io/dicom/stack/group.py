@@ -16,7 +16,7 @@ from thinslice.io.dicom.headers.slices import CT_CLASSES, Slice, files_of
 from thinslice.io.dicom.headers.terms import MODALITIES, shown, shown_uid
 from thinslice.io.dicom.stack.faults import Fault
 from thinslice.io.dicom.stack.geometry import off_main_normal, same_position_mm
-from thinslice.io.dicom.stack.passes import TOLD_APART_BY, Passes, find_passes
+from thinslice.io.dicom.stack.passes import DISTINGUISHED_BY, Passes, find_passes
 
 _VOLUME_FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _LEAST_OF_UID = 5  # characters: fewer may be a wrong number
@@ -67,11 +67,11 @@ def strangers(images: Sequence[Slice], ct: Sequence[Slice]) -> list[Fault]:
     would lose it without a word where it is the first or the last. Its matrix may be damaged as well. An image
     whose SOP class is no UID may be a slice of any series.
     """
-    ours = {id(image) for image in ct}
+    kept = {id(image) for image in ct}
     series = {image.attributes.text("SeriesInstanceUID") for image in ct}
     found = []
     for image in images:
-        if id(image) in ours:
+        if id(image) in kept:
             continue
         sop_class, own = image.attributes.text("SOPClassUID"), image.attributes.text("SeriesInstanceUID")
         within = own in series and image.attributes.has("ImagePositionPatient")
@@ -165,7 +165,7 @@ def choose_series(series: dict[str, list[Slice]], wanted: str | int | None) -> l
         raise refusal(
             "DCM-MULTISERIES",
             f"{len(found)} series found: {_listing(series, found)}; choose one with --series NUMBER or UID "
-            "(inspect shows what tells them apart, with --show-identity also the UIDs)",
+            "(inspect shows what distinguishes them, with --show-identity also the UIDs)",
         )
     return series[found[0]]
 
@@ -224,7 +224,7 @@ def choose_phase(
     if phase is None:
         findings.refuse(
             "DCM-PHASES",
-            f"the series holds {len(passes.groups)} volumes {passes.where}, told apart by {passes.key} "
+            f"the series holds {len(passes.groups)} volumes {passes.where}, distinguished by {passes.key} "
             f"({passes.sizes(normal)}); choose with --phase",
         )
         findings.settle()
@@ -235,18 +235,18 @@ def choose_phase(
 
 
 def _by_image(slices: Sequence[Slice]) -> list[list[Slice]]:
-    """Slices with their copies: files of one image at one place that differ in nothing that tells volumes apart."""
+    """Slices with their copies: files of one image at one place that differ in nothing that distinguishes volumes."""
     found: defaultdict[tuple[object, ...], list[Slice]] = defaultdict(list)
     for image in slices:  # an image without UID is nobody's copy
         uid = image.attributes.text("SOPInstanceUID") or id(image)
         found[uid, image.frame, tuple(image.position)].append(image)
     copies: list[list[Slice]] = []
     for alike in found.values():
-        told: defaultdict[tuple[str, ...], list[Slice]] = defaultdict(list)
+        by_values: defaultdict[tuple[str, ...], list[Slice]] = defaultdict(list)
         for image in alike:
-            key = tuple(map(image.attributes.text, TOLD_APART_BY)) if len(alike) > 1 else ()
-            told[key].append(image)
-        copies += told.values()
+            key = tuple(map(image.attributes.text, DISTINGUISHED_BY)) if len(alike) > 1 else ()
+            by_values[key].append(image)
+        copies += by_values.values()
     return copies
 
 

@@ -1,4 +1,4 @@
-"""Several volumes in one series: phases, reconstructions, or passes that overlap, and what tells them apart.
+"""Several volumes in one series: phases, reconstructions, or passes that overlap, and what distinguishes them.
 
 A series is one volume where its slices make one regular stack, whatever numbers and times they carry: one scan may
 have several (dcm2niix issues 468 and 590). Where they do not, an attribute is looked for whose values part them into
@@ -35,13 +35,13 @@ _DESCRIPTIONS = (
     *("ImageComments", "StackID", "FilterType", "ReconstructionDiameter", "DataCollectionDiameter", "ScanOptions"),
     *("FrameType", "InstanceCreationTime", "FrameReferenceDateTime", "NominalCardiacTriggerDelayTime"),
 )
-_ALSO_WITHIN_A_SCAN = (  # may change along one scan: they tell apart only what overlaps
+_ALSO_WITHIN_A_SCAN = (  # may change along one scan: they distinguish only what overlaps
     *("SliceThickness", "ExposureTime", "XRayTubeCurrent", "Exposure", "FocalSpots", "TableHeight", "WindowCenter"),
     *("GantryDetectorTilt", "SpiralPitchFactor", "TableSpeed", "AcquisitionType", "RotationDirection"),
     *("StationName", "Manufacturer", "ManufacturerModelName", "SoftwareVersions", "BodyPartExamined"),
 )
-TOLD_APART_BY = (*_VOLUMES, *_ACQUISITIONS, *_DESCRIPTIONS, *_ALSO_WITHIN_A_SCAN)
-"""Attributes that may tell volumes of one series apart, the likeliest first."""
+DISTINGUISHED_BY = (*_VOLUMES, *_ACQUISITIONS, *_DESCRIPTIONS, *_ALSO_WITHIN_A_SCAN)
+"""Attributes that may distinguish volumes of one series, the likeliest first."""
 
 _IN_ORDER = (
     *("AcquisitionNumber", "AcquisitionTime", "AcquisitionDateTime", "FrameAcquisitionDateTime", "TriggerTime"),
@@ -61,9 +61,9 @@ class Passes:
     """The volumes of one series.
 
     Attributes:
-        key: what tells them apart, as messages name it.
+        key: what distinguishes them, as messages name it.
         groups: their slices, in the order of the key's values.
-        where: how they lie to one another, as messages say it.
+        where: how they lie to one another, as messages put it.
         apart: whether they lie one after the other, with a gap between or another spacing; no slice between another's.
     """
 
@@ -80,7 +80,7 @@ class Passes:
 
 
 def find_passes(slices: Sequence[Slice], normal: np.ndarray) -> Passes | None:
-    """The volumes that a series holds, or None where it is one, or nothing tells them apart.
+    """The volumes that a series holds, or None where it is one, or nothing distinguishes them.
 
     Args:
         slices: of one series and orientation, copies left out.
@@ -91,7 +91,7 @@ def find_passes(slices: Sequence[Slice], normal: np.ndarray) -> Passes | None:
     stack = _Stack([slices[index] for index in order], along[order], same_position_mm(along))
     if stack.fault == 0:
         return _by_turns(stack)
-    return _told_apart(stack) or _by_position(stack)
+    return _distinguished(stack) or _by_position(stack)
 
 
 class _Stack:
@@ -154,7 +154,7 @@ def _by_turns(stack: _Stack) -> Passes | None:
     """
     thickness = stack.slices[0].attributes.finite("SliceThickness")
     overlapping = thickness is not None and thickness >= 1.5 * stack.spacing
-    for key in TOLD_APART_BY if overlapping else (*_VOLUMES, *_ACQUISITIONS):
+    for key in DISTINGUISHED_BY if overlapping else (*_VOLUMES, *_ACQUISITIONS):
         first = stack.slices[0].attributes.text(key)
         if first == stack.slices[1].attributes.text(key):
             continue
@@ -172,7 +172,7 @@ def _by_turns(stack: _Stack) -> Passes | None:
     return None
 
 
-def _told_apart(stack: _Stack) -> Passes | None:
+def _distinguished(stack: _Stack) -> Passes | None:
     """The volumes of the attribute that leaves the least irregular, where it leaves much less than there was."""
     best: tuple[int, Passes] | None = None
     for key, groups, changes_within in _partitions(stack):
@@ -193,10 +193,10 @@ def _told_apart(stack: _Stack) -> Passes | None:
 
 def _partitions(stack: _Stack) -> Iterator[tuple[str, list[np.ndarray], bool]]:
     """Ways to part the slices: what by, the groups, and whether the attribute also changes where a scan goes on."""
-    told = {
-        key: labels for key in TOLD_APART_BY if len(set(labels := [_sorting(text) for text in stack.texts(key)])) > 1
+    labels_of = {
+        key: labels for key in DISTINGUISHED_BY if len(set(labels := [_sorting(text) for text in stack.texts(key)])) > 1
     }
-    for key, labels in told.items():
+    for key, labels in labels_of.items():
         within = key in _ALSO_WITHIN_A_SCAN or _changes_within(stack, labels)
         yield key, _joined(stack, stack.groups(labels)), within
         runs = np.cumsum([0, *(one != other for one, other in pairwise(labels))])
@@ -206,7 +206,7 @@ def _partitions(stack: _Stack) -> Iterator[tuple[str, list[np.ndarray], bool]]:
         pauses = _pauses(stack, key)
         if pauses[-1]:
             yield f"a pause in {key}", _joined(stack, stack.groups(pauses)), _changes_within(stack, pauses)
-    few = {key: labels for key, labels in told.items() if len(set(labels)) <= _FEW}
+    few = {key: labels for key, labels in labels_of.items() if len(set(labels)) <= _FEW}
     for one, other in combinations(few, 2):
         groups = stack.groups(list(zip(few[one], few[other], strict=True)))
         if len(groups) > max(len(set(few[one])), len(set(few[other]))):
@@ -261,11 +261,11 @@ def _sweeps(stack: _Stack) -> Iterator[tuple[str, list[int]]]:
                 _runs(stack, [(_sorting(text), sense * place) for text, place in zip(texts, stack.along, strict=True)]),
             )
         if key == "InstanceNumber" and not stack.repeats:  # numbers that begin anew with each pass
-            seen: defaultdict[str, int] = defaultdict(int)
+            counts: defaultdict[str, int] = defaultdict(int)
             ranks = []
             for text in texts:
-                ranks.append(seen[text])
-                seen[text] += 1
+                ranks.append(counts[text])
+                counts[text] += 1
             yield key, ranks
 
 
@@ -286,7 +286,7 @@ def _runs(stack: _Stack, order: Sequence[object]) -> list[int]:
 
 
 def _by_position(stack: _Stack) -> Passes | None:
-    """Passes that only their positions tell apart: regular grids, each of which reaches beyond the other."""
+    """Passes that only their positions distinguish: regular grids, each of which reaches beyond the other."""
     if stack.repeats:
         return None
     stated = {image.attributes.finite("SliceThickness") for image in stack.slices}

@@ -84,7 +84,7 @@ def series_dataset(
         series_number: SeriesNumber, or None for the source's plus 9000.
         layout: how pixels are stored.
         padding: PixelPaddingValue as it is stored, or None where the volume holds no padding.
-        identity: tells this source from all others; UIDs that it lacks are made of it.
+        identity: distinguishes this source from all others; UIDs that it lacks are made of it.
     """
     dataset = Dataset()
     if source.carried.charset:

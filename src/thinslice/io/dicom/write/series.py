@@ -123,7 +123,7 @@ def write_series(
         identity=_identity(kept, source),
     )
     _add_plane_geometry(common, volume, kept)
-    with whole_folder(Path(folder), ours=wrote, overwrite=form.overwrite) as temporary:
+    with whole_folder(Path(folder), is_own=wrote, overwrite=form.overwrite) as temporary:
         for number, plane in enumerate(planes, 1):
             dataset = Dataset()
             dataset.update(common)
@@ -233,7 +233,7 @@ def _digest(volume: Volume, planes: list[_Plane], layout: PixelLayout) -> tuple[
 
 
 def _identity(kept: SourceSeries, source: Volume) -> str:
-    """What tells a source without UIDs from another one without: its voxels too. "" where it has its UIDs."""
+    """What distinguishes a source without UIDs from another one without: its voxels too. "" where it has its UIDs."""
     if {"StudyInstanceUID", "FrameOfReferenceUID"} <= kept.carried.texts.keys():
         return ""
     voxels = hashlib.sha256()

@@ -273,12 +273,12 @@ def test_a_volume_read_along_another_axis_keeps_its_padding_but_not_the_thicknes
 
 def test_an_image_without_orientation_is_remarked_as_its_file_is(tmp_path):
     image = nib.Nifti1Image(TAGS, np.diag([0.7, 0.8, 5.0, 1.0]))
-    assert from_object(image).source.warnings == ()
+    assert from_object(image).origin.warnings == ()
     for place in (image.set_sform, image.set_qform):
         place(None, code=0)
     nib.save(image, tmp_path / "a.nii")
     for found in (from_object(image), files.read(tmp_path / "a.nii")):
-        assert [notice.code for notice in found.source.warnings] == ["FILE-NOORIENT"]
+        assert [notice.code for notice in found.origin.warnings] == ["FILE-NOORIENT"]
 
 
 def test_options_of_dicom_go_with_nothing_else(tmp_path):
@@ -316,7 +316,7 @@ def test_masked_voxels_were_never_measured(dtype, axis):
     turn = (0, 1, 2) if axis == "z" else (2, 0, 1)
     assert np.array_equal(volume.padding, hidden.transpose(turn))
     assert np.array_equal(volume.hu, np.where(hidden, np.float32(-1024), values).transpose(turn))
-    assert volume.source.facts["padding_voxels"] == hidden.sum()
+    assert volume.origin.facts["padding_voxels"] == hidden.sum()
     image = nib.spatialimages.SpatialImage(np.ma.masked_array(values.T, hidden.T), np.diag([0.7, 0.8, 5.0, 1.0]))
     assert np.array_equal(from_object(image, axis=axis).padding, hidden.transpose(turn))
 
@@ -426,4 +426,4 @@ def test_monai(affine):
 def test_what_shells_show_is_short():
     volume = from_object(TAGS.T, affine=np.diag([0.7, 0.8, 5, 1.0]), thickness=5)
     assert repr(volume) == "<Volume: 6 slices 5 mm apart, of 4 x 5 pixels of 0.7 x 0.8 mm, 5 mm thick; array>"
-    assert repr(replace(volume.source, warnings=(NO_ORIENTATION,))) == "<Source: array; warnings FILE-NOORIENT>"
+    assert repr(replace(volume.origin, warnings=(NO_ORIENTATION,))) == "<Origin: array; warnings FILE-NOORIENT>"

@@ -72,10 +72,10 @@ def resaved(path, target, *, header=True, extensions=True, descrip=True):
 def test_a_written_file_is_refused_and_with_allow_derived_read_with_a_warning(ending, folder, result):
     assert "thinslice" in refusal(in_format(folder, ending))
     volume = scan.read(in_format(folder, ending), axis="z", allow_derived=True)
-    assert [notice.code for notice in volume.source.warnings].count("FILE-SYNTH") == 1
+    assert [notice.code for notice in volume.origin.warnings].count("FILE-SYNTH") == 1
     np.testing.assert_array_equal(volume.hu, np.rint(result.volume.hu))
-    mark = {key: value for key, value in volume.source.mark.items() if key != "found_in"}
-    assert mark == result.volume.source.mark  # all of it comes back
+    mark = {key: value for key, value in volume.origin.mark.items() if key != "found_in"}
+    assert mark == result.volume.origin.mark  # all of it comes back
     assert mark["acquired_slices"] == [[0, 28, 4]]
 
 
@@ -127,7 +127,7 @@ def test_objects_carry_the_mark(result, tmp_path):
     images = result.to_nibabel(), result.to_sitk(), result.to_torchio()
     for image in (*images, result.volume, torchio.RandomFlip(axes=(0,), flip_probability=1)(images[2])):
         refusal(image)
-        assert scan.read(image, axis="z", allow_derived=True).source.mark is not None
+        assert scan.read(image, axis="z", allow_derived=True).origin.mark is not None
     nib.save(images[0], tmp_path / "a.nii")
     sitk.WriteImage(images[1], str(tmp_path / "b.nii"))
     sitk.WriteImage(images[1], str(tmp_path / "c.mha"))
@@ -147,7 +147,7 @@ def test_what_was_acquired_is_not_marked(thick, tmp_path):
     """Thick volumes made in code are simulated scans, not results."""
     for ending in ENDINGS:
         files.write(thick, tmp_path / f"a{ending}")
-        assert scan.read(tmp_path / f"a{ending}").source.mark is None
+        assert scan.read(tmp_path / f"a{ending}").origin.mark is None
     assert not (tmp_path / "a.json").exists()
 
 
@@ -157,10 +157,10 @@ def test_provenance_is_not_lost_on_the_way(folder, result, tmp_path):
     refusal(tmp_path / "direct.nrrd")
     again = scan.read(folder / "mha.mha", axis="z", allow_derived=True)
     thinslice.write(again, tmp_path / "again.nii.gz")
-    assert json.loads((tmp_path / "again.json").read_text())["thinslice"] == result.volume.source.mark
+    assert json.loads((tmp_path / "again.json").read_text())["thinslice"] == result.volume.origin.mark
     second = thinslice.enhance(again, factor=2, fit="none", thickness=0.5)
-    assert second.volume.source.mark["source_is_synthetic"] is True
-    assert second.volume.source.mark["acquired_slices"] == [[0, 56, 8]]  # copies of slices that were copies
+    assert second.volume.origin.mark["source_is_synthetic"] is True
+    assert second.volume.origin.mark["acquired_slices"] == [[0, 56, 8]]  # copies of slices that were copies
     assert [warning["code"] for warning in second.record["warnings"]].count("FILE-SYNTH") == 1
     refusal(second.volume)
 
@@ -214,14 +214,14 @@ def test_labels_are_marked_as_carried_and_have_no_side_car(thick, tmp_path):
     header = nib.load(tmp_path / "thin_labels.nii.gz").header
     assert header["descrip"].item().startswith(b"thinslice")
     assert b"labels" in header["descrip"].item()
-    assert files.read_values(tmp_path / "thin_labels.nii.gz", axis="z").source.mark["content"] == "labels"
+    assert files.read_values(tmp_path / "thin_labels.nii.gz", axis="z").origin.mark["content"] == "labels"
 
 
 def test_upright_results_claim_no_acquired_slice(thick):
     affine = thick.affine.copy()
     affine[1, 2] += 1.0
     upright = thinslice.enhance(replace(thick, affine=affine), spacing=1.25, fit="none", detilt=True)
-    mark = upright.volume.source.mark
+    mark = upright.volume.origin.mark
     assert (mark["acquired_slices"], mark["method"]["upright"]) == ([], True)
 
 
@@ -310,8 +310,8 @@ def test_our_series_is_found_behind_dcm2niix(converted):
 
 
 def test_a_series_that_is_derived_otherwise_is_remarked(converted):
-    assert [notice.code for notice in scan.read(converted / "in.nii.gz").source.warnings] == []
-    assert [notice.code for notice in scan.read(converted / "mpr.nii.gz").source.warnings] == ["FILE-DERIVED"]
+    assert [notice.code for notice in scan.read(converted / "in.nii.gz").origin.warnings] == []
+    assert [notice.code for notice in scan.read(converted / "mpr.nii.gz").origin.warnings] == ["FILE-DERIVED"]
 
 
 def test_a_synthetic_series_read_as_dicom_stays_marked_in_a_file(converted, tmp_path):

@@ -10,7 +10,7 @@ import torch
 from matplotlib.image import imread
 
 import thinslice
-from thinslice.volume import Source, Volume
+from thinslice.volume import Origin, Volume
 
 SLICES, ROWS, COLUMNS = 7, 18, 20
 
@@ -21,7 +21,7 @@ def scan():
     hu = np.full((SLICES, ROWS, COLUMNS), -900, np.float32)
     hu += np.random.default_rng(0).normal(0, 5, hu.shape).astype(np.float32)
     hu[-2:, :, -6:] = 500
-    source = Source("nifti", facts={"secret": "Mustermann"}, header="Mustermann")
+    source = Origin("nifti", facts={"secret": "Mustermann"}, header="Mustermann")
     return Volume(hu, np.diag([-2.0, 2.0, 5.0, 1.0]), thickness=1.0, source=source)
 
 

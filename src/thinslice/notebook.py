@@ -21,8 +21,8 @@ _MOST_PIXELS = 256  # of one of the two pictures, either way
 
 def how(result: Result) -> str:
     """One line: from what and in which way it was made, and which warnings there are."""
-    record, source = result.record, result.source
-    made = f"from {source.shape[0]} slices {source.slice_spacing_mm:.4g} mm apart by fit {record['method']['fit']}"
+    record, scan = result.record, result.scan
+    made = f"from {scan.shape[0]} slices {scan.slice_spacing_mm:.4g} mm apart by fit {record['method']['fit']}"
     copied = record["output"]["copied_slices"]
     check, labels = record["self_check"], record["output"]["labels"]
     parts = [
@@ -50,10 +50,10 @@ def _picture(result: Result) -> bytes:
     from matplotlib.image import imsave
 
     after = result.sheared or result.volume
-    grid = grid_of(result.source, after)
+    grid = grid_of(result.scan, after)
     nearest = np.abs(grid.output_mm[:, None] - grid.acquired_mm).argmin(axis=1)
     middle = after.shape[1] // 2
-    shown = [_turned(plane, after) for plane in (result.source.hu[nearest, middle], after.hu[:, middle])]
+    shown = [_turned(plane, after) for plane in (result.scan.hu[nearest, middle], after.hu[:, middle])]
     between = np.full((len(shown[0]), 4), _WINDOW_HU[1])
     png = BytesIO()
     low, high = _WINDOW_HU

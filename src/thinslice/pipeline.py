@@ -5,26 +5,24 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
 from thinslice.conventions import VIEWS, OnProgress
 from thinslice.errors import Notice, UsageError, counted
 from thinslice.fitting.config import FitConfig
-from thinslice.fitting.effort import Effort
-from thinslice.fitting.scan import FittedScan, fit_scan, take_as_it_is
-from thinslice.io import scan
+from thinslice.fitting.scan import FittedScan, fit_scan
+from thinslice.io import scan as door
 from thinslice.io.label_map import LabelMap, labels_with, read_label_map
-from thinslice.networks.device import arithmetic_name, choose_device
+from thinslice.method import Fit, Method, Texture, effort_of, loaded
+from thinslice.networks.device import arithmetic_name
 from thinslice.networks.model import Model
 from thinslice.networks.threads import cpu_threads
 from thinslice.physics.acquisition import Acquisition
 from thinslice.physics.grid import Placement, Profile, regime
-from thinslice.plan import Job, check_effort, plan_job
+from thinslice.plan import Job, plan_job
 from thinslice.provenance import marked
 from thinslice.record import Clock, Run, record_of
 from thinslice.result import Result
@@ -36,12 +34,9 @@ from thinslice.synthesis.upright import tilt_as_upright, upright_shapes
 from thinslice.system.keywords import checks_keywords
 from thinslice.system.memory import output_array
 from thinslice.volume import Volume
-from thinslice.weights import shipped
 
 _log = logging.getLogger("thinslice.pipeline")
 
-Fit = Literal["auto", "scan", "none"]
-Texture = Literal["keep", "match"]
 _NO_TEXTURE = {
     "enough": "synthesised slices are as noisy as acquired ones",
     "unknown": "too little flat soft tissue to take noise from",
@@ -49,9 +44,9 @@ _NO_TEXTURE = {
 }
 
 
-@checks_keywords(*scan.READING)
+@checks_keywords(*door.READING)
 def enhance(
-    source: Any,
+    scan: Any,
     *,
     affine: Any = None,
     spacing: float | None = None,
@@ -87,7 +82,7 @@ def enhance(
         True
 
     Args:
-        source: path, `Volume`, nibabel, SimpleITK, torchio or MONAI object, or an array (z, y, x) in HU.
+        scan: path, `Volume`, nibabel, SimpleITK, torchio or MONAI object, or an array (z, y, x) in HU.
         affine: (4, 4) voxel (x, y, z) to RAS mm, for an array.
         spacing: target slice spacing in mm; by default a whole number of times finer, near the pixels', not below 1 mm.
         factor: how many times finer, instead of `spacing`; 1.2 to 8.
@@ -113,7 +108,7 @@ def enhance(
         check: compare with cubic interpolation on slices set aside (the self-check). Without it "auto" keeps what it
             adapted, and the result comes sooner.
         labels: a label map in the scan's voxels, of all or a part of them, to be carried to the result's grid: path
-            (also of a .seg.nrrd or a DICOM segmentation), image, or an array in the order of `source` where that is an
+            (also of a .seg.nrrd or a DICOM segmentation), image, or an array in the order of `scan` where that is an
             array, else (z, y, x) of its `Volume`. By default the one that a torchio Subject holds beside its scan.
         on_progress: called with (stage, done, total).
         **reading: axis, rescale, series, phase, on_gap, allow_derived, strict, limits: see `thinslice.read`.
@@ -125,26 +120,27 @@ def enhance(
         ThinsliceError: with a stable code and an exit code (`thinslice.errors`).
     """
     clock = Clock()
-    volume = _volume(source, affine, reading)
+    volume = _volume(scan, affine, reading)
     clock.lap("read")
-    job = plan_job(
-        volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views, placement=grid
-    )
-    method = method_of(
-        fit=fit, budget=budget, iterations=iterations, views=views, consistency=consistency, texture=texture,
-        detilt=detilt, model=model, seed=seed, threads=threads, device=device, config=config, check=check,
+    with door.errors_naming(scan):
+        job = plan_job(
+            volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views, placement=grid
+        )
+    method = Method(
+        fit, effort_of(budget=budget, iterations=iterations, seed=seed, check=check), loaded(model), tuple(views),
+        consistency=consistency, texture=texture, detilt=detilt, config=config, device_name=device, threads=threads,
     )  # fmt: skip
-    labels = labels_with(source, labels)
+    labels = labels_with(scan, labels)
     if labels is not None and detilt:
         raise UsageError("USE-LABELS", "labels do not go with detilt: make the label map upright elsewhere")
-    axes = None if isinstance(source, Volume) or volume.source.kind != "array" else volume.source.header
+    axes = None if isinstance(scan, Volume) or volume.origin.kind != "array" else volume.origin.header
     label_map = None if labels is None else read_label_map(labels, scan=volume, axes=axes)
     return run(volume, job, method, label_map=label_map, clock=clock, on_progress=on_progress)
 
 
-@checks_keywords(*scan.READING)
+@checks_keywords(*door.READING)
 def fit(
-    source: Any,
+    scan: Any,
     *,
     affine: Any = None,
     spacing: float | None = None,
@@ -172,7 +168,7 @@ def fit(
         >>> model.save("weights.safetensors")
 
     Args:
-        source: as for `enhance`, as is all that is not explained here.
+        scan: as for `enhance`, as is all that is not explained here.
         affine: for an array.
         spacing: target slice spacing in mm.
         factor: how many times finer, instead of `spacing`.
@@ -196,111 +192,20 @@ def fit(
     Raises:
         ThinsliceError: as `enhance`; USE-FIT for "none", which fits nothing, and for "scan" with a model.
     """
-    volume = _volume(source, affine, reading)
-    job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=VIEWS)
+    volume = _volume(scan, affine, reading)
+    with door.errors_naming(scan):
+        job = plan_job(volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=VIEWS)
     if fit not in ("auto", "scan"):
         raise UsageError("USE-FIT", f"fit {fit!r} fits nothing; choose auto or scan")
-    method = method_of(
-        fit=fit, budget=budget, iterations=iterations, model=model, seed=seed, threads=threads, device=device,
-        config=config, check=check,
+    method = Method(
+        fit, effort_of(budget=budget, iterations=iterations, seed=seed, check=check), loaded(model), config=config,
+        device_name=device, threads=threads,
     )  # fmt: skip
     with cpu_threads(method.threads):
         return fit_scan(
             job.acquisition(fill_padding(volume)), method.effort, config=method.config, device=method.device,
             start=method.start, on_progress=on_progress,
         ).model  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Method:
-    """How thin slices are to be made, checked; `method_of` makes one of what users ask for.
-
-    Attributes:
-        fit: "none", "auto" or "scan".
-        effort: of the fit.
-        start: weights to use or to start from; None for a fit from nothing.
-        weights_from: "shipped" or "file".
-        views: those that run.
-        consistency: damping of the projection, "off", or None to choose it.
-        texture: "keep" or "match".
-        detilt: whether the result of a scan with gantry tilt is made upright.
-        config: every choice of the fit; None for its defaults.
-        device: where to compute.
-        threads: of the CPU; None for all.
-    """
-
-    fit: Fit
-    effort: Effort
-    start: Model | None
-    weights_from: str
-    views: tuple[str, ...]
-    consistency: float | str | None
-    texture: Texture
-    detilt: bool
-    config: FitConfig | None
-    device: torch.device
-    threads: int | None
-
-    @property
-    def adapts(self) -> bool:
-        """Whether anything of trained weights would be adapted to a scan: the axial network alone is not."""
-        return bool({"coronal", "sagittal"} & set(self.views)) or (
-            self.config is not None and self.config.increments_run
-        )
-
-    @property
-    def fits(self) -> bool:
-        """Whether weights are fitted at all, or taken as they are."""
-        return self.start is None or (self.fit != "none" and self.adapts)
-
-    def entry(self, job: Job, fitted: FittedScan, *, texture: Texture) -> dict[str, Any]:
-        """For the record, with the texture that came of it."""
-        timed = self.fit != "none"
-        return {
-            "fit": self.fit,
-            "profile": job.grid.profile,
-            "grid": job.placement,
-            "views": [view for view in self.views if fitted.view_weights[view]],
-            "texture": texture,
-            "budget_s": float(self.effort.seconds or 0) if timed and self.effort.steps is None else None,
-            "iterations": self.effort.steps if timed else None,
-            "settings": {"fit": fitted.config} if fitted.config else {},
-        }
-
-
-def method_of(
-    *,
-    fit: Fit | None = None,
-    budget: float = 180.0,
-    iterations: int | None = None,
-    views: Sequence[str] = VIEWS,
-    consistency: float | str | None = None,
-    texture: Texture = "keep",
-    detilt: bool = False,
-    model: Model | str | PathLike[str] | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    device: str = "auto",
-    config: FitConfig | None = None,
-    check: bool = True,
-) -> Method:
-    """The method that arguments of `enhance` ask for, with weights loaded.
-
-    Raises:
-        UsageError: USE-FIT, USE-BUDGET, USE-SEED, USE-CONSISTENCY, USE-TEXTURE, USE-DEVICE.
-        ModelError: MODEL-READ.
-    """
-    fit = fit or ("auto" if model is None else "none")
-    effort = Effort(budget, _plain(iterations), _plain(seed), check)
-    given = Model.load(model) if isinstance(model, str | PathLike) else model
-    check_effort(fit, effort, consistency=consistency, given=given is not None)
-    if texture not in ("keep", "match"):
-        raise UsageError("USE-TEXTURE", f"unknown texture {texture!r}; choose keep or match")
-    return Method(
-        fit=fit, effort=effort, start=None if fit == "scan" else given or shipped(),
-        weights_from="shipped" if given is None else "file", views=tuple(views), consistency=consistency,
-        texture=texture, detilt=detilt, config=config, device=choose_device(device), threads=threads,
-    )  # fmt: skip
 
 
 def run(
@@ -317,7 +222,7 @@ def run(
     Args:
         volume: the scan.
         job: what is to be done to it (`plan_job`).
-        method: how (`method_of`).
+        method: how.
         label_map: in the voxels of the scan; it does not go with `Method.detilt`.
         clock: that runs already, since reading.
         on_progress: called with (stage, done, total).
@@ -329,7 +234,7 @@ def run(
         acquisition = job.acquisition(fill_padding(volume))
         out = _output_array(volume, job, method, labels, acquisition)
         clock.lap("prepare")
-        fitted = _fitted(acquisition, method, on_progress)
+        fitted = method.fitted(acquisition, on_progress)
         clock.lap("fit")
         _log.info("%s; views: %s", _fit_words(fitted), _view_words(fitted.view_weights))
         out, damping = synthesise(
@@ -337,11 +242,11 @@ def run(
             on_progress=on_progress,
         )  # fmt: skip
         clock.lap("synthesis")
-    source_warnings = volume.source.warnings
+    source_warnings = volume.origin.warnings
     warnings = [
         *(tilt_as_upright(source_warnings) if method.detilt else source_warnings),
         *(label_map.warnings if label_map else ()), *job.warnings,
-        *_fit_warnings(fitted, method, threads=threads),
+        *method.warnings(fitted, threads=threads),
     ]  # fmt: skip
     texture = method.texture
     if texture == "match":
@@ -358,9 +263,8 @@ def run(
     if labels is not None:
         carried = carry_labels(labels, grid=job.grid, pixel_mm=job.pixel_mm)
         clock.lap("labels")
-    weights_from = "scan" if fitted.kept == "scan" else method.weights_from
     record = record_of(
-        Run(volume, result, job, acquisition, fitted, damping, weights_from, threads),
+        Run(volume, result, job, acquisition, fitted, damping, method.weights_from(fitted), threads),
         method=method.entry(job, fitted, texture=texture), consistency=method.consistency, warnings=warnings,
         seed=method.effort.seed, clock=clock,
     )  # fmt: skip
@@ -388,22 +292,11 @@ def _step(volume: Volume, job: Job) -> float:
     return job.grid.output_spacing_mm / volume.slice_spacing_mm
 
 
-def _fitted(acquisition: Acquisition, method: Method, on_progress: OnProgress) -> FittedScan:
-    """The model: fitted to the scan, or as it is."""
-    if method.start is None or method.fits:
-        return fit_scan(
-            acquisition, method.effort, config=method.config, device=method.device, start=method.start,
-            views=method.views, on_progress=on_progress,
-        )  # fmt: skip
-    model = method.start.to(method.device)
-    return take_as_it_is(model, acquisition, views=method.views, check=method.effort.check, on_progress=on_progress)
-
-
 def _log_plan(volume: Volume, job: Job, method: Method, *, threads: int) -> None:
     """Say what was found and chosen, before it takes long."""
     grid, (slices, rows, columns) = job.grid, volume.shape
     kind = regime(grid.thickness_mm, grid.spacing_mm)
-    _log.info("scan (%s): %d slices of %d x %d pixels", volume.source.kind, slices, columns, rows)
+    _log.info("scan (%s): %d slices of %d x %d pixels", volume.origin.kind, slices, columns, rows)
     _log.info(
         "slices %.4g mm apart, %.4g mm thick (from the %s, profile %s): %s",
         grid.spacing_mm, grid.thickness_mm, job.thickness_from, grid.profile, kind,
@@ -418,6 +311,23 @@ def _log_plan(volume: Volume, job: Job, method: Method, *, threads: int) -> None
     _log.info("%s, %s, CPU threads: %d", method.device.type, arithmetic_name(method.device), threads)
 
 
+def _volume(scan: Any, affine: Any, reading: dict[str, Any]) -> Volume:
+    """The scan; a volume is taken as it is."""
+    if not isinstance(scan, Volume):
+        return door.read(scan, affine=affine, **reading)
+    unused = [*(reading.keys() - {"allow_derived"}), *(["affine"] if affine is not None else [])]
+    if unused:
+        raise TypeError(f"a Volume is taken as it is: {', '.join(unused)} has no effect on it")
+    scan.refuse_nan()
+    allowed = reading.get("allow_derived", False)
+    return door.accepted(door.remark_values(scan), allow_derived=allowed, name="the volume")
+
+
+def _held_bytes(*arrays: np.ndarray | None) -> int:
+    """What arrays take together, each once, also where two views share it."""
+    return sum({array.ctypes.data: array.nbytes for array in arrays if array is not None}.values())
+
+
 def _fit_words(fitted: FittedScan) -> str:
     if not fitted.steps:
         return "weights as they are"
@@ -427,44 +337,3 @@ def _fit_words(fitted: FittedScan) -> str:
 
 def _view_words(weights: Mapping[str, float]) -> str:
     return ", ".join(f"{view} {weight:.3g}" for view, weight in weights.items() if weight) or "none"
-
-
-def _plain(number: Any) -> Any:
-    """A whole number as Python's own, for numpy's would not go into a record; None stays None."""
-    return number if number is None else int(number)
-
-
-def _volume(source: Any, affine: Any, reading: dict[str, Any]) -> Volume:
-    """The scan; a volume is taken as it is."""
-    if not isinstance(source, Volume):
-        return scan.read(source, affine=affine, **reading)
-    unused = [*(reading.keys() - {"allow_derived"}), *(["affine"] if affine is not None else [])]
-    if unused:
-        raise TypeError(f"a Volume is taken as it is: {', '.join(unused)} has no effect on it")
-    source.refuse_nan()
-    allowed = reading.get("allow_derived", False)
-    return scan.accepted(scan.remark_values(source), allow_derived=allowed, name="the volume")
-
-
-def _held_bytes(*arrays: np.ndarray | None) -> int:
-    """What arrays take together, each once, also where two views share it."""
-    return sum({array.ctypes.data: array.nbytes for array in arrays if array is not None}.values())
-
-
-def _fit_warnings(fitted: FittedScan, method: Method, *, threads: int) -> list[Notice]:
-    """What to know about the weights and how they came about."""
-    warnings = []
-    if fitted.check is None:
-        why = "too few slices to set some aside" if method.effort.check else "the self-check was left out"
-        warnings.append(Notice("FIT-UNCHECKED", f"{why}: nothing has checked this result on the scan itself"))
-    elif fitted.check.verdict == "worse":
-        found, cubic = f"{fitted.check.psnr_db:.1f}", f"{fitted.check.psnr_cubic_db:.1f}"
-        warnings.append(
-            Notice("FIT-WORSE", f"on held-out slices cubic is better ({cubic} against {found} dB): it may serve better")
-        )
-    if method.threads is not None and threads < method.threads:
-        message = f"{method.threads} threads were asked for; a forked process has one: spawn it"
-        warnings.append(Notice("RES-THREADS", message))
-    if method.fit == "auto" and not method.adapts:
-        warnings.append(Notice("FIT-AXIAL", "the axial network is not adapted to a scan: its weights are used as is"))
-    return warnings

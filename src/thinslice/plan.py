@@ -83,7 +83,7 @@ def plan_job(
     s = volume.slice_spacing_mm
     d = _output_spacing(volume, spacing=spacing, factor=factor)
     whole = abs(s / d - round(s / d)) < _ROUNDED
-    unplaced = whole and volume.source.facts.get("affine_from") == "pixdim"
+    unplaced = whole and volume.origin.facts.get("affine_from") == "pixdim"
     chosen: Placement = placement or ("centres" if unplaced else "slabs")
     given, thickness_from = _thickness(volume, thickness)
     warnings = []

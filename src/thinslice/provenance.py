@@ -13,7 +13,7 @@ import numpy as np
 from thinslice.io.files.mark import in_runs, runs
 from thinslice.io.scan import SYNTHETIC
 from thinslice.plan import grid_of
-from thinslice.volume import Source, Volume
+from thinslice.volume import Origin, Volume
 
 
 def marked(result: Volume, *, record: Mapping[str, Any], source: Volume) -> Volume:
@@ -31,7 +31,7 @@ def marked(result: Volume, *, record: Mapping[str, Any], source: Volume) -> Volu
         "settings_sha256": settings_digest(record),
         "model_sha256": record["model"]["sha256"],
         "acquired_slices": runs(_acquired(result, record, source)),
-        "source_is_synthetic": source.source.mark is not None,
+        "source_is_synthetic": source.origin.mark is not None,
         "input": _grid(scan),
         "output": _grid(output),
         "method": {
@@ -41,8 +41,8 @@ def marked(result: Volume, *, record: Mapping[str, Any], source: Volume) -> Volu
         },
     }
     # A volume that was allowed to be read although it is synthetic does not make its result one that is.
-    warnings = tuple(notice for notice in result.source.warnings if notice.code not in SYNTHETIC)
-    return replace(result, source=replace(result.source, mark=mark, warnings=warnings))
+    warnings = tuple(notice for notice in result.origin.warnings if notice.code not in SYNTHETIC)
+    return replace(result, origin=replace(result.origin, mark=mark, warnings=warnings))
 
 
 def settings_digest(record: Mapping[str, Any]) -> str:
@@ -51,22 +51,22 @@ def settings_digest(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(settings.encode()).hexdigest()
 
 
-def method_text(record: Mapping[str, Any], *, source: Source, gaps_filled: bool, fitted_before: bool) -> str:
+def method_text(record: Mapping[str, Any], *, origin: Origin, gaps_filled: bool, fitted_before: bool) -> str:
     """The method in one line, and what was mended in the source before.
 
     Args:
         record: of the run.
-        source: of the scan.
+        origin: of the scan.
         gaps_filled: whether slices of the scan were missing or unevenly spaced.
         fitted_before: whether the weights are of another fit to one scan.
     """
     views = ", ".join(record["method"]["views"]) or "none, interpolation alone"
     if record["model"]["source"] == "scan":
-        origin = "fitted to this scan alone" if record["method"]["fit"] == "scan" else "adapted to this scan"
+        training = "fitted to this scan alone" if record["method"]["fit"] == "scan" else "adapted to this scan"
     else:
-        origin = "fitted to one scan before" if fitted_before else "trained on other scans"
-    text = f"views fused: {views}; networks {origin}"
-    part, parts = (int(source.facts.get(word, 1)) for word in ("part", "parts"))
+        training = "fitted to one scan before" if fitted_before else "trained on other scans"
+    text = f"views fused: {views}; networks {training}"
+    part, parts = (int(origin.facts.get(word, 1)) for word in ("part", "parts"))
     if parts > 1:
         text += f", part {part} of {parts} of a series with gaps"
     if gaps_filled:
@@ -93,7 +93,7 @@ def copied(result: Volume, record: Mapping[str, Any], source: Volume) -> np.ndar
 def _acquired(result: Volume, record: Mapping[str, Any], source: Volume) -> list[int]:
     """Output slices that were acquired: copies, and of a source that is synthetic copies of what was acquired there."""
     outputs = copied(result, record, source)
-    mark = source.source.mark
+    mark = source.origin.mark
     if mark is None or not len(outputs):
         return [int(index) for index in outputs]
     inputs = grid_of(source, result).on_grid()[0]

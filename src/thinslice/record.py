@@ -105,13 +105,13 @@ def record_of(
         "command": "enhance",
         "note": NOTE,
         "input": {
-            "kind": scan.source.kind,
+            "kind": scan.origin.kind,
             "grid": grid_entry(scan),
             "thickness_mm": grid.thickness_mm,
             "thickness_from": job.thickness_from,
             "regime": regime(grid.thickness_mm, grid.spacing_mm),
             "padding_voxels": count(scan.padding),
-            "facts": dict(scan.source.facts),
+            "facts": dict(scan.origin.facts),
         },
         "output": {
             "grid": grid_entry(result),

@@ -42,8 +42,7 @@ class Result:
         volume: the thin slices.
         record: JSON-ready account of the run (docs/record.schema.json).
         model: the weights used.
-        source: the scan that went in.
-        uncertainty: (n, y, x) HU on the same grid, or None.
+        scan: the scan that went in.
         labels: (n, y, x) int16, or int32 where a label exceeds it, the label map on the same grid; or None.
         sheared: the thin slices as they were before they were made upright, or None.
     """
@@ -51,8 +50,7 @@ class Result:
     volume: Volume
     record: dict[str, Any]
     model: Model
-    source: Volume
-    uncertainty: np.ndarray | None = None
+    scan: Volume
     labels: np.ndarray | None = None
     sheared: Volume | None = None
 
@@ -96,7 +94,7 @@ class Result:
             if self.labels is not None:
                 files.write_labels(self.labels, labels_path(path), like=self._labels_grid(), overwrite=form.overwrite)
             provenance = _dicom_provenance(self)
-            notices = writing.write_as(self.volume, path, form, source=self.source, provenance=provenance)
+            notices = writing.write_as(self.volume, path, form, source=self.scan, provenance=provenance)
         warnings = self.record["warnings"]
         warnings.extend(entry for entry in map(asdict, notices) if entry not in warnings)
         records.add_time(self.record, "write", time.perf_counter() - began)
@@ -127,13 +125,11 @@ class Result:
             "warnings": [*self.record["warnings"], asdict(Notice("GEO-UPRIGHT", message))],
         }
         records.add_time(record, "upright", time.perf_counter() - began)
-        map_ = self.uncertainty
         return replace(
             self,
-            volume=marked(volume, record=record, source=self.source),
+            volume=marked(volume, record=record, source=self.scan),
             sheared=self.volume,
             record=record,
-            uncertainty=None if map_ is None else upright(replace(self.volume, hu=map_)).hu,
         )
 
     def carry(self, labels: Any) -> np.ndarray:
@@ -147,7 +143,7 @@ class Result:
         ((80, 48, 48), (80, 48, 48))
 
         Args:
-            labels: path, image, or an array (z, y, x) of `source`.
+            labels: path, image, or an array (z, y, x) of `scan`.
 
         Returns:
             (n, y, x) whole numbers; slices that were acquired keep their labels.
@@ -158,17 +154,17 @@ class Result:
         """
         if self.sheared is not None:
             raise UsageError("USE-LABELS", "labels do not go with detilt: make the label map upright elsewhere")
-        read = read_label_map(labels, scan=self.source).values
-        return carry_labels(read, grid=grid_of(self.source, self.volume), pixel_mm=self.source.voxel_mm[:2])
+        read = read_label_map(labels, scan=self.scan).values
+        return carry_labels(read, grid=grid_of(self.scan, self.volume), pixel_mm=self.scan.voxel_mm[:2])
 
     def _labels_grid(self) -> Volume:
         """The grid of the labels, marked as what they are."""
-        source = self.volume.source
-        return replace(self.volume, source=replace(source, mark={**(source.mark or {}), "content": "labels"}))
+        origin = self.volume.origin
+        return replace(self.volume, origin=replace(origin, mark={**(origin.mark or {}), "content": "labels"}))
 
     def _synthesised(self) -> np.ndarray:
         """Indices of the slices that are no copies of acquired ones."""
-        return np.setdiff1d(np.arange(len(self.volume.hu)), copied(self.volume, self.record, self.source))
+        return np.setdiff1d(np.arange(len(self.volume.hu)), copied(self.volume, self.record, self.scan))
 
     def to_nibabel(self) -> Any:
         """A `nibabel.Nifti1Image` (x, y, z), marked as synthetic."""
@@ -204,17 +200,17 @@ class Result:
 def _dicom_provenance(result: Result) -> Any:
     from thinslice.io.dicom import Provenance
 
-    record, source = result.record, result.source
+    record, scan = result.record, result.scan
     return Provenance(
         version=record["version"],
         method=method_text(
             record,
-            source=source.source,
-            gaps_filled=source.slice_positions_mm is not None,
+            origin=scan.origin,
+            gaps_filled=scan.slice_positions_mm is not None,
             fitted_before="fitted_to" in result.model.facts,
         ),
         settings=settings_digest(record),
         model=record["model"]["sha256"],
         thickness_mm=record["output"]["thickness_mm"],
-        part=int(source.source.facts.get("part", 1)),
+        part=int(scan.origin.facts.get("part", 1)),
     )

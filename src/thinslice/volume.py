@@ -25,7 +25,7 @@ _FEWEST_SLICES, _LEAST_PIXELS = 3, 16
 
 
 @dataclass(frozen=True, repr=False)
-class Source:
+class Origin:
     """Where a volume came from, without anybody's identity.
 
     Attributes:
@@ -44,9 +44,9 @@ class Source:
 
     def __repr__(self) -> str:
         codes = ", ".join(notice.code for notice in self.warnings)
-        return f"<Source: {self.kind}{f'; warnings {codes}' if codes else ''}>"
+        return f"<Origin: {self.kind}{f'; warnings {codes}' if codes else ''}>"
 
-    def on_another_grid(self) -> Source:
+    def on_another_grid(self) -> Origin:
         """The same, but for what its mark states of single slices."""
         if self.mark is None:
             return self
@@ -71,7 +71,7 @@ class Volume:
         affine: float64 (4, 4), voxel (x, y, z) to RAS+ mm, read-only.
         thickness: slice thickness in mm (width of the slice sensitivity profile), or None.
         padding: bool (z, y, x), True where nothing was ever measured, or None.
-        source: provenance without identity.
+        origin: where it came from, without identity.
         slice_positions_mm: float64 (z,), distance of each slice's plane from the first's along their normal,
             where slices are missing or unevenly spaced; else None. The affine then holds for the first slice
             and the usual spacing: slice k lies at `slice_positions_mm[k] / slice_spacing_mm` along z.
@@ -85,7 +85,7 @@ class Volume:
     affine: np.ndarray
     thickness: float | None = None
     padding: np.ndarray | None = None
-    source: Source = field(default_factory=Source)
+    origin: Origin = field(default_factory=Origin)
     slice_positions_mm: np.ndarray | None = None
 
     def __post_init__(self) -> None:
@@ -129,7 +129,7 @@ class Volume:
     def __repr__(self) -> str:
         thickness = "thickness unknown" if self.thickness is None else f"{self.thickness:.4g} mm thick"
         uneven = ", unevenly spaced" if self.slice_positions_mm is not None else ""
-        return f"<Volume: {self.extent}, {thickness}{uneven}; {self.source.kind}>"
+        return f"<Volume: {self.extent}, {thickness}{uneven}; {self.origin.kind}>"
 
     @property
     def extent(self) -> str:
@@ -173,7 +173,7 @@ class Volume:
         affine = self.affine.copy()
         affine[:3, 3] += first * affine[:3, 2]
         affine[:3, 2] *= step
-        changes = {"source": self.source.on_another_grid(), **changes}
+        changes = {"origin": self.origin.on_another_grid(), **changes}
         return replace(self, hu=hu, affine=affine, slice_positions_mm=None, **changes)
 
     def refuse_uneven(self) -> None:

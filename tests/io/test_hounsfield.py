@@ -143,7 +143,7 @@ ODD = {
 
 @pytest.mark.parametrize("name", sorted(SILENT | ODD))
 def test_ct_is_not_refused(name):
-    codes = [notice.code for notice in scan.read(ct(name), affine=AFFINE).source.warnings]
+    codes = [notice.code for notice in scan.read(ct(name), affine=AFFINE).origin.warnings]
     assert codes == [] if name in SILENT else codes in ([], ["FILE-NOTHU"])
 
 
@@ -152,7 +152,7 @@ def test_real_scans_are_not_even_remarked(shared_ct):
     assert more
     assert pairs
     for name in (*more, *pairs):
-        assert [notice.code for notice in scan.read(name).source.warnings] == [], name.name
+        assert [notice.code for notice in scan.read(name).origin.warnings] == [], name.name
 
 
 def nifti(values, folder):
@@ -199,7 +199,7 @@ def test_stored_values_are_refused_through_every_door_and_the_cure_works(door, t
         refused.value
     )
     cured = scan.read(source, rescale=(1, -1024), **given)
-    assert not [notice for notice in cured.source.warnings if notice.code.endswith("NOTHU")]
+    assert not [notice for notice in cured.origin.warnings if notice.code.endswith("NOTHU")]
     assert sorted(np.unique(cured.hu)) == sorted(np.unique(hu))
 
 
@@ -208,7 +208,7 @@ def test_odd_values_are_remarked_through_every_door_and_refused_where_warnings_a
     values = np.rint(ct("liver alone")).astype(np.int16)
     given = DOORS[door](values, tmp_path)
     source = given.pop("source")
-    (notice,) = scan.read(source, **given).source.warnings
+    (notice,) = scan.read(source, **given).origin.warnings
     assert notice.code.endswith("NOTHU")
     assert "\x02" not in notice.line
     with pytest.raises(InputError, match="neither air nor fat"):
@@ -227,14 +227,14 @@ def test_who_says_how_values_become_hu_is_believed(tmp_path):
     for door in ("nifti", "array", "nibabel"):
         given = DOORS[door](values, tmp_path)
         volume = scan.read(given.pop("source"), rescale=(1, 0), **given)
-        assert [notice.code for notice in volume.source.warnings] == ["FILE-NOTHU"]
+        assert [notice.code for notice in volume.origin.warnings] == ["FILE-NOTHU"]
 
 
 def test_a_volume_that_a_caller_built_is_remarked():
     volume = Volume(REFUSED["0 to 1"](body()[0]), AFFINE)
-    assert [notice.code for notice in scan.read(volume).source.warnings] == ["FILE-NOTHU"]
-    assert [notice.code for notice in scan.remark_values(volume).source.warnings] == ["FILE-NOTHU"]
-    assert scan.read(Volume(body()[0], AFFINE)).source.warnings == ()
+    assert [notice.code for notice in scan.read(volume).origin.warnings] == ["FILE-NOTHU"]
+    assert [notice.code for notice in scan.remark_values(volume).origin.warnings] == ["FILE-NOTHU"]
+    assert scan.read(Volume(body()[0], AFFINE)).origin.warnings == ()
 
 
 def test_rounding_that_leaves_next_to_nothing_is_remarked(tmp_path):

@@ -364,11 +364,9 @@ def test_a_label_array_has_the_axes_of_the_array_that_the_scan_was_given_as(axis
     result = thinslice.enhance(
         kind(hu), affine=affine, axis=axis, labels=kind(drawn), factor=2, thickness=1.0, fit="none", views=("axial",)
     )
-    assert np.array_equal(result.labels[::2], result.source.hu > 100)
-    seen = read_label_map(
-        kind(result.source.hu.copy() > 100), scan=result.source
-    ).values  # of a volume: in its own order
-    assert np.array_equal(seen, result.source.hu > 100)
+    assert np.array_equal(result.labels[::2], result.scan.hu > 100)
+    seen = read_label_map(kind(result.scan.hu.copy() > 100), scan=result.scan).values  # of a volume: in its own order
+    assert np.array_equal(seen, result.scan.hu > 100)
 
 
 @pytest.mark.parametrize(

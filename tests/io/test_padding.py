@@ -135,7 +135,7 @@ def test_what_is_declared_stays_and_what_is_constant_beside_it_is_found():
 
 def test_real_scan_has_its_circle(shared_ct):
     volume = files.read(shared_ct / "thick" / "abdomen_cptac_c3l00189.nii.gz")
-    assert volume.source.facts["padding_value"] == -3024
+    assert volume.origin.facts["padding_value"] == -3024
     np.testing.assert_array_equal(volume.padding, volume.hu == -3024)
 
 
@@ -143,4 +143,4 @@ def test_real_scan_has_its_circle(shared_ct):
 def test_real_scan_without_padding_has_none(shared_ct, name):
     volume = files.read(shared_ct / f"{name}.nii.gz")
     assert volume.padding is None
-    assert "padding_value" not in volume.source.facts
+    assert "padding_value" not in volume.origin.facts

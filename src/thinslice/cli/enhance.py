@@ -198,7 +198,8 @@ def enhance(
 
     from thinslice.io import scan
     from thinslice.io.label_map import read_label_map
-    from thinslice.pipeline import method_of, run
+    from thinslice.method import Method, effort_of, loaded
+    from thinslice.pipeline import run
     from thinslice.plan import plan_job
     from thinslice.record import add_time
     from thinslice.synthesis.upright import tilt_as_upright
@@ -211,26 +212,27 @@ def enhance(
     reading_s = time.perf_counter() - began
     if len(volumes) > 1 and labels is not None:
         raise UsageError("USE-LABELS", f"--labels goes with one result; the series is split into {len(volumes)} parts")
-    source_warnings = volumes[0].source.warnings
+    source_warnings = volumes[0].origin.warnings
     terminal.warn(tilt_as_upright(source_warnings) if detilt else source_warnings)
     outputs = asked.for_parts(len(volumes))
     for own in outputs if len(outputs) > 1 else ():  # their names are new
         own.refuse(terminal, inputs)
     jobs = []
-    for volume, own in zip(volumes, outputs, strict=True):
-        volume.refuse_nan()
-        _check_target(own, volume, detilt=detilt)
-        jobs.append(
-            plan_job(
-                volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views,
-                placement=grid,
-            )
-        )  # fmt: skip
-        _check_room(own, volume, jobs[-1])
-    method = method_of(
-        fit=fit, budget=budget / len(volumes), iterations=iterations, views=views, consistency=consistency,
-        texture=texture, detilt=detilt, model=weights, seed=seed, threads=terminal.threads, device=terminal.device,
-        check=not no_check,
+    with scan.errors_naming(source):
+        for volume, own in zip(volumes, outputs, strict=True):
+            volume.refuse_nan()
+            _check_target(own, volume, detilt=detilt)
+            jobs.append(
+                plan_job(
+                    volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views,
+                    placement=grid,
+                )
+            )  # fmt: skip
+            _check_room(own, volume, jobs[-1])
+    method = Method(
+        fit, effort_of(budget=budget / len(volumes), iterations=iterations, seed=seed, check=not no_check),
+        loaded(weights), views, consistency=consistency, texture=texture, detilt=detilt, threads=terminal.threads,
+        device_name=terminal.device,
     )  # fmt: skip
     label_map = None if labels is None else read_label_map(labels, scan=volumes[0])
     results = []

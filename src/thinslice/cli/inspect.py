@@ -162,12 +162,12 @@ def _file(source: Path, *, allow_derived: bool, **reading: Any) -> Entry:
     from thinslice.io import scan
 
     volume = scan.read(source, allow_derived=True, **reading)
-    warnings, error, mark = volume.source.warnings, None, volume.source.mark
+    warnings, error, mark = volume.origin.warnings, None, volume.origin.mark
     if mark is not None and not allow_derived:  # refused as a source; its grid can be shown all the same
         warnings = tuple(notice for notice in warnings if notice.code != "FILE-SYNTH")
         error = scan.synthetic_refusal(mark, named(source))
     return Entry(
-        name=volume.source.kind,
+        name=volume.origin.kind,
         shape=volume.shape,
         pixel_mm=volume.voxel_mm[:2],
         spacing_mm=round(volume.slice_spacing_mm, 6),
@@ -175,7 +175,7 @@ def _file(source: Path, *, allow_derived: bool, **reading: Any) -> Entry:
         facts={
             "range_hu": [float(volume.hu.min()), float(volume.hu.max())],
             "padding_voxels": 0 if volume.padding is None else int(volume.padding.sum()),
-            **volume.source.facts,
+            **volume.origin.facts,
             "synthetic": mark is not None,
             "mark": mark,
         },

@@ -127,7 +127,7 @@ def _save_asides(result: Result, own: Output) -> None:
     if own.picture is not None:
         from thinslice.report.preview import save_preview
 
-        save_preview(result.source, result.sheared or result.volume, own.picture, overwrite=own.form.overwrite)
+        save_preview(result.scan, result.sheared or result.volume, own.picture, overwrite=own.form.overwrite)
 
 
 def _write_records(terminal: Terminal, records: list[dict[str, Any]], *, source: Path, targets: list[Path]) -> None:

@@ -93,7 +93,7 @@ def train(
 
     def read(path: Path) -> Volume:
         volume = scan.read(path, **reading)
-        warnings.extend(notice for notice in volume.source.warnings if notice not in warnings)
+        warnings.extend(notice for notice in volume.origin.warnings if notice not in warnings)
         return volume
 
     def pool(files: list[Path]) -> ScanPool:

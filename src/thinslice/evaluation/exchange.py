@@ -61,7 +61,7 @@ def read_result(case: Case, folder: Path, name: str) -> np.ndarray:
     """
     path = find_result(folder, case.slug, name)
     # The slice axis is that of the input that the tool was given: isotropic results do not show it.
-    volume = files.read_values(path, axis=getattr(case.thick.source.header, "slice_axis", "z"))
+    volume = files.read_values(path, axis=getattr(case.thick.origin.header, "slice_axis", "z"))
     truth = case.truth_volume
     if volume.shape != truth.shape:
         raise GeometryError(

@@ -177,7 +177,7 @@ def evaluate(
             whole = scan.accepted(path, allow_derived=reading.get("allow_derived", False), name="the volume")
         else:
             whole = scan.read(path, **reading)
-        table.warnings.extend(notice for notice in whole.source.warnings if notice not in table.warnings)
+        table.warnings.extend(notice for notice in whole.origin.warnings if notice not in table.warnings)
         volume = cut(whole, slices=slices, region=region)
         volume.refuse_nan()
         for protocol, factor in cases:

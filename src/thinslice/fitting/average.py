@@ -18,13 +18,13 @@ class Average:
 
     def __init__(self, network: nn.Module, *, time_constant: int) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False)
-        self.source, self._time_constant, self._steps = network, time_constant, 0
+        self.learner, self._time_constant, self._steps = network, time_constant, 0
 
     def update(self) -> None:
         """Take one more step into account."""
         self._steps += 1
         share = 1 / min(self._time_constant, self._steps / 2 + 1)
-        for mean, value in zip(self.network.parameters(), self.source.parameters(), strict=True):
+        for mean, value in zip(self.network.parameters(), self.learner.parameters(), strict=True):
             mean.lerp_(value, share)
 
     def state_dict(self) -> dict[str, Any]:

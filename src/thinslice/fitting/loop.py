@@ -109,7 +109,7 @@ class ScanFit:
         """Steps until `shares`, the share of the phase that is over, ends; planes get context from a share on."""
         optimiser = Optimiser(learners, self._config)
         averages = [Average(network, time_constant=self._config.average) for network in learners]
-        means: dict[str, Any] = {self._name(average.source): average.network for average in averages}
+        means: dict[str, Any] = {self._name(average.learner): average.network for average in averages}
         self._teachers = replace(self.model, **means)
         if name == "increments" and not self._config.increments.moving_teachers:
             self._teachers = copy.deepcopy(self._teachers)
@@ -133,7 +133,7 @@ class ScanFit:
         if recent:
             self.curve.append((name, self.steps, float(np.mean(recent))))
         for average in averages:
-            average.source.load_state_dict(average.network.state_dict())
+            average.learner.load_state_dict(average.network.state_dict())
 
     def _name(self, network: nn.Module) -> str:
         return "axial" if network is self.model.axial else "inplane"

@@ -130,7 +130,7 @@ def read_parts(
     files.check_there(path)
     if is_dicom(path):
         refuse_options(path, dicom=True, axis=axis)
-        with _errors_naming(path):
+        with errors_naming(path):
             volumes = dicom.read_parts(
                 path, series=series, phase=phase, rescale=rescale, on_gap=on_gap, allow_derived=allow_derived,
                 strict=strict, limits=limits,
@@ -141,7 +141,7 @@ def read_parts(
         mark = None if allow_derived or not files.has_known_ending(path) else joined(files.marks_of(path))
         if mark is not None:  # from the header alone, before anything else is wrong with it
             raise synthetic_refusal(mark, named(path))
-        with _errors_naming(path):
+        with errors_naming(path):
             volume = files.read(path, axis=axis, rescale=rescale)
         volume = accepted(volume, allow_derived=allow_derived, name=named(path))
         volumes = [_strictly(_naming(path, volume), strict)]
@@ -160,37 +160,38 @@ def _checked(volume: Volume, source: Any, *, rescaled: bool) -> Volume:
     """
     if isinstance(source, Volume):
         return remark_values(volume)
-    kind = volume.source.kind
+    kind = volume.origin.kind
     name = "the array" if kind == "array" else f"the {kind} image"
     return files.check_values(volume, name=name, rescaled=rescaled, option="rescale=({slope:g}, {intercept:g})")
 
 
 def remark_values(volume: Volume) -> Volume:
     """The volume, with a remark where a caller built it of values that can hardly be HU; what was read is known."""
-    if volume.source.kind != "array" or volume.source.facts:
+    if volume.origin.kind != "array" or volume.origin.facts:
         return volume
     return files.check_values(volume, name="the volume", rescaled=True)
 
 
 @contextmanager
-def _errors_naming(path: Path) -> Iterator[None]:
-    """Have what refuses a scan name where it came from, unless it names a file."""
+def errors_naming(source: Any) -> Iterator[None]:
+    """Have what refuses a scan within the block name the path it came from, unless it names a file already."""
     try:
         yield
     except (InputError, GeometryError, ModelError) as error:
-        error.name(path)
+        if isinstance(source, str | PathLike):
+            error.name(as_path(source))
         raise
 
 
 def _naming(path: Path, volume: Volume) -> Volume:
     """The volume; what was noticed about it names where it came from."""
-    noticed = tuple(notice.of(path) for notice in volume.source.warnings)
-    return replace(volume, source=replace(volume.source, warnings=noticed))
+    noticed = tuple(notice.of(path) for notice in volume.origin.warnings)
+    return replace(volume, origin=replace(volume.origin, warnings=noticed))
 
 
 def _strictly(volume: Volume, strict: bool) -> Volume:
     """The volume, where nothing was noticed about it or warnings do not count as errors."""
-    for notice in volume.source.warnings if strict else ():
+    for notice in volume.origin.warnings if strict else ():
         raise _STRICTLY.get(notice.code, GeometryError)(notice.code, notice.marked)
     return volume
 
@@ -206,13 +207,13 @@ def accepted(volume: Volume, *, allow_derived: bool, name: str = "the source") -
     Raises:
         ModelError: FILE-SYNTH.
     """
-    warnings = volume.source.warnings
-    if volume.source.mark is None or any(notice.code in SYNTHETIC for notice in warnings):
+    warnings = volume.origin.warnings
+    if volume.origin.mark is None or any(notice.code in SYNTHETIC for notice in warnings):
         return volume
     if not allow_derived:
-        raise synthetic_refusal(volume.source.mark, name)
-    message = f"the source is itself synthesised ({described(volume.source.mark)}); errors of both passes add up"
-    return replace(volume, source=replace(volume.source, warnings=(*warnings, Notice("FILE-SYNTH", message))))
+        raise synthetic_refusal(volume.origin.mark, name)
+    message = f"the source is itself synthesised ({described(volume.origin.mark)}); errors of both passes add up"
+    return replace(volume, origin=replace(volume.origin, warnings=(*warnings, Notice("FILE-SYNTH", message))))
 
 
 def synthetic_refusal(mark: Mapping[str, Any], name: str) -> ModelError:

@@ -169,7 +169,7 @@ def _refuse_unfit(path: Path, source: Volume, form: OutputFormat) -> None:
         raise OutputError(
             "OUT-FORMAT", f"output {named(path, '')} must be a folder (DICOM) or end in {', '.join(files.ENDINGS)}"
         )
-    if source.source.kind != "dicom":
+    if source.origin.kind != "dicom":
         raise OutputError(
             "OUT-FORMAT",
             f"output {named(path, '')} names a folder, for DICOM, but the input is no DICOM; end it in "

@@ -13,7 +13,7 @@ from thinslice.phantom.space import Canvas, Space, coverage
 from thinslice.phantom.targets import grid_affine
 from thinslice.phantom.texture import grain, scanner_noise
 from thinslice.phantom.tree import draw, grow
-from thinslice.volume import Source, Volume
+from thinslice.volume import Origin, Volume
 
 _ADULT_WIDTH_MM = 340.0  # field of view that anatomy.py is drawn for
 _NODULE_DIAMETERS_MM = (3.0, 4.0, 5.0, 6.0, 7.0, 8.0)
@@ -94,9 +94,9 @@ def make_phantom(
     anatomy.paint_bones(canvas, tissue)
     structures = _paint_structures(canvas, generator, spacing_mm, scale) if nodules else ()
     hu = _scan(canvas.hu, spacing_mm, generator, noise_hu)
-    source = Source(kind="phantom", facts={"seed": seed, "noise_hu": noise_hu})
+    origin = Origin(kind="phantom", facts={"seed": seed, "noise_hu": noise_hu})
     affine = grid_affine(shape, spacing_mm)
-    return Phantom(Volume(hu, affine, thickness=float(spacing_mm[0]), source=source), structures)
+    return Phantom(Volume(hu, affine, thickness=float(spacing_mm[0]), origin=origin), structures)
 
 
 def _paint_vessels(canvas: Canvas, generator: np.random.Generator) -> None:

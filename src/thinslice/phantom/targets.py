@@ -6,7 +6,7 @@ import numpy as np
 
 from thinslice.phantom.space import Space, coverage, superellipse
 from thinslice.phantom.texture import scanner_noise
-from thinslice.volume import Source, Volume
+from thinslice.volume import Origin, Volume
 
 
 def make_edge_phantom(
@@ -33,7 +33,7 @@ def make_edge_phantom(
     # Width over which a tilted plane crosses a voxel.
     crossed = abs(along_z) * spacing_mm[0] + abs(along_x) * spacing_mm[2]
     hu = low_hu + step_hu * coverage(-above, crossed)
-    return Volume(hu, grid_affine(shape, spacing_mm), thickness=float(spacing_mm[0]), source=Source(kind="phantom"))
+    return Volume(hu, grid_affine(shape, spacing_mm), thickness=float(spacing_mm[0]), origin=Origin(kind="phantom"))
 
 
 def make_water_phantom(
@@ -49,7 +49,7 @@ def make_water_phantom(
     circle = superellipse(space.x, space.y + 0 * space.z, radius, radius, power=2.0)
     hu = -1000 + 1000 * coverage(circle, float(np.sqrt(spacing_mm[1] * spacing_mm[2])))
     hu = hu + noise_hu * scanner_noise(shape, spacing_mm[1:], np.random.default_rng(seed))
-    return Volume(hu, grid_affine(shape, spacing_mm), thickness=float(spacing_mm[0]), source=Source(kind="phantom"))
+    return Volume(hu, grid_affine(shape, spacing_mm), thickness=float(spacing_mm[0]), origin=Origin(kind="phantom"))
 
 
 def grid_affine(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -> np.ndarray:

@@ -46,7 +46,7 @@ def by_thinslice(place: Path, options: dict[str, Any]) -> Reading:
     if volume.slice_positions_mm is not None:
         raise ValueError("an uneven volume has no affine for all of its slices")
     padding = None if volume.padding is None else volume.padding.T
-    said = "\n".join(notice.line for notice in volume.source.warnings)
+    said = "\n".join(notice.line for notice in volume.origin.warnings)
     return Reading([(volume.hu.T, volume.affine, padding)], said)
 
 

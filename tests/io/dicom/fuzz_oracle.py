@@ -98,7 +98,7 @@ def wrong(volume: Volume, images: list[Image | None]) -> str | None:
     """What is wrong with a volume that was read from images; None where it is right."""
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine
     left = [image for image in images if image is not None]
-    said = {notice.code for notice in volume.source.warnings}
+    said = {notice.code for notice in volume.origin.warnings}
     if volume.shape[0] < len(images) and not said & _LOST_AND_SAID:
         return f"{len(images) - volume.shape[0]} images are lost without a word"
     for index, hu in enumerate(volume.hu):
@@ -143,7 +143,7 @@ def wrong_nifti(volume: Volume, path: Path) -> str | None:
     except Exception as error:
         return f"nibabel cannot read it: {error}"
     unit = {1: 1000.0, 3: 1e-3}.get(int(image.header["xyzt_units"]) & 7, 1.0)
-    order = list(volume.source.header.order)
+    order = list(volume.origin.header.order)
     if not np.allclose(affine[:3, order] * unit, volume.affine[:3, :3], rtol=1e-5, atol=1e-6 * unit):
         return f"affine {volume.affine.tolist()}, nibabel has {affine.tolist()}"
     same = values.squeeze().transpose(order).T

@@ -36,8 +36,8 @@ def outcome(number: int, folder: Path) -> dict[str, str | None]:
         if number % 5 == 0 and scan.is_dicom(path):
             list_series(path)
         volume = scan.read(path)
-        json.dumps(dict(volume.source.facts), allow_nan=False)
-        if number % 4 == 0 and volume.source.kind == "dicom":  # what was read can also be carried on
+        json.dumps(dict(volume.origin.facts), allow_nan=False)
+        if number % 4 == 0 and volume.origin.kind == "dicom":  # what was read can also be carried on
             write_series(volume, folder / "out", source=volume, provenance=PROVENANCE)
             again = scan.read(folder / "out", allow_derived=True)
             stored = volume.hu.round().clip(-32768, 32767)  # 16 bits; what is beyond is clipped, and said

@@ -40,7 +40,7 @@ def test_read_rightly_or_refused_with_its_code(case: Case, tmp_path):
             assert "\n" not in caught.value.line
             return
         volume = read_series(tmp_path / "in", **case.options)
-    assert {notice.code for notice in volume.source.warnings} == case.warned
+    assert {notice.code for notice in volume.origin.warnings} == case.warned
     assert volume.shape[0] == case.slices
     assert largest_error(volume) <= case.within
 

@@ -39,7 +39,7 @@ def inspected(path: Path, capfd, *more: str) -> tuple[int, str, str]:
 def test_what_inspect_says_to_type_chooses_one(alike, more, capfd):
     _, out, _ = inspected(alike, capfd, *more)
     typed = re.findall(r"--series (\S+)", out)
-    chosen = [read_series(alike, series=choice).source.header.series_uid for choice in typed]
+    chosen = [read_series(alike, series=choice).origin.header.series_uid for choice in typed]
     assert chosen == [f"{ROOT}.2.0", f"{ROOT}.2.1"]
 
 
@@ -66,7 +66,7 @@ def test_time_and_kernel_tell_series_of_one_number_apart(alike):
 
 @pytest.mark.parametrize("choice", ["3.2", f"{ROOT}.2.1", "8.498.7.2.1"])
 def test_chosen_by_place_uid_or_its_end(alike, choice):
-    assert read_series(alike, series=choice).source.header.series_uid == f"{ROOT}.2.1"
+    assert read_series(alike, series=choice).origin.header.series_uid == f"{ROOT}.2.1"
 
 
 @pytest.mark.parametrize("choice", ["3", "3.0", "3.3", "498.7", "1", "-", "-.1", "2.1", "x"])
@@ -96,7 +96,7 @@ def test_a_slice_stands_for_its_series(tmp_path):
 def test_a_damaged_file_beside_a_slice_counts_where_it_may_be_of_its_series(tmp_path):
     damaged_series_beside(tmp_path)
     volume = read_series(tmp_path / "f000_0.dcm")
-    assert [notice.code for notice in volume.source.warnings] == ["DCM-LEFT-OUT"]
+    assert [notice.code for notice in volume.origin.warnings] == ["DCM-LEFT-OUT"]
     with pytest.raises(InputError, match="cannot be read"):
         read_series(tmp_path / "f000_0b.dcm")
 
@@ -174,7 +174,7 @@ def test_a_damaged_file_of_nobody_knows_which_series_is_no_gap(whole, tmp_path):
     lost = sorted(tmp_path.glob("*b.dcm"))[2]
     lost.write_bytes(b"")
     if whole:
-        (notice,) = read_series(tmp_path, series=3).source.warnings
+        (notice,) = read_series(tmp_path, series=3).origin.warnings
         assert notice.code == "DCM-LEFT-OUT"
         assert "may be of this one" in notice.message
         return

@@ -48,8 +48,8 @@ def test_fill_keeps_every_slice_at_its_true_position(name, tmp_path):
     volume = read_series(tmp_path, on_gap="fill")
     assert volume.shape[0] == len(datasets)
     assert error_at_true_positions(volume) <= 0.6  # half a HU of rounding, and positions of six decimals
-    assert "DCM-REPAIRED" in {notice.code for notice in volume.source.warnings}
-    facts = volume.source.facts
+    assert "DCM-REPAIRED" in {notice.code for notice in volume.origin.warnings}
+    facts = volume.origin.facts
     if spacing is not None:
         assert volume.slice_spacing_mm == pytest.approx(spacing, abs=1e-5)
     if gaps is not None:
@@ -62,7 +62,7 @@ def test_a_regular_series_is_the_same_whatever_is_said_of_gaps(tmp_path):
     volumes = [read_series(tmp_path, on_gap=choice) for choice in ("error", "split", "fill")]
     assert all(np.array_equal(volume.affine, volumes[0].affine) for volume in volumes)
     assert all(volume.slice_positions_mm is None for volume in volumes)
-    assert all({notice.code for notice in volume.source.warnings} == {"DCM-JITTER"} for volume in volumes)
+    assert all({notice.code for notice in volume.origin.warnings} == {"DCM-JITTER"} for volume in volumes)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_split_gives_regular_parts_at_their_places(make, parts, tmp_path):
         assert volume.slice_positions_mm is None
         assert error_at_true_positions(volume) <= 0.6
         assert spacing is None or volume.slice_spacing_mm == pytest.approx(spacing, abs=1e-5)
-        assert (volume.source.facts["part"], volume.source.facts["parts"]) == (number, len(parts))
-    assert "DCM-REPAIRED" in {notice.code for notice in volumes[0].source.warnings}
+        assert (volume.origin.facts["part"], volume.origin.facts["parts"]) == (number, len(parts))
+    assert "DCM-REPAIRED" in {notice.code for notice in volumes[0].origin.warnings}
 
 
 def test_split_needs_a_choice_where_one_volume_is_asked_for(tmp_path):

@@ -351,9 +351,9 @@ def test_no_identity_in_errors_warnings_or_facts(case: Case, tmp_path):
     except ThinsliceError as error:
         shown, recorded = error.line, error.message
     else:
-        recorded = json.dumps(dict(volume.source.facts)) + "".join(n.message for n in volume.source.warnings)
-        recorded += repr(volume.source)
-        shown = "".join(notice.line for notice in volume.source.warnings)
+        recorded = json.dumps(dict(volume.origin.facts)) + "".join(n.message for n in volume.origin.warnings)
+        recorded += repr(volume.origin)
+        shown = "".join(notice.line for notice in volume.origin.warnings)
     for private in ("Phantom^Linear", "PID-77", "19700101", ROOT):
         assert private not in shown + recorded
     assert str(tmp_path) not in recorded  # a path is no attribute: lines may name it

@@ -34,7 +34,7 @@ def hu(plain) -> np.ndarray:
 
 
 def codes(volume) -> set[str]:
-    return {notice.code for notice in volume.source.warnings}
+    return {notice.code for notice in volume.origin.warnings}
 
 
 def test_nested_folders_and_foreign_files(hu, tmp_path):
@@ -46,8 +46,8 @@ def test_nested_folders_and_foreign_files(hu, tmp_path):
     (tmp_path / "empty.txt").touch()
     volume = read_series(tmp_path)
     np.testing.assert_array_equal(volume.hu, hu)
-    assert volume.source.facts["files_skipped"] == 5
-    assert volume.source.facts["files_looked_at"] == 17
+    assert volume.origin.facts["files_skipped"] == 5
+    assert volume.origin.facts["files_looked_at"] == 17
 
 
 def test_what_a_killed_run_left_half_written_is_no_input(hu, tmp_path):
@@ -75,7 +75,7 @@ def test_objects_without_image_are_skipped(hu, tmp_path):
     (tmp_path / "DICOMDIR").write_bytes(file_bytes(directory))
     volume = read_series(tmp_path)
     np.testing.assert_array_equal(volume.hu, hu)
-    assert volume.source.facts["files_skipped"] == 2
+    assert volume.origin.facts["files_skipped"] == 2
 
 
 def test_zip(plain, hu, tmp_path):
@@ -366,7 +366,7 @@ def test_limits_are_of_what_is_read(hu, tmp_path):
     ours = max(file.stat().st_size for file in tmp_path.rglob("*.dcm"))
     volume = read_series(tmp_path, limits={"file_bytes": ours, "slices": 12})
     np.testing.assert_array_equal(volume.hu, hu)
-    assert volume.source.facts["images_of_other_kinds"] == 1
+    assert volume.origin.facts["images_of_other_kinds"] == 1
     other.NumberOfFrames = 30_000
     save([other], tmp_path / "labels")
     np.testing.assert_array_equal(read_series(tmp_path).hu, hu)

@@ -44,7 +44,7 @@ def test_what_macos_keeps_beside_files_is_skipped(folder):
     for file in list(folder.iterdir()):
         (folder / f"._{file.name}").write_bytes(bytes.fromhex("0005160700020000") + bytes(74))
     volume = scan.read(folder)
-    assert (volume.shape[0], volume.source.facts["files_skipped"]) == (12, 12)
+    assert (volume.shape[0], volume.origin.facts["files_skipped"]) == (12, 12)
 
 
 @pytest.mark.parametrize("output", ["thick", "link", "another", "."])
@@ -77,7 +77,7 @@ def test_what_one_slice_leaves_out_of_the_identity_the_others_say(tmp_path):
     result = dcmread(next((tmp_path / "thin").iterdir()))
     assert (result.PatientID, result.PatientName) == (slices[0].PatientID, slices[0].PatientName)
     assert result.AccessionNumber == ""
-    (notice,) = [notice for notice in volume.source.warnings if notice.code == "DCM-IDENTITY"]
+    (notice,) = [notice for notice in volume.origin.warnings if notice.code == "DCM-IDENTITY"]
     assert "AccessionNumber" in notice.message
     assert "another" not in notice.message
 
@@ -89,7 +89,7 @@ def test_one_name_in_two_character_sets_is_one_name(tmp_path):
         ds.PatientName = "Doe^J\u00f6rg"
     phantom.save(slices, tmp_path / "thick")
     volume = scan.read(tmp_path / "thick")
-    assert "DCM-IDENTITY" not in [notice.code for notice in volume.source.warnings]
+    assert "DCM-IDENTITY" not in [notice.code for notice in volume.origin.warnings]
     thinslice.enhance(volume, factor=2, fit="none").save(tmp_path / "thin")
     assert dcmread(next((tmp_path / "thin").iterdir())).PatientName == "Doe^J\u00f6rg"
 

@@ -176,12 +176,12 @@ def test_stored_twice_is_no_second_pass(tmp_path):
     save([*series(), *again], tmp_path)
     volume = read_series(tmp_path)
     assert volume.shape[0] == 12
-    assert {notice.code for notice in volume.source.warnings} == {"DCM-DUP"}
+    assert {notice.code for notice in volume.origin.warnings} == {"DCM-DUP"}
 
 
 def test_filling_a_scan_that_is_finer_in_its_midst_says_that_it_may_be_two(tmp_path):
     save(unnumbered(np.arange(3) + 4.5, above=0), tmp_path)
-    (repaired,) = [n for n in read_series(tmp_path, on_gap="fill").source.warnings if n.code == "DCM-REPAIRED"]
+    (repaired,) = [n for n in read_series(tmp_path, on_gap="fill").origin.warnings if n.code == "DCM-REPAIRED"]
     assert "2 regular grids" in repaired.message
 
 

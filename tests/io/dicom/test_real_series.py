@@ -57,8 +57,8 @@ def test_read(name, shared_ct):
     assert volume.shape == shape
     assert volume.slice_spacing_mm == pytest.approx(spacing, abs=1e-4)
     assert volume.thickness == thickness
-    assert volume.source.facts["spacing_fit_residual_mm"] < 1e-4  # a real scanner's positions: far within tolerance
-    assert {notice.code for notice in volume.source.warnings} == warned
+    assert volume.origin.facts["spacing_fit_residual_mm"] < 1e-4  # a real scanner's positions: far within tolerance
+    assert {notice.code for notice in volume.origin.warnings} == warned
     measured = volume.hu if volume.padding is None else volume.hu[~volume.padding]
     assert -1100 < measured.min() < -900
     assert measured.max() < 4096
@@ -90,8 +90,8 @@ def test_parts_of_a_head_keep_their_thickness_and_their_tilt(shared_ct):
     """4 mm slices through the base of the skull, 7 mm above, 1.08 mm apart where they meet, tilted by 18.5 degrees."""
     parts = read_parts(shared_ct / "dicom" / "ge_head_tilt_variable_spacing", on_gap="split")
     assert [part.thickness for part in parts] == [4.0, 7.0]
-    assert all(part.source.facts["tilt_deg"] == pytest.approx(18.5, abs=0.01) for part in parts)
-    (gap,) = parts[0].source.facts["gaps"]
+    assert all(part.origin.facts["tilt_deg"] == pytest.approx(18.5, abs=0.01) for part in parts)
+    (gap,) = parts[0].origin.facts["gaps"]
     assert gap["width_mm"] == pytest.approx(1.14 * np.cos(np.radians(18.5)), abs=1e-3)
 
 

@@ -123,7 +123,7 @@ def test_lossless_by_gdcm(name, plain, tmp_path):
     transcoded(exact_series(), tmp_path, getattr(gdcm.TransferSyntax, name))
     volume = read_series(tmp_path)
     np.testing.assert_array_equal(volume.hu, plain)
-    assert volume.source.facts["transfer_syntaxes"][0].startswith(JPEG)
+    assert volume.origin.facts["transfer_syntaxes"][0].startswith(JPEG)
 
 
 @pytest.mark.parametrize("last", ["201", "202", "203"])
@@ -143,7 +143,7 @@ def test_near_lossless_jpeg_ls_is_read_and_said(plain, tmp_path):
         pydicom_compressed(ds, JPEGLSNearLossless, jls_error=2)
     save(datasets, tmp_path, syntax=JPEGLSNearLossless)
     volume = read_series(tmp_path)
-    assert "DCM-LOSSY" in {notice.code for notice in volume.source.warnings}
+    assert "DCM-LOSSY" in {notice.code for notice in volume.origin.warnings}
     assert 0 < np.abs(volume.hu - plain).max() <= 2
 
 
@@ -158,7 +158,7 @@ def test_jpeg_2000_that_may_be_lossy_is_so_unless_denied(flag, warned, plain, tm
         ds.save_as(file)
     volume = read_series(tmp_path)
     np.testing.assert_array_equal(volume.hu, plain)
-    assert {notice.code for notice in volume.source.warnings} == warned
+    assert {notice.code for notice in volume.origin.warnings} == warned
 
 
 def test_extended_12_bit_jpeg_is_read_and_said(shared_ct, tmp_path):
@@ -169,7 +169,7 @@ def test_extended_12_bit_jpeg_is_read_and_said(shared_ct, tmp_path):
         (source,) = folder.glob(f"*1.2.840.10008.1.{'2.' if ending == '4.51' else ''}{ending}.dcm")
         stacks[ending] = read_series(repeated(source, tmp_path / ending))
     lossy, lossless = stacks["4.51"], stacks["2.1"]
-    assert "DCM-LOSSY" in {notice.code for notice in lossy.source.warnings}
+    assert "DCM-LOSSY" in {notice.code for notice in lossy.origin.warnings}
     assert np.abs(lossy.hu - lossless.hu).mean() < 5
 
 

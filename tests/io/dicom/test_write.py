@@ -14,7 +14,7 @@ from thin import PROVENANCE, linear_thin, written
 from thinslice.errors import OutputError, UsageError
 from thinslice.io.dicom import read_series, write_series
 from thinslice.io.output_format import OutputFormat
-from thinslice.volume import Source, Volume
+from thinslice.volume import Origin, Volume
 
 # the generator writes odd values on purpose
 pytestmark = [
@@ -305,7 +305,7 @@ class TestRefused:
         return read_series(tmp_path / "in")
 
     def test_source_that_is_no_dicom(self, source, tmp_path):
-        other = replace(source, source=Source("nifti"))
+        other = replace(source, origin=Origin("nifti"))
         with pytest.raises(UsageError, match="nifti") as caught:
             write_series(source, tmp_path / "out", source=other, provenance=PROVENANCE)
         assert caught.value.code == "DCM-OUT-SOURCE"

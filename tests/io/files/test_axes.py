@@ -21,7 +21,7 @@ def test_the_coarsest_axis_becomes_z(tmp_path, spacing, shape):
     volume = files.read(save(tmp_path / "scan.nii", spacing))
     assert volume.shape == shape
     assert volume.voxel_mm == (1, 1, 5)
-    assert volume.source.facts["slice_axis"] == "xyz"[spacing.index(5)]
+    assert volume.origin.facts["slice_axis"] == "xyz"[spacing.index(5)]
 
 
 @pytest.mark.parametrize(
@@ -34,20 +34,20 @@ def test_where_sizes_do_not_tell_it_is_the_third_axis_or_the_one_beside_square_p
 ):
     path = save(tmp_path / "scan.nii", spacing)
     for volume in (files.read(path), from_object(nib.load(path))):
-        assert volume.source.facts["slice_axis"] == axis
-        (notice,) = volume.source.warnings
+        assert volume.origin.facts["slice_axis"] == axis
+        (notice,) = volume.origin.warnings
         assert notice.code == "GEO-AXIS"
         assert f"; {axis} (" in notice.message
     named = files.read(path, axis="y")
     assert named.shape == (5, 6, 4)
-    assert named.source.warnings == ()
+    assert named.origin.warnings == ()
 
 
 @pytest.mark.parametrize("spacing", [(5, 0.7, 0.7), (0.7, 5, 0.7), (0.7, 0.7, 5), (0.9, 1.2, 1.0), (0.7, 0.8, 0.9)])
 def test_a_spacing_that_is_clearly_the_largest_needs_no_remark(tmp_path, spacing):
     volume = files.read(save(tmp_path / "scan.nii", spacing))
     assert volume.voxel_mm[2] == pytest.approx(max(spacing))
-    assert volume.source.warnings == ()
+    assert volume.origin.warnings == ()
 
 
 @pytest.mark.parametrize("axis", ["x", "X", 0, "0"])

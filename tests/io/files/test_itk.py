@@ -180,7 +180,7 @@ def test_a_file_that_gives_no_orientation_is_remarked(ending, tmp_path):
     if ending == "nrrd":
         lines.insert(5, b"spacings: 1 1 5")
     (tmp_path / f"untold.{ending}").write_bytes(b"\n".join(lines))
-    assert files.read(tmp_path / f"told.{ending}").source.warnings == ()
+    assert files.read(tmp_path / f"told.{ending}").origin.warnings == ()
     untold = files.read(tmp_path / f"untold.{ending}")
-    assert [notice.code for notice in untold.source.warnings] == ["FILE-NOORIENT"]
+    assert [notice.code for notice in untold.origin.warnings] == ["FILE-NOORIENT"]
     assert untold.slice_spacing_mm == 5.0

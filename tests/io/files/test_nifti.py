@@ -119,7 +119,7 @@ def test_without_any_orientation_nibabel_s_default_is_taken_and_said(tmp_path):
     image.header["sform_code"] = image.header["qform_code"] = 0
     nib.save(image, tmp_path / "scan.nii")
     volume = files.read(tmp_path / "scan.nii")
-    assert [notice.code for notice in volume.source.warnings] == ["FILE-NOORIENT"]
+    assert [notice.code for notice in volume.origin.warnings] == ["FILE-NOORIENT"]
     np.testing.assert_allclose(volume.affine, nib.load(tmp_path / "scan.nii").affine)
 
 
@@ -138,7 +138,7 @@ def test_a_header_at_odds_with_itself_is_said(tmp_path):
     raw[76 + 12 : 76 + 16] = np.float32(2.5).tobytes()  # pixdim[3]
     (tmp_path / "scan.nii").write_bytes(raw)
     volume = files.read(tmp_path / "scan.nii")
-    assert [notice.code for notice in volume.source.warnings] == ["FILE-PIXDIM"]
+    assert [notice.code for notice in volume.origin.warnings] == ["FILE-PIXDIM"]
     assert volume.voxel_mm[2] == pytest.approx(5.0)
 
 

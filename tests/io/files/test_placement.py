@@ -150,7 +150,7 @@ def test_forms_follow_the_slice_axis_of_the_file(tmp_path, axis):
 
 @pytest.mark.parametrize("name", ["sform aligned, qform scanner, elsewhere", "left and right differ"])
 def test_forms_that_differ_are_said_with_figures(tmp_path, name):
-    (notice,) = files.read(nifti(tmp_path / "in.nii", **FORMS[name])).source.warnings
+    (notice,) = files.read(nifti(tmp_path / "in.nii", **FORMS[name])).origin.warnings
     assert notice.code == "FILE-FORMS"
     assert "mm apart" in notice.message
     by = "sform" if apart_mm(by_itk(tmp_path / "in.nii"), AXIAL, SHAPE) < 1e-3 else "qform"
@@ -159,7 +159,7 @@ def test_forms_that_differ_are_said_with_figures(tmp_path, name):
 
 def test_forms_that_differ_by_rounding_are_not_said(tmp_path):
     rounded = np.round(TURNED, 4)
-    assert files.read(nifti(tmp_path / "in.nii", sform=(rounded, 1), qform=(TURNED, 1))).source.warnings == ()
+    assert files.read(nifti(tmp_path / "in.nii", sform=(rounded, 1), qform=(TURNED, 1))).origin.warnings == ()
 
 
 @pytest.mark.parametrize("kind", [nib.Nifti1Header, nib.Nifti2Header])
@@ -169,7 +169,7 @@ def test_units_and_versions(tmp_path, kind, unit, per_mm):
     source = nifti(
         tmp_path / "in.nii", sform=(AXIAL * scale, 2), qform=(FURTHER * scale, 1), kind=kind, unit=unit
     )  # fmt: skip
-    assert [notice.code for notice in files.read(source).source.warnings] == ["FILE-FORMS"]
+    assert [notice.code for notice in files.read(source).origin.warnings] == ["FILE-FORMS"]
     to_source = thin(source, tmp_path / "out.nii")
     assert apart_mm(by_nibabel(tmp_path / "out.nii"), AXIAL @ to_source, (6, 5, 40)) < 1e-3
     assert apart_mm(by_itk(tmp_path / "out.nii"), FURTHER @ to_source, (6, 5, 40)) < 1e-3
@@ -192,7 +192,7 @@ def test_a_tilted_sform_beside_a_square_qform_is_no_wrong_spacing(tmp_path):
     for distance in (5.0, np.hypot(5, 1.4)):
         square = grid(spacing=[0.7, 0.9, distance])
         volume = files.read(nifti(tmp_path / "in.nii", sform=(tilted, 1), qform=(square, 1)))
-        assert [notice.code for notice in volume.source.warnings] == ["FILE-FORMS"]
+        assert [notice.code for notice in volume.origin.warnings] == ["FILE-FORMS"]
 
 
 # ---- neither form
@@ -252,7 +252,7 @@ def leaning(radian):
 @pytest.mark.parametrize("ending", ["nii.gz", "nrrd", "nhdr", "mha", "mhd"])
 def test_a_rounded_sform_is_no_tilt(tmp_path, radian, ending):
     source = nifti(tmp_path / "in.nii", sform=(leaning(radian), 2))
-    assert files.read(source).source.warnings == ()
+    assert files.read(source).origin.warnings == ()
     out = tmp_path / f"out.{ending}"
     to_source = thin(source, out)
     stated = by_nibabel(source) @ to_source
@@ -311,7 +311,7 @@ def test_what_itk_writes_without_orientation_lies_alike_in_nifti(tmp_path, endin
     kept = [line for line in lines if not line.startswith((header, b"space:", b"space origin:"))]
     (tmp_path / f"in.{ending}").write_bytes(b"\n".join([*kept[:6], *spacings, *kept[6:]]))
     source = tmp_path / f"in.{ending}"
-    assert [notice.code for notice in files.read(source).source.warnings] == ["FILE-NOORIENT"]
+    assert [notice.code for notice in files.read(source).origin.warnings] == ["FILE-NOORIENT"]
     to_source = thin(source, tmp_path / "out.nii")
     lies_on(source, tmp_path / "out.nii", to_source, readers=(by_thinslice, by_itk))
     assert nib.load(tmp_path / "out.nii").header["sform_code"] == 2  # aligned to another file, and to no scanner

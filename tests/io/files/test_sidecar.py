@@ -30,7 +30,7 @@ def beside(tmp_path):
 
 
 def codes(volume):
-    return [notice.code for notice in volume.source.warnings]
+    return [notice.code for notice in volume.origin.warnings]
 
 
 @pytest.mark.parametrize("ending", files.ENDINGS)
@@ -106,7 +106,7 @@ ODD = [
 @pytest.mark.parametrize("content", ODD)
 def test_foreign_json_changes_nothing(content, beside):
     volume = scan.read(beside(content))
-    assert (volume.thickness, codes(volume), volume.source.mark) == (None, [], None)
+    assert (volume.thickness, codes(volume), volume.origin.mark) == (None, [], None)
 
 
 @pytest.mark.parametrize("modality", ["MR", "PT", "NM"])
@@ -150,5 +150,5 @@ def test_a_foreign_mark_is_kept_only_as_far_as_it_is_known(beside):
     mark = {"synthetic": True, "version": CANARY, "settings_sha256": CANARY, "method": {"fit": CANARY, "x": CANARY}}
     mark |= {"acquired_slices": [[0, -1, 0]], "input": {"slices": CANARY}, "note": CANARY, CANARY: 1}
     volume = scan.read(beside({"thinslice": mark}), allow_derived=True)
-    assert CANARY not in json.dumps(volume.source.mark)
-    assert volume.source.mark["synthetic"] is True
+    assert CANARY not in json.dumps(volume.origin.mark)
+    assert volume.origin.mark["synthetic"] is True

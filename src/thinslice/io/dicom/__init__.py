@@ -1,6 +1,6 @@
 """CT series in DICOM: read regular series, write derived ones.
 
-pydicom stops here: nothing of it leaves this package but inside `Source.header`, which only
+pydicom stops here: nothing of it leaves this package but inside `Origin.header`, which only
 `write_series` opens. Everything is loaded on first use, so that asking whether a file looks like
 DICOM does not cost the import of pydicom.
 """

@@ -29,7 +29,7 @@ from thinslice.io.dicom.stack.group import by_series, choose_series, only_ct, st
 from thinslice.io.hounsfield import doubt_of_parts
 from thinslice.io.padding import find_padding
 from thinslice.system.memory import check_room_for
-from thinslice.volume import Source, Volume
+from thinslice.volume import Origin, Volume
 
 ON_GAP = ("error", "split", "fill")
 
@@ -138,7 +138,7 @@ def read_parts(
                 thickness=stack.thickness,
                 padding=padding,
                 slice_positions_mm=None if stack.grid.places is None else stack.grid.places * stack.grid.spacing_mm,
-                source=Source("dicom", facts, tuple(findings.notices), kept, _mark(stack)),
+                origin=Origin("dicom", facts, tuple(findings.notices), kept, _mark(stack)),
             )
         )
     return volumes

@@ -146,7 +146,7 @@ def read_segmentation(path: Path, scan: Volume) -> Segmentation:
 
 
 def _refuse_other_frame(header: Dataset, scan: Volume, name: str) -> None:
-    kept = scan.source.header
+    kept = scan.origin.header
     texts = kept.carried.texts if isinstance(kept, SourceSeries) else {}
     own = texts.get("FrameOfReferenceUID", b"").decode("latin-1").strip(" \0")
     other = str(header.get("FrameOfReferenceUID", ""))

@@ -13,7 +13,7 @@ from thinslice.io.files.axes import axis_remark, choose_axes
 from thinslice.io.hounsfield import doubt
 from thinslice.io.padding import find_padding
 from thinslice.system.memory import check_room_for
-from thinslice.volume import Source, Volume
+from thinslice.volume import Origin, Volume
 
 SLAB_BYTES = 32 << 20  # what is converted at a time: large enough to be fast, small beside a scan
 
@@ -29,7 +29,7 @@ class Stored:
         shape: of the values, kji.
         affine: (4, 4), voxel (x, y, z) to RAS mm.
         name: what it is called in messages.
-        kind: see `Source.kind`.
+        kind: see `Origin.kind`.
         facts: for the record.
         scale: slope and intercept from stored values to HU, or to labels.
         warnings: noticed so far.
@@ -73,7 +73,7 @@ def assemble(
     if padding is not None:
         facts |= {"padding_value": value, "padding_voxels": int(padding.sum())}
     order = [*axes.order, 3]
-    source = Source(stored.kind, facts, warnings, header=replace(axes, forms=stored.forms))
+    source = Origin(stored.kind, facts, warnings, header=replace(axes, forms=stored.forms))
     return Volume(hu, affine[:, order], thickness, padding, source)
 
 
@@ -145,8 +145,8 @@ def check_values(
         return volume
     if found.certain and not rescaled:
         raise InputError("FILE-NOTHU", f"{name} {found.finding}; {found.cure(option)}")
-    warnings = (*volume.source.warnings, Notice("FILE-NOTHU", f"the scan {found.finding}"))
-    return replace(volume, source=replace(volume.source, warnings=warnings))
+    warnings = (*volume.origin.warnings, Notice("FILE-NOTHU", f"the scan {found.finding}"))
+    return replace(volume, origin=replace(volume.origin, warnings=warnings))
 
 
 def _fill(kji: np.ndarray, slabs: Iterable[np.ndarray], scale: tuple[float, float], name: str) -> None:

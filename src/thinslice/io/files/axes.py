@@ -96,7 +96,7 @@ def in_file_order(volume: Volume, values: np.ndarray | None = None) -> tuple[np.
         GeometryError: GEO-UNEVEN.
     """
     volume.refuse_uneven()
-    axes = volume.source.header if isinstance(volume.source.header, FileAxes) else FileAxes()
+    axes = volume.origin.header if isinstance(volume.origin.header, FileAxes) else FileAxes()
     affine = volume.affine.copy()
     affine[:, list(axes.order)] = volume.affine[:, :3]
     return (volume.hu if values is None else values).transpose(axes.to_file), affine

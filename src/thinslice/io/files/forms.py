@@ -134,7 +134,7 @@ def set_forms(header: nib.Nifti1Header, affine: np.ndarray, forms: Forms) -> Non
 
 
 def forms_of(header: Any) -> Forms:
-    """What `Source.header` says of a volume's forms; both with code 1, of a scanner, where it says nothing."""
+    """What `Origin.header` says of a volume's forms; both with code 1, of a scanner, where it says nothing."""
     forms = getattr(header, "forms", None)
     return forms if isinstance(forms, Forms) else Forms()
 

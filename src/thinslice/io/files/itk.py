@@ -193,7 +193,7 @@ def to_image(volume: Volume, *, dtype: np.dtype, values: np.ndarray | None = Non
         rounded = np.rint(slab) if dtype.kind == "i" else slab
         image[:, :, start : start + len(slab)] = sitk.GetImageFromArray(np.ascontiguousarray(rounded, dtype=dtype))
         start += len(slab)
-    for key, value in {} if volume.source.mark is None else keys(volume.source.mark).items():
+    for key, value in {} if volume.origin.mark is None else keys(volume.origin.mark).items():
         image.SetMetaData(key, value)
     return image
 

@@ -42,8 +42,8 @@ def with_mark(volume: Volume, places: Marks) -> Volume:
         volume: as it was read; a mark that it has already counts as well.
         places: where it was looked for.
     """
-    mark = joined(places, volume.source.mark)
-    return volume if mark is None else replace(volume, source=replace(volume.source, mark=mark))
+    mark = joined(places, volume.origin.mark)
+    return volume if mark is None else replace(volume, origin=replace(volume.origin, mark=mark))
 
 
 def joined(places: Marks, earlier: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:

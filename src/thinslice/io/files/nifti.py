@@ -109,8 +109,8 @@ def write(volume: Volume, path: Path, *, dtype: np.dtype, values: np.ndarray | N
         values: (z, y, x), in place of its HU.
     """
     kji, affine = in_file_order(volume, values)
-    header = new_header(kji.shape, affine, forms_of(volume.source.header), dtype)
-    mark = volume.source.mark
+    header = new_header(kji.shape, affine, forms_of(volume.origin.header), dtype)
+    mark = volume.origin.mark
     extensions = nifti_block(mark)
     header["vox_offset"] = len(header.binaryblock) + len(extensions)
     header["descrip"] = b"" if mark is None else short_text(mark).encode("ascii")

@@ -144,8 +144,8 @@ def _from_volume(volume: Volume, thickness: float | None, axis: str | int | None
         padding = turned.padding
         if volume.padding is not None:
             padding = volume.padding.transpose(choose_axes(volume.affine, axis).to_volume)
-        source = replace(turned.source, warnings=volume.source.warnings, mark=volume.source.on_another_grid().mark)
-        return replace(turned, padding=padding, source=source)
+        origin = replace(turned.origin, warnings=volume.origin.warnings, mark=volume.origin.on_another_grid().mark)
+        return replace(turned, padding=padding, origin=origin)
     return volume if thickness is None else replace(volume, thickness=thickness)
 
 
@@ -164,10 +164,10 @@ def _masked(volume: Volume, mask: np.ndarray, name: str) -> Volume:
     """The volume with the voxels of a mask (kji) as padding."""
     if mask.all():
         raise InputError("FILE-NAN", f"every voxel of {name} is masked; give one with values")
-    padding = mask.transpose(volume.source.header.to_volume)
+    padding = mask.transpose(volume.origin.header.to_volume)
     padding = padding if volume.padding is None else padding | volume.padding
-    facts = {**volume.source.facts, "padding_value": float(_NEVER_MEASURED_HU), "padding_voxels": int(padding.sum())}
-    return replace(volume, padding=padding, source=replace(volume.source, facts=facts))
+    facts = {**volume.origin.facts, "padding_value": float(_NEVER_MEASURED_HU), "padding_voxels": int(padding.sum())}
+    return replace(volume, padding=padding, origin=replace(volume.origin, facts=facts))
 
 
 def _with_its_file(volume: Volume, obj: Any, library: str) -> Volume:

@@ -34,7 +34,7 @@ def read(
 
     Returns:
         The volume, its slice axis being z. Thickness is the side-car's, where a NAME.json lies beside the file and
-        says it, else None: these formats do not say it. `source.mark` is set where the volume is marked as synthetic.
+        says it, else None: these formats do not say it. `origin.mark` is set where the volume is marked as synthetic.
 
     Raises:
         InputError: FILE-MISSING, FILE-UNREADABLE, FILE-FORMAT, FILE-BROKEN, FILE-DIMS, FILE-DTYPE,

@@ -122,23 +122,23 @@ def with_sidecar(volume: Volume, sidecar: Sidecar) -> Volume:
                 "leave gaps; --thickness overrides it where it is wrong"
             )
             notices.append(Notice("FILE-THICK", message))
-    source = volume.source
-    facts = {**source.facts, "sidecar": dict(sidecar.fields)} if sidecar.fields else source.facts
-    volume = replace(volume, source=replace(source, facts=facts, warnings=(*source.warnings, *notices)))
+    origin = volume.origin
+    facts = {**origin.facts, "sidecar": dict(sidecar.fields)} if sidecar.fields else origin.facts
+    volume = replace(volume, origin=replace(origin, facts=facts, warnings=(*origin.warnings, *notices)))
     return with_mark(volume, {"side-car": sidecar.mark})
 
 
 def thickness_is_of_sidecar(volume: Volume) -> bool:
     """Whether the slice thickness of a volume is what its side-car says."""
-    stated = volume.source.facts.get("sidecar", {})
+    stated = volume.origin.facts.get("sidecar", {})
     return volume.thickness is not None and stated.get("SliceThickness") == volume.thickness
 
 
 def sidecar_text(volume: Volume) -> str:
     """The side-car of a synthetic volume, as JSON; of the source's fields those that still hold."""
-    mark = volume.source.mark
+    mark = volume.origin.mark
     assert mark is not None
-    facts = volume.source.facts
+    facts = volume.origin.facts
     kept = {key: facts[name] for key, name in _OF_DICOM.items() if facts.get(name)} | facts.get("sidecar", {})
     spacing = round(volume.slice_spacing_mm, 6)
     fields = {

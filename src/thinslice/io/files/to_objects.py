@@ -33,9 +33,9 @@ def to_nibabel(volume: Volume) -> nibabel.Nifti1Image:
     from thinslice.io.files.nifti import new_header
 
     kji, affine = in_file_order(volume)
-    header = new_header(kji.shape, affine, forms_of(volume.source.header), np.dtype(np.float32))
+    header = new_header(kji.shape, affine, forms_of(volume.origin.header), np.dtype(np.float32))
     image = nibabel.Nifti1Image(kji.T, affine, header)
-    mark = volume.source.mark
+    mark = volume.origin.mark
     if mark is not None:
         image.header["descrip"] = short_text(mark).encode("ascii")
         extension = nibabel.nifti1.Nifti1Extension("comment", json.dumps(document(mark)).encode("ascii"))
@@ -64,7 +64,7 @@ def to_torchio(volume: Volume) -> torchio.ScalarImage:
 
     kji, affine = in_file_order(volume)
     tensor = torch.tensor(np.ascontiguousarray(kji.T)[None])
-    mark = volume.source.mark
+    mark = volume.origin.mark
     return torchio.ScalarImage(tensor=tensor, affine=affine, **({} if mark is None else {KEY: cleaned(mark)}))
 
 
@@ -80,7 +80,7 @@ def to_monai(volume: Volume) -> MetaTensor:
     kji, affine = in_file_order(volume)
     meta: dict[str, Any] = {"space": SpaceKeys.RAS, "spatial_shape": np.array(kji.shape[::-1])}
     meta["original_affine"] = affine.copy()
-    if volume.source.mark is not None:
-        meta[KEY] = cleaned(volume.source.mark)
+    if volume.origin.mark is not None:
+        meta[KEY] = cleaned(volume.origin.mark)
     tensor = torch.tensor(np.ascontiguousarray(kji.T)[None])
     return MetaTensor(tensor, affine=torch.from_numpy(affine), meta=meta)

@@ -36,7 +36,7 @@ def write(
 def write_as(volume: Volume, path: str | PathLike[str], form: OutputFormat) -> tuple[Notice, ...]:
     """Write a volume to a file, in the axis order of the file that it came from.
 
-    A volume that is synthetic (`source.mark`) is marked so in the file, and beside NIfTI in a side-car, NAME.json.
+    A volume that is synthetic (`origin.mark`) is marked so in the file, and beside NIfTI in a side-car, NAME.json.
 
     Args:
         volume: HU and their place.
@@ -56,7 +56,7 @@ def write_as(volume: Volume, path: str | PathLike[str], form: OutputFormat) -> t
     if ending.startswith(".nii"):
         from thinslice.io.files import nifti
 
-        sidecar = form.sidecar and volume.source.mark is not None
+        sidecar = form.sidecar and volume.origin.mark is not None
         files = parts(path, sidecar=sidecar)
         with none_left(files), ExitStack() as stack:
             beside = [stack.enter_context(whole_file(file, overwrite=overwrite)) for file in files[1:]]

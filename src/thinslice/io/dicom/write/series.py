@@ -101,11 +101,11 @@ def write_series(
         OutputError: OUT-EXISTS, OUT-WRITE, OUT-FULL.
     """
     volume.refuse_uneven()
-    kept = source.source.header
+    kept = source.origin.header
     if not isinstance(kept, SourceSeries):
         raise UsageError(
             "DCM-OUT-SOURCE",
-            f"a DICOM output folder needs a DICOM input, found {source.source.kind}; name a .nii.gz, .nrrd or .mha",
+            f"a DICOM output folder needs a DICOM input, found {source.origin.kind}; name a .nii.gz, .nrrd or .mha",
         )
     check_encoder(form.compress)
     layout = pixel_layout(source, like_source=form.like_source)
@@ -181,7 +181,7 @@ def pixel_layout(source: Volume, *, like_source: bool) -> PixelLayout:
     """
     if not like_source:
         return OWN
-    kept = source.source.header
+    kept = source.origin.header
     if not isinstance(kept, SourceSeries) or kept.layout is None:
         raise UsageError(
             "DCM-LIKE-SOURCE",

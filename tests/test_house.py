@@ -74,7 +74,7 @@ def listed_options(readme: str) -> list[tuple[str, str]]:
     rows = re.match(r"(?:\|.*\n)*", table)[0].splitlines()  # type: ignore[index]
     firsts = [re.split(r"(?<!\\)\|", row)[1].strip() for row in rows]
     said = [words for first in firsts for words in first.split(", ")]
-    assert len(rows) >= 15
+    assert len(rows) >= 10
     found = [re.fullmatch(r"`(--?[a-z][\w-]*) ?([^`]*)`", words.replace(r"\|", "|")) for words in said]
     assert None not in found, said[found.index(None)]
     return [match.groups() for match in found if match]  # type: ignore[misc]

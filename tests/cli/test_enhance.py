@@ -16,9 +16,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import thinslice
+from thinslice import pipeline
 from thinslice.cli.app import run
 from thinslice.cli.summary import self_check_line
 from thinslice.io import files, scan
+from thinslice.method import Method
+from thinslice.plan import Job, plan_job
 
 SHORT = ["--spacing", "2", "--iterations", "2"]
 
@@ -191,9 +194,9 @@ def test_a_disk_that_cannot_hold_the_result_is_told_of_before_work_starts(
     thick_phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(total=10**6, free=10**3))
-    monkeypatch.setattr("thinslice.fitting.scan.fit_scan", lambda *_, **__: pytest.fail("worked first"))
+    monkeypatch.setattr("thinslice.method.fit_scan", lambda *_, **__: pytest.fail("worked first"))
     assert run(["enhance", "-i", str(thick_phantom), "-o", str(tmp_path / "thin.nii"), "--fit", "scan"]) == 5
-    assert capfd.readouterr().err.splitlines()[-1].startswith("error[RES-DISK]: the output needs")
+    assert capfd.readouterr().err.splitlines()[-1].startswith(f"error[RES-DISK]: {tmp_path / 'thin.nii'} needs ")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -226,13 +229,13 @@ def test_what_is_in_the_way_is_told_of_before_anything_is_read(
 def test_what_came_in_the_way_meanwhile_is_not_replaced(
     thick_phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    enhanced = thinslice.enhance
+    at_once = pipeline.run
 
     def slow(*given: Any, **options: Any) -> thinslice.Result:
         (tmp_path / "thin.json").write_text("mine")
-        return enhanced(*given, **options)
+        return at_once(*given, **options)
 
-    monkeypatch.setattr(thinslice, "enhance", slow)
+    monkeypatch.setattr(pipeline, "run", slow)
     assert run(["enhance", "-q", "-i", str(thick_phantom), "-o", str(tmp_path / "thin.nii"), *SHORT]) == 6
     assert capfd.readouterr().err.startswith("error[OUT-EXISTS]: ")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
@@ -248,7 +251,7 @@ def test_what_is_in_the_way_of_one_part_is_told_of_before_work(
 ) -> None:
     volume = scan.read(thick_phantom)
     monkeypatch.setattr(scan, "read_parts", lambda *_, **__: [volume, volume])
-    monkeypatch.setattr(thinslice, "enhance", lambda *_, **__: pytest.fail("worked first"))
+    monkeypatch.setattr(pipeline, "run", lambda *_, **__: pytest.fail("worked first"))
     (tmp_path / there).write_text("mine")
     outputs = ["-o", str(tmp_path / "thin.nii"), "--preview", str(tmp_path / "picture.png")]
     assert run(["enhance", "-i", str(thick_phantom), *outputs]) == 6
@@ -261,7 +264,7 @@ def test_every_option_arrives(thick_phantom: Path, tmp_path: Path, monkeypatch: 
         "rescale": (2.0, -1000.0), "series": "7", "phase": 2, "on_gap": "fill", "allow_derived": True, "strict": True,
         "limits": {"slices": 9}, "axis": "z", "spacing": 1.25, "thickness": 3.0, "profile": "gauss",
         "views": ("coronal",), "consistency": 0.5, "texture": "match", "detilt": True, "fit": "scan", "budget": 7.0,
-        "iterations": 3, "seed": 4, "grid": "centres",
+        "iterations": 3, "seed": 4, "placement": "centres",
     }  # fmt: skip
     line = (
         "--rescale 2,-1000 --series 7 --phase 2 --on-gap fill --allow-derived --strict --limit slices=9 --axis z "
@@ -275,12 +278,18 @@ def test_every_option_arrives(thick_phantom: Path, tmp_path: Path, monkeypatch: 
         seen.update(options)
         return [volume]
 
-    def stop(_volume: thinslice.Volume, **options: object) -> None:
+    def plan(volume: thinslice.Volume, **options: Any) -> Job:
         seen.update(options)
+        return plan_job(volume, **options)
+
+    def stop(_volume: thinslice.Volume, _job: Job, method: Method, **_: object) -> None:
+        seen.update(vars(method))
+        seen.update(budget=method.effort.seconds, iterations=method.effort.steps, seed=method.effort.seed)
         raise thinslice.errors.ModelError("STOP", "far enough")
 
     monkeypatch.setattr(scan, "read_parts", read)
-    monkeypatch.setattr(thinslice, "enhance", stop)
+    monkeypatch.setattr("thinslice.plan.plan_job", plan)
+    monkeypatch.setattr(pipeline, "run", stop)
     assert run(["enhance", "-i", str(thick_phantom), "-o", str(tmp_path / "thin.nii"), *line.split()]) == 7
     assert {name: seen.get(name) for name in wanted} == wanted
 

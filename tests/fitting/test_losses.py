@@ -9,7 +9,7 @@ from thinslice.fitting import increments
 from thinslice.fitting.config import FitConfig
 from thinslice.fitting.inplane_pairs import InplaneTeacher, label_operator
 from thinslice.fitting.losses import agreement_mask, mean_squared_error, tissue_bias
-from thinslice.fitting.synthesised_planes import choose_blocks, contexts
+from thinslice.fitting.synthesised_planes import choose_blocks, contexts, synthesise
 from thinslice.networks.axial import AxialConfig
 from thinslice.networks.blocks import HU_SCALE
 from thinslice.networks.inplane import InplaneConfig
@@ -18,7 +18,6 @@ from thinslice.physics.acquisition import Acquisition
 from thinslice.physics.grid import plan_grid
 from thinslice.physics.noise import noise_hu
 from thinslice.physics.operator import SliceOperator
-from thinslice.synthesis.fusion import synthesise
 
 SMALL = FitConfig(inplane=InplaneConfig(channels=16, blocks=1, neighbours=2), axial=AxialConfig(channels=16, blocks=1))
 
@@ -70,7 +69,7 @@ def test_between_thick_slices_planes_are_thin_and_none_lies_beside_a_slice_set_a
     model, acquisition = Model.new(SMALL.inplane, SMALL.axial), Acquisition(slices, grid, (1.0, 1.0))
     (block,) = choose_blocks(acquisition, labels)
     (context,) = contexts([block], model=model)
-    (thin, _), own = synthesise(block.acquisition, model=model, view_weights={"sagittal": 1.0}), block.acquisition.grid
+    thin, own = synthesise(block.acquisition, model=model, view="sagittal"), block.acquisition.grid
     found = [int(np.abs(thin - plane[2]).mean(axis=(1, 2)).argmin()) for plane in context.along_x]
     assert len(found) == 10
     for plane, k in zip(context.along_x, found, strict=True):
@@ -85,9 +84,8 @@ def test_patches_along_an_axis_have_neighbours_from_the_view_that_never_mixed_it
     """A patch thickened along x: coronal images are (z, x), and would leak its labels."""
     grid, shades = plan_grid(7, 4.0, 1.0, thickness_mm=1.0), {"sagittal": 1.0, "coronal": 2.0}
 
-    def synthesised(acquisition, *, view_weights, **_):
-        (view,) = view_weights
-        return np.full((25, 32, 32), shades[view], np.float32), None
+    def synthesised(_, *, view, **__):
+        return np.full((25, 32, 32), shades[view], np.float32)
 
     monkeypatch.setattr("thinslice.fitting.synthesised_planes.synthesise", synthesised)
     blocks = choose_blocks(Acquisition(np.zeros((7, 32, 32), np.float32), grid, (1.0, 1.0)), np.ones(7, bool))

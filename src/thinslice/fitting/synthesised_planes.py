@@ -14,10 +14,12 @@ import numpy as np
 from thinslice.conventions import HU_RANGE
 from thinslice.networks.model import Model
 from thinslice.networks.planes import plane_steps
+from thinslice.networks.task import base_matrix
 from thinslice.physics.acquisition import Acquisition
 from thinslice.physics.grid import SliceGrid, plan_grid
-from thinslice.synthesis.fusion import synthesise
+from thinslice.synthesis.consistency import finish
 from thinslice.synthesis.texture import add_texture
+from thinslice.synthesis.views import add_view
 
 _SLICES, _SIDE = 32, 256  # largest block
 _BLOCKS = 2
@@ -85,6 +87,14 @@ def _even_grid(grid: SliceGrid, slices: int) -> SliceGrid:
     )
 
 
+def synthesise(acquisition: Acquisition, *, model: Model, view: str) -> np.ndarray:
+    """A block as one view gives it, consistent with its acquired slices: (n, y, x) HU."""
+    out = np.tensordot(base_matrix(acquisition.grid).astype(np.float32), acquisition.hu, 1)
+    add_view(out, acquisition, model=model, view=view, weight=1.0)
+    finish(out, acquisition)
+    return out
+
+
 def contexts(blocks: list[Block], *, model: Model, noise: bool = False) -> Iterator[Context]:
     """Planes of each block with their neighbours on either side, from what either view synthesises.
 
@@ -106,7 +116,7 @@ def contexts(blocks: list[Block], *, model: Model, noise: bool = False) -> Itera
         acquisition, grid, steps = block.acquisition, block.acquisition.grid, plane_steps(block.acquisition)
         planes = []
         for view, pixel in zip(("sagittal", "coronal"), acquisition.pixel_mm, strict=True):
-            thin, _ = synthesise(acquisition, model=model, view_weights={view: 1.0})
+            thin = synthesise(acquisition, model=model, view=view)
             if noise and grid.copies and add_texture(thin, acquisition, seed=number) == "unknown":
                 break
             offsets = np.arange(-reach, reach + 1) * steps[view] * pixel

@@ -200,7 +200,6 @@ def enhance(
     from thinslice.io.label_map import read_label_map
     from thinslice.method import Method, effort_of, loaded
     from thinslice.pipeline import run
-    from thinslice.plan import plan_job
     from thinslice.record import add_time
     from thinslice.synthesis.upright import tilt_as_upright
 
@@ -217,18 +216,14 @@ def enhance(
     outputs = asked.for_parts(len(volumes))
     for own in outputs if len(outputs) > 1 else ():  # their names are new
         own.refuse(terminal, inputs)
-    jobs = []
     with scan.errors_naming(source):
-        for volume, own in zip(volumes, outputs, strict=True):
-            volume.refuse_nan()
-            _check_target(own, volume, detilt=detilt)
-            jobs.append(
-                plan_job(
-                    volume, spacing=spacing, factor=factor, thickness=thickness, profile=profile, views=views,
-                    placement=grid,
-                )
-            )  # fmt: skip
-            _check_room(own, volume, jobs[-1])
+        jobs = [
+            _planned(
+                volume, own, detilt=detilt, spacing=spacing, factor=factor, thickness=thickness, profile=profile,
+                views=views, placement=grid,
+            )
+            for volume, own in zip(volumes, outputs, strict=True)
+        ]  # fmt: skip
     method = Method(
         fit, effort_of(budget=budget / len(volumes), iterations=iterations, seed=seed, check=not no_check),
         loaded(weights), views, consistency=consistency, texture=texture, detilt=detilt, threads=terminal.threads,
@@ -244,17 +239,15 @@ def enhance(
     save(terminal, results, outputs, source=source)
 
 
-def _check_target(own: Output, volume: Volume, *, detilt: bool) -> None:
-    """Refuse an output that could not hold the result of a volume (`thinslice.io.writing.check_target`)."""
+def _planned(volume: Volume, own: Output, *, detilt: bool, **asked: Any) -> Job:
+    """The job of a volume (`thinslice.plan.plan_job`); what its output could not hold is refused before work."""
     from thinslice.io import writing
+    from thinslice.plan import plan_job
     from thinslice.synthesis.upright import upright_shapes
 
+    volume.refuse_nan()
     made_upright = detilt and bool(upright_shapes(volume, slices=volume.shape[0], step=1.0))
     writing.check_target(own.result, own.form, source=volume, upright=made_upright)
-
-
-def _check_room(own: Output, volume: Volume, job: Job) -> None:
-    """Refuse an output that its disk cannot hold (`thinslice.io.writing.check_room`)."""
-    from thinslice.io import writing
-
+    job = plan_job(volume, **asked)
     writing.check_room(own.result, own.form, shape=(len(job.grid.output_mm), *volume.shape[1:]))
+    return job

@@ -62,7 +62,7 @@ class InplaneTeacher:
         grid: the scan's own grid; the pairs repeat its s/d, T/s and profile.
         config: patch sizes.
         random: source of the draws.
-        noise: what thick rows are given on top; nothing where None.
+        noise: what thick slices are given on top; nothing where None.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class InplaneTeacher:
         return Patches(self._with_planes(thick), thin[:, cut.shape[1] // 2], task)
 
     def _label_step(self, length: int, *, pixel_mm: float) -> float:
-        """Label spacing in pixels, such that at least six acquired rows fit into an image."""
+        """Label spacing in pixels, such that at least six acquired slices fit into an image."""
         coarsest = max(1.0, self._grid.output_spacing_mm / pixel_mm)
         drawn = self._random.random() < self._config.fine_share
         step = float(np.exp(self._random.uniform(0, np.log(coarsest)))) if drawn else coarsest

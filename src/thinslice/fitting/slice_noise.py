@@ -1,7 +1,7 @@
 """Noise that thickening in the plane takes away.
 
-A thick row of the in-plane teacher is a mean over pixels, and less noisy than they are. An acquired slice is as
-noisy as its pixels. What lacks is added to the rows that a network is given, never to its labels: else a network
+A thick slice of the in-plane teacher is a mean over pixels, and less noisy than they are. An acquired slice is as
+noisy as its pixels. What lacks is added to the slices that a network is given, never to its labels: else a network
 that will be given real slices learns to take their noise for structure. Noise that neighbouring slices share, as
 overlapping ones do, is predictable as structure is, and does not count.
 """
@@ -19,7 +19,7 @@ _SIDE = 512  # pixels of the plane that lines are taken from
 
 
 class SliceNoise:
-    """Lines of noise of a scan's own strength and spectrum, independent from row to row.
+    """Lines of noise of a scan's own strength and spectrum, independent from slice to slice.
 
     Args:
         plane: (y, x) noise in HU.
@@ -39,20 +39,20 @@ class SliceNoise:
         plane = strength * noise_plane(kernel, (_SIDE, _SIDE), seed=seed, number=0)
         return cls(plane, random, shared=shared_noise(slices))
 
-    def add(self, thick: Tensor, rows: np.ndarray, *, along_x: bool) -> Tensor:
-        """Thick rows as noisy as pixels, as far as the noise of slices is independent.
+    def add(self, thick: Tensor, weights: np.ndarray, *, along_x: bool) -> Tensor:
+        """Thick slices as noisy as pixels, as far as the noise of slices is independent.
 
         Args:
             thick: (b, planes, m, w) HU.
-            rows: (m, pixels) weights of the pixels whose mean a thick row is.
+            weights: (m, pixels) of the pixels whose mean a thick slice is.
             along_x: whether those pixels lie along x, and w along y.
 
         Returns:
-            The rows with noise, of the same shape.
+            The slices with noise, of the same shape.
         """
-        plane = self._plane.T if along_x else self._plane  # (along the rows' pixels, along w) is (x, y) or (y, x)
-        weights = np.trim_zeros(rows[len(rows) // 2])  # a few pixels; an image may be longer than the plane
-        left = ndimage.correlate1d(plane, weights, axis=0, mode="wrap").std() / plane.std()
+        plane = self._plane.T if along_x else self._plane  # (along those pixels, along w) is (x, y) or (y, x)
+        few = np.trim_zeros(weights[len(weights) // 2])  # a few pixels; an image may be longer than the plane
+        left = ndimage.correlate1d(plane, few, axis=0, mode="wrap").std() / plane.std()
         width = thick.shape[3]
         start = int(self._random.integers(_SIDE - width + 1))
         lines = plane[self._random.integers(_SIDE, size=thick.shape[:3]), start : start + width]

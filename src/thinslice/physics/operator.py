@@ -9,8 +9,8 @@ Three facts fix the details:
 * An output slice is itself d wide, so a profile narrower than d is taken as d wide. A box of width d centred between
   two output slices weighs them as linear interpolation does, and one centred on a slice copies it: where T <= d and
   the centre lies on the grid, the row is a unit vector.
-* Beyond the first and the last output slice the scan is taken to go on straight, or, with `ends="level"`, unchanged:
-  what a profile covers there is then put on the end slice. Of measured slices that would put a part in a wrong place.
+* Beyond the first and the last output slice the scan is taken to go on straight. (`profile_weights` alone puts what a
+  profile covers there on the end slice: of measured slices that would put a part in a wrong place.)
 * Rows touch few columns, so A is sparse and A A^T is banded.
 """
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from scipy import linalg, sparse, special
@@ -47,20 +47,12 @@ class SliceOperator:
         grid: acquired and output slices.
         damping: lambda >= 0 of the pseudo-inverse; by default `SliceGrid.usual_damping`. 0 asks for A x = y exactly.
         slices: indices of the acquired slices that it is of; by default all.
-        ends: how the scan goes on beyond the end slices of the output.
     """
 
-    def __init__(
-        self,
-        grid: SliceGrid,
-        damping: float | None = None,
-        *,
-        slices: np.ndarray | None = None,
-        ends: Literal["straight", "level"] = "straight",
-    ) -> None:
+    def __init__(self, grid: SliceGrid, damping: float | None = None, *, slices: np.ndarray | None = None) -> None:
         self.grid = grid
         self._damping = damping
-        rows = profile_weights(grid) if ends == "level" else _straight_ends(grid)
+        rows = _straight_ends(grid)
         self.matrix: sparse.csr_matrix = rows if slices is None else rows[slices]
         """(m, n) float64; rows sum to 1."""
 

@@ -29,11 +29,11 @@ def fill_padding(volume: Volume) -> np.ndarray:
 
 
 def _nearest_false(mask: np.ndarray) -> np.ndarray:
-    """For each entry of a mask (m, columns) the row of the nearest one that is False, in columns that have some."""
-    rows = np.arange(len(mask))[:, None]
-    below = np.maximum.accumulate(np.where(mask, -2 * len(mask), rows), axis=0)
-    above = np.minimum.accumulate(np.where(mask, 3 * len(mask), rows)[::-1], axis=0)[::-1]
-    return np.where(rows - below <= above - rows, below, above)
+    """For each entry of a mask (m, columns) the slice of the nearest one that is False, in columns that have some."""
+    slices = np.arange(len(mask))[:, None]
+    below = np.maximum.accumulate(np.where(mask, -2 * len(mask), slices), axis=0)
+    above = np.minimum.accumulate(np.where(mask, 3 * len(mask), slices)[::-1], axis=0)[::-1]
+    return np.where(slices - below <= above - slices, below, above)
 
 
 def carry_padding(out: np.ndarray, volume: Volume, *, grid: SliceGrid) -> np.ndarray | None:

@@ -35,7 +35,7 @@ def draw_bodies(random: np.random.Generator, shape: tuple[int, int, int]) -> np.
 
     Args:
         random: source of the draws.
-        shape: planes, output rows, pixels across; rows are a length of 1 apart, the others drawn.
+        shape: planes, output slices, pixels across; slices are a length of 1 apart, the others drawn.
 
     Returns:
         float32 of that shape, HU; a voxel takes the share of a body that covers it, to first order.

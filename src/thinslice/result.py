@@ -55,11 +55,11 @@ class Result:
     sheared: Volume | None = None
 
     def __repr__(self) -> str:
-        return f"<Result: {self.volume.extent},\n {notebook.how(self)}>"
+        return f"<Result: {self.volume.extent},\n {notebook.how(self.volume, self.scan, self.record)}>"
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        return notebook.html(self)
+        return notebook.html(self.volume, self.scan, self.record, pictured=self.sheared or self.volume)
 
     def save(
         self, path: str | PathLike[str], *, overwrite: bool = False, dtype: str = "int16", compress: str = "none",

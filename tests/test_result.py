@@ -21,8 +21,8 @@ def scan():
     hu = np.full((SLICES, ROWS, COLUMNS), -900, np.float32)
     hu += np.random.default_rng(0).normal(0, 5, hu.shape).astype(np.float32)
     hu[-2:, :, -6:] = 500
-    source = Origin("nifti", facts={"secret": "Mustermann"}, header="Mustermann")
-    return Volume(hu, np.diag([-2.0, 2.0, 5.0, 1.0]), thickness=1.0, source=source)
+    origin = Origin("nifti", facts={"secret": "Mustermann"}, header="Mustermann")
+    return Volume(hu, np.diag([-2.0, 2.0, 5.0, 1.0]), thickness=1.0, origin=origin)
 
 
 @pytest.fixture(scope="module")

@@ -98,7 +98,7 @@ class ThinSlices:
 
     def _dictionary(self, data: Mapping[str, Any]) -> dict[str, Any]:
         if self.keys is None:
-            raise UsageError("USE-INPUT", "which item of the dictionary is the scan? Name it with keys=")
+            raise UsageError("USE-INPUT", "a dictionary does not show which item is the scan; name it with keys=")
         return dict(data) | self._thin(data, self.keys, self.label_keys or [])
 
     def _thin(self, images: Mapping[str, Any], keys: Sequence[str], label_keys: Sequence[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 from thinslice.cli.app import run
 from thinslice.evaluation.protocols import make_case
 from thinslice.io import files, scan
+from thinslice.io.output_format import OutputFormat
 from thinslice.phantom import make_phantom
 from thinslice.physics import interpolation
 
@@ -32,7 +33,7 @@ def test_another_tools_results_stand_in_the_same_table(
     weights = interpolation.linear(made.grid)
     hu = (weights @ volume.hu.reshape(len(volume.hu), -1)).reshape(-1, *volume.shape[1:])
     theirs.mkdir()
-    files.write(made.truth_volume.with_slices(hu, first=0, step=1), theirs / thick.name, dtype="float32")
+    files.write(made.truth_volume.with_slices(hu, first=0, step=1), theirs / thick.name, OutputFormat(dtype="float32"))
     assert run(["evaluate", *case, "--methods", "linear", "--score", f"other={theirs}", "--json", "-"]) == 0
     rows = {row["method"]: row for row in json.loads(capfd.readouterr().out)["rows"]}
     assert rows["other"]["psnr_new"] == pytest.approx(rows["linear"]["psnr_new"], abs=1e-3)

@@ -19,6 +19,7 @@ from thinslice.evaluation.protocols import make_case
 from thinslice.evaluation.run import scan_names
 from thinslice.evaluation.table import SHOWN, Table, best_psnr, format_score
 from thinslice.io import files
+from thinslice.io.output_format import OutputFormat
 from thinslice.volume import Volume
 
 
@@ -142,7 +143,7 @@ def test_other_tools_get_the_thick_volumes_and_are_scored_beside_ours(tmp_path):
         np.testing.assert_array_equal(thick.hu, case.thick.hu)
         np.testing.assert_allclose(thick.affine, case.thick.affine, atol=1e-5)
         restored = replace(case.truth_volume, hu=CLASSICAL["linear"](thick, case.grid))
-        files.write(restored, results / path.name, dtype="float32")
+        files.write(restored, results / path.name, OutputFormat(dtype="float32"))
     rows = thinslice.evaluate([thin()], methods=("linear",), score={"other": results}, **common)
     other, ours = rows[0::2], rows[1::2]
     assert [row.method for row in other] == ["other", "other"]
@@ -191,7 +192,7 @@ def test_results_of_isotropic_voxels_are_read_along_the_axis_of_the_scan(tmp_pat
     case = make_case(volume, "scan1", protocol="gap", factor=2)
     folder = tmp_path / "results"
     folder.mkdir()
-    files.write(case.truth_volume, folder / "scan1_gap_x2.nii.gz", dtype="float32")
+    files.write(case.truth_volume, folder / "scan1_gap_x2.nii.gz", OutputFormat(dtype="float32"))
     (row,) = thinslice.evaluate([volume], methods=(), protocols=("gap",), factors=(2,), score={"other": folder})
     assert row.psnr_new == np.inf
 
@@ -320,7 +321,7 @@ def test_factors_that_are_whole_name_files_as_such(tmp_path):
 
 def test_one_scan_needs_no_list_and_may_be_an_image(tmp_path):
     options = {"protocols": ("gap",), "factors": (2,), "methods": ("linear",)}
-    files.write(thin(), tmp_path / "a.nii", dtype="float32")
+    files.write(thin(), tmp_path / "a.nii", OutputFormat(dtype="float32"))
     (expected,) = thinslice.evaluate([tmp_path / "a.nii"], **options)
     image = nib.load(tmp_path / "a.nii")
     for scans in (tmp_path / "a.nii", str(tmp_path / "a.nii"), image, [image], iter([image])):
@@ -332,6 +333,8 @@ def test_one_scan_needs_no_list_and_may_be_an_image(tmp_path):
 def test_a_result_is_scored_whatever_its_values_are(tmp_path):
     """A tool may have clipped what little lay below 0 HU."""
     case = make_case(thin(), "scan1", protocol="gap", factor=2)
-    files.write(replace(case.truth_volume, hu=np.abs(case.truth)), tmp_path / "scan1_gap_x2.nii", dtype="float32")
+    files.write(
+        replace(case.truth_volume, hu=np.abs(case.truth)), tmp_path / "scan1_gap_x2.nii", OutputFormat(dtype="float32")
+    )
     (row,) = thinslice.evaluate(thin(), protocols=("gap",), factors=(2,), methods=(), score={"other": tmp_path})
     assert np.isfinite(row.psnr_new)

@@ -327,7 +327,7 @@ def test_a_result_that_cannot_be_written_leaves_no_labels(thick_phantom, map_fil
         assert (tmp_path / "thin_labels.nii.gz").exists()
         raise thinslice.OutputError("OUT-FULL", "no space left")
 
-    monkeypatch.setattr(files, "write_as", full)
+    monkeypatch.setattr(files, "write", full)
     with pytest.raises(thinslice.OutputError):
         result.save(tmp_path / "thin.nii.gz")
     assert list(tmp_path.iterdir()) == []

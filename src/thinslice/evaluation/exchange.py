@@ -10,6 +10,7 @@ import numpy as np
 from thinslice.errors import GeometryError, InputError, named
 from thinslice.evaluation.protocols import Case
 from thinslice.io import files
+from thinslice.io.output_format import OutputFormat
 from thinslice.volume import corner_shift_mm
 
 
@@ -26,7 +27,7 @@ def input_paths(folder: Path, slugs: Sequence[str]) -> list[Path]:
 def write_input(case: Case, folder: Path, *, overwrite: bool = False) -> Path:
     """Write the thick volume of a case, in float32: block means are no whole numbers of HU."""
     path = input_path(folder, case.slug)
-    files.write(case.thick, path, dtype="float32", sidecar=False, overwrite=overwrite)
+    files.write(case.thick, path, OutputFormat(dtype="float32", sidecar=False, overwrite=overwrite))
     return path
 
 

@@ -92,7 +92,7 @@ def write_as(
     _refuse_unfit(path, source or volume, form)
     rounded = () if form.dtype == "float32" else _rounding(volume)
     if files.has_known_ending(path):
-        return (*files.write_as(volume, path, form), *rounded)
+        return (*files.write(volume, path, form), *rounded)
     if source is None or provenance is None:
         raise OutputError(
             "OUT-FORMAT", "a DICOM series needs the series it was made from; name a file, such as out.nii.gz"

@@ -45,9 +45,11 @@ def add_view(
         weight: factor on the residuals.
         on_progress: called with images done and images in all.
     """
-    add = _add_axial if view == "axial" else _add_inplane
     with torch.inference_mode():
-        add(out, acquisition, model=model, view=view, weight=weight, on_progress=on_progress)
+        if view == "axial":
+            _add_axial(out, acquisition, model=model, weight=weight, on_progress=on_progress)
+        else:
+            _add_inplane(out, acquisition, model=model, view=view, weight=weight, on_progress=on_progress)
 
 
 def _new_slices(grid: SliceGrid) -> np.ndarray:
@@ -81,7 +83,7 @@ def _add_inplane(
 
 
 def _add_axial(
-    out: np.ndarray, acquisition: Acquisition, *, model: Model, view: str, weight: float, on_progress: OnImages
+    out: np.ndarray, acquisition: Acquisition, *, model: Model, weight: float, on_progress: OnImages
 ) -> None:
     network, device, acquired = model.axial, model.device, acquisition.hu
     where, conditioned = unfolding(acquisition.grid), condition(acquisition.grid).to(device)

@@ -227,26 +227,25 @@ def _describe(config: TrainConfig, seed: int, start: Model | None, scans: str) -
     )
 
 
+_BEFORE = {
+    "slice_noise": "row_noise",
+    "charbonnier_share": "robust_share",
+    "interpolate_towards": "go_back",
+    "minus_one": "increment_minus1",
+    "zero": "increment_0",
+    "plus_one": "increment_plus1",
+}
+"""What fields of `FitConfig` and `IncrementConfig` were called in checkpoints of before."""
+
+
 def _describe_as_before(config: TrainConfig, seed: int, start: Model | None, scans: str) -> str:
-    """`_describe` as checkpoints had it before the fields of `FitConfig` were renamed."""
-    fit, increments = vars(config.fit) | {"go_back": config.fit.interpolate_towards}, config.fit.increments
-    fields = [
-        *(f"{name}={fit[name]!r}" for name in ("inplane", "axial", "batch", "patch_slices", "patch_width")),
-        *(f"{name}={fit[name]!r}" for name in ("fine_share", "plane_share", "context_share", "context_noise")),
-        f"row_noise={config.fit.slice_noise!r}, teacher={increments.teacher!r}",
-        f"increment_minus1={increments.minus_one!r}, increment_0={increments.zero!r}",
-        f"increment_plus1={increments.plus_one!r}",
-        *(f"{name}={value!r}" for name, value in vars(increments).items() if name in _UNCHANGED),
-        f"axial_weight={config.fit.axial_weight!r}, robust_share={config.fit.charbonnier_share!r}",
-        *(f"{name}={fit[name]!r}" for name in ("bias", "learning_rate", "kernel_rate", "adapt_rate", "go_back")),
-        f"average={config.fit.average!r}",
-    ]
-    rest = [f"{name}={value!r}" for name, value in vars(config).items() if name != "fit"]
-    whole = f"TrainConfig(fit=FitConfig({', '.join(fields)}), {', '.join(rest)})"
-    return f"({whole}, {seed!r}, {(start and start.digest)!r}, {scans!r})"
-
-
-_UNCHANGED = ("gamma", "learners", "teaching", "fused_labels", "moving_teachers")
+    """`_describe` as checkpoints had it when the fields of the increments stood among those of `FitConfig`."""
+    flat: dict[str, Any] = {}
+    for name, value in vars(config.fit).items():
+        flat |= vars(value) if name == "increments" else {name: value}
+    fit = ", ".join(f"{_BEFORE.get(name, name)}={value!r}" for name, value in flat.items())
+    rest = ", ".join(f"{name}={value!r}" for name, value in vars(config).items() if name != "fit")
+    return f"(TrainConfig(fit=FitConfig({fit}), {rest}), {seed!r}, {(start and start.digest)!r}, {scans!r})"
 
 
 def _write(path: Path, run: _Training, about: str) -> None:

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from thinslice.errors import InputError, OutputError
 from thinslice.io import files
 from thinslice.io.files import gzip_blocks
+from thinslice.io.output_format import OutputFormat
 from thinslice.volume import Volume
 
 AFFINE = np.diag([-0.75, 0.75, 5.0, 1.0])
@@ -21,7 +22,7 @@ HU = np.random.default_rng(0).integers(-1000, 2000, (6, 5, 4)).astype(np.float32
 @pytest.mark.parametrize(("dtype", "stored"), [("int16", sitk.sitkInt16), ("float32", sitk.sitkFloat32)])
 def test_values_are_what_simpleitk_reads(tmp_path, ending, dtype, stored):
     values = HU + np.float32(0.25)
-    files.write(Volume(values, AFFINE), tmp_path / f"out.{ending}", dtype=dtype)
+    files.write(Volume(values, AFFINE), tmp_path / f"out.{ending}", OutputFormat(dtype=dtype))
     image = sitk.ReadImage(str(tmp_path / f"out.{ending}"))
     assert image.GetPixelID() == stored
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), HU if dtype == "int16" else values)

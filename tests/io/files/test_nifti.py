@@ -11,6 +11,7 @@ import pytest
 from thinslice.errors import InputError
 from thinslice.io import files
 from thinslice.io.files import assemble, gzip_blocks
+from thinslice.io.output_format import OutputFormat
 from thinslice.volume import Volume
 
 AFFINE = np.array([[-0.7, 0, 0, 90], [0, 0.7, 0, -80], [0, 0, 5, -300], [0, 0, 0, 1.0]])
@@ -48,7 +49,7 @@ def test_int16_is_written_rounded_with_slope_one_and_millimetres(tmp_path):
 
 def test_float32_is_written_as_it_is(tmp_path):
     values = hu() + 0.123
-    files.write(Volume(values, AFFINE), tmp_path / "out.nii", dtype="float32")
+    files.write(Volume(values, AFFINE), tmp_path / "out.nii", OutputFormat(dtype="float32"))
     np.testing.assert_array_equal(nib.load(tmp_path / "out.nii").get_fdata(dtype=np.float32).T, values)
 
 

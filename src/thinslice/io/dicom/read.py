@@ -87,7 +87,7 @@ def read_parts(
 
     Returns:
         One volume in HU, or several under "split"; slices run along the normal (row direction x column
-        direction). Padding keeps its value and is marked in `padding`. `source.header` is what
+        direction). Padding keeps its value and is marked in `padding`. `origin.header` is what
         `write_series` needs.
 
     Raises:

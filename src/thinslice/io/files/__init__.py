@@ -3,7 +3,7 @@
 from thinslice.io.files.assemble import check_values
 from thinslice.io.files.names import ENDINGS, check_there, ending_of, has_known_ending, parts, parts_read
 from thinslice.io.files.reading import marks_of, read, read_labels, read_values
-from thinslice.io.files.writing import check_target, write, write_as, write_labels
+from thinslice.io.files.writing import check_target, write, write_labels
 
 __all__ = [
     "ENDINGS",
@@ -19,6 +19,5 @@ __all__ = [
     "read_labels",
     "read_values",
     "write",
-    "write_as",
     "write_labels",
 ]

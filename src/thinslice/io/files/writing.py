@@ -19,21 +19,10 @@ from thinslice.system.paths import as_path
 from thinslice.volume import Volume
 
 _INT16 = np.iinfo(np.int16)
+_DEFAULT = OutputFormat()
 
 
-def write(
-    volume: Volume, path: str | PathLike[str], *, dtype: str = "int16", sidecar: bool = True, overwrite: bool = False
-) -> tuple[Notice, ...]:
-    """Write a volume to a file, as `write_as` does, its form given in words: see `OutputFormat`.
-
-    Raises:
-        OutputError, GeometryError: as `write_as`.
-        UsageError: USE-DTYPE.
-    """
-    return write_as(volume, path, OutputFormat(dtype=dtype, sidecar=sidecar, overwrite=overwrite))
-
-
-def write_as(volume: Volume, path: str | PathLike[str], form: OutputFormat) -> tuple[Notice, ...]:
+def write(volume: Volume, path: str | PathLike[str], form: OutputFormat = _DEFAULT) -> tuple[Notice, ...]:
     """Write a volume to a file, in the axis order of the file that it came from.
 
     A volume that is synthetic (`origin.mark`) is marked so in the file, and beside NIfTI in a side-car, NAME.json.

@@ -133,7 +133,7 @@ def write_series(
             dataset.SliceLocation = decimal(plane.along_mm)
             add_references(dataset, kept, slice_references(kept, plane.corners))
             dataset.add_new(tag("PixelData"), "OW", layout.stored(volume.hu[plane.index])[0].tobytes())
-            _save(dataset, temporary / f"IM{number:04d}.dcm", kept, form.compress, provenance.version)
+            _save(dataset, temporary / f"IM{number:04d}.dcm", form.compress, provenance.version)
     return WrittenSeries(len(planes), clipped, layout.bits, series_uid, kept.carried.remarks())
 
 
@@ -252,7 +252,7 @@ def _padding_value(volume: Volume, layout: PixelLayout) -> int | None:
     return int(counts.argmax()) + layout.lowest
 
 
-def _save(dataset: Dataset, file: Path, source: SourceSeries, compress: str, version: str) -> None:
+def _save(dataset: Dataset, file: Path, compress: str, version: str) -> None:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = UID(CT_IMAGE)
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID

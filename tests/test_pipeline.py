@@ -15,6 +15,7 @@ from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
 from thinslice.phantom import make_phantom, thicken
+from thinslice.physics.grid import Scale
 from thinslice.physics.noise import noise_hu
 from thinslice.plan import plan_job
 from thinslice.system import memory
@@ -66,7 +67,7 @@ def test_rounded_positions_lie_on_the_grid_that_is_chosen_for_them_as_well():
 def test_slices_as_thin_as_the_output_are_so_for_every_task():
     grid = plan_job(_scan((60, 16, 16), 2.49995), spacing=1.25, thickness=1.25).grid
     assert grid.copies
-    assert grid.scale == (2.0, 1.0, "box")
+    assert grid.scale == Scale(2.0, 1.0)
 
 
 def test_a_spacing_that_is_near_no_simple_ratio_is_taken_as_it_is():

@@ -100,7 +100,7 @@ class Method:
         timed = self.fit != "none"
         return {
             "fit": self.fit,
-            "profile": job.grid.profile,
+            "profile": job.grid.shape,
             "grid": job.placement,
             "views": [view for view in self.views if fitted.view_weights[view]],
             "texture": texture,

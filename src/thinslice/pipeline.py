@@ -21,8 +21,8 @@ from thinslice.networks.device import arithmetic_name
 from thinslice.networks.model import Model
 from thinslice.networks.threads import cpu_threads
 from thinslice.physics.acquisition import Acquisition
-from thinslice.physics.grid import Placement, Profile, regime
-from thinslice.plan import Job, plan_job
+from thinslice.physics.grid import Placement, regime
+from thinslice.plan import Job, ProfileChoice, plan_job
 from thinslice.provenance import marked
 from thinslice.record import Clock, Run, record_of
 from thinslice.result import Result
@@ -52,7 +52,7 @@ def enhance(
     spacing: float | None = None,
     factor: float | None = None,
     thickness: float | None = None,
-    profile: Profile = "box",
+    profile: ProfileChoice = "auto",
     grid: Placement | None = None,
     fit: Fit | None = None,
     budget: float = 180.0,
@@ -87,7 +87,8 @@ def enhance(
         spacing: target slice spacing in mm; by default a whole number of times finer, near the pixels', not below 1 mm.
         factor: how many times finer, instead of `spacing`; 1.2 to 8.
         thickness: slice thickness T in mm; by default the source's, else the slice spacing.
-        profile: "box" or "gauss".
+        profile: "box" or "gauss" rules, and the thickness with it; "auto" finds width and shape of the slice profile
+            from the scan's noise.
         grid: "slabs" splits thick slices over the field of view; "centres" begins at the first acquired centre, so
             that a whole factor has every acquired centre among the output slices. By default "slabs", and "centres"
             for a NIfTI file without orientation. Thin slices lie at their centres either way.
@@ -146,7 +147,7 @@ def fit(
     spacing: float | None = None,
     factor: float | None = None,
     thickness: float | None = None,
-    profile: Profile = "box",
+    profile: ProfileChoice = "auto",
     fit: Literal["auto", "scan"] = "auto",
     budget: float = 180.0,
     iterations: int | None = None,
@@ -173,7 +174,8 @@ def fit(
         spacing: target slice spacing in mm.
         factor: how many times finer, instead of `spacing`.
         thickness: slice thickness T in mm.
-        profile: "box" or "gauss".
+        profile: "box" or "gauss" rules, and the thickness with it; "auto" finds width and shape of the slice profile
+            from the scan's noise.
         fit: "auto" starts from weights, "scan" from nothing.
         budget: seconds of fitting.
         iterations: steps, in place of `budget`; repeatable.
@@ -295,11 +297,12 @@ def _step(volume: Volume, job: Job) -> float:
 def _log_plan(volume: Volume, job: Job, method: Method, *, threads: int) -> None:
     """Say what was found and chosen, before it takes long."""
     grid, (slices, rows, columns) = job.grid, volume.shape
-    kind = regime(grid.thickness_mm, grid.spacing_mm)
+    kind = regime(job.stated_mm, grid.spacing_mm)
     _log.info("scan (%s): %d slices of %d x %d pixels", volume.origin.kind, slices, columns, rows)
     _log.info(
-        "slices %.4g mm apart, %.4g mm thick (from the %s, profile %s): %s",
-        grid.spacing_mm, grid.thickness_mm, job.thickness_from, grid.profile, kind,
+        "slices %.4g mm apart, %.4g mm thick (from the %s): %s; profile: %s, %.4g mm wide (by the %s)",
+        grid.spacing_mm, job.stated_mm, job.thickness_from, kind, grid.shape, grid.thickness_mm,
+        job.profile.determined_by,
     )  # fmt: skip
     _log.info("to %d slices %.4g mm apart (factor %.4g)", len(grid.output_mm), grid.output_spacing_mm, grid.factor)
     effort, start = method.effort, method.start

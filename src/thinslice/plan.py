@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -14,12 +14,21 @@ from thinslice.errors import GeometryError, Notice, UsageError
 from thinslice.fitting.effort import Effort
 from thinslice.io.files.sidecar import thickness_is_of_sidecar
 from thinslice.physics.acquisition import Acquisition
-from thinslice.physics.grid import MOST_OVERLAP, Placement, Profile, SliceGrid, plan_grid, regime
+from thinslice.physics.grid import MOST_OVERLAP, Placement, SliceGrid, plan_grid, regime
+from thinslice.physics.profile import FLATNESS
+from thinslice.physics.profile_estimate import ProfileEstimate, Stated, find_profile
 from thinslice.volume import Volume, refuse_small
 
+ProfileChoice = Literal["auto", "box", "gauss"]
+"""How the slice profile is chosen: from the scan, or given."""
+
 FINEST_DEFAULT_MM = 1.0
-LARGEST_FACTOR = 8.0
+SMALLEST_FACTOR, LARGEST_FACTOR = 1.2, 8.0
 _ROUNDED = 1e-3  # relative: a ratio of spacings nearer than this to a simple one is that one
+_UNLIKE = 0.15  # relative: a profile that differs by more from the thickness that was stated is remarked
+_AVERAGED = frozenset({"MPR", "AVERAGE", "REFORMATTED", "RESAMPLED"})  # image types of slices that a workstation made
+_BOX = {"derived": 0.95, "sequential": 0.8, "helical": 0.1, "original": 0.25, "unknown": 0.5}
+"""Probability that a profile is a box, by what files say of a scan."""
 _THICKEST = 10.0  # times the spacing: beyond that, one of the two is no length in mm
 
 
@@ -28,8 +37,10 @@ class Job:
     """What is to be done to a volume.
 
     Attributes:
-        grid: acquired and output slices.
+        grid: acquired and output slices, with the profile that was found.
         pixel_mm: (x, y) pixel spacing.
+        profile: that profile, and where it comes from.
+        stated_mm: thickness that was stated.
         thickness_from: "option", "file", "side-car" or "spacing".
         placement: by which rule output slices were placed.
         warnings: what the user should know about the choice.
@@ -37,6 +48,8 @@ class Job:
 
     grid: SliceGrid
     pixel_mm: tuple[float, float]
+    profile: ProfileEstimate
+    stated_mm: float
     thickness_from: str
     placement: Placement
     warnings: tuple[Notice, ...] = ()
@@ -57,11 +70,14 @@ def plan_job(
     spacing: float | None = None,
     factor: float | None = None,
     thickness: float | None = None,
-    profile: Profile = "box",
+    profile: ProfileChoice = "auto",
     views: Sequence[str] = VIEWS,
     placement: Placement | None = None,
 ) -> Job:
-    """Choose the output grid and the slice thickness.
+    """Choose the output grid, the slice thickness and the slice profile.
+
+    A profile that is given rules, and the thickness with it. With "auto", both are found from the noise of the scan;
+    the thickness that is stated, and what a file says of how slices were made, count as what is likely.
 
     Without a `placement`, slabs are split, but for a NIfTI file that gives no orientation: some readers count from its
     first voxel then and others from its middle, and a result is where its scan is for all of them if it has the same
@@ -76,8 +92,8 @@ def plan_job(
         raise UsageError("USE-VIEWS", f"unknown view {unknown[0]!r}; choose from {', '.join(VIEWS)}")
     if not views or len(set(views)) != len(views):
         raise UsageError("USE-VIEWS", f"name each view once, at least one of {', '.join(VIEWS)}")
-    if profile not in get_args(Profile):
-        raise UsageError("USE-PROFILE", f"unknown profile {profile!r}; choose {' or '.join(get_args(Profile))}")
+    if profile not in get_args(ProfileChoice):
+        raise UsageError("USE-PROFILE", f"unknown profile {profile!r}; choose auto, box or gauss")
     if placement is not None:
         check_placement(placement)
     s = volume.slice_spacing_mm
@@ -85,7 +101,7 @@ def plan_job(
     whole = abs(s / d - round(s / d)) < _ROUNDED
     unplaced = whole and volume.origin.facts.get("affine_from") == "pixdim"
     chosen: Placement = placement or ("centres" if unplaced else "slabs")
-    given, thickness_from = _thickness(volume, thickness)
+    given, thickness_from = stated_thickness(volume, thickness)
     warnings = []
     if given > _THICKEST * s:
         message = f"slice thickness {given:g} mm is over {_THICKEST:g} times the spacing {s:g} mm; check both"
@@ -100,10 +116,11 @@ def plan_job(
                 "networks learned: from 2.5 times on little more than interpolation can be expected",
             )
         )
-    grid = plan_grid(
-        volume.shape[0], s, d, thickness_mm=given, profile=profile, acquired_mm=volume.slice_positions_mm,
-        placement=chosen,
-    )  # fmt: skip
+    grid = plan_grid(volume.shape[0], s, d, thickness_mm=given, acquired_mm=volume.slice_positions_mm, placement=chosen)
+    found = choose_profile(volume, grid, profile=profile, thickness_from=thickness_from)
+    grid = replace(grid, thickness_mm=found.thickness_mm, flatness=found.flatness)
+    if thickness_from != "spacing" and abs(found.thickness_mm / given - 1) > _UNLIKE and found.determined_by == "scan":
+        warnings.append(_unlike(found, given))
     if placement is None and unplaced and regime(given, s) != "gap":
         message = (
             "the file gives no orientation: output slices begin at the first acquired centre, where all readers agree"
@@ -114,7 +131,45 @@ def plan_job(
         warnings.append(
             Notice("GEO-BETWEEN", f"{message} and do not come back; a whole --factor of an even series keeps all")
         )
-    return Job(grid, volume.voxel_mm[:2], thickness_from, chosen, tuple(warnings))
+    return Job(grid, volume.voxel_mm[:2], found, given, thickness_from, chosen, tuple(warnings))
+
+
+def choose_profile(volume: Volume, grid: SliceGrid, *, profile: ProfileChoice, thickness_from: str) -> ProfileEstimate:
+    """The slice profile that is given, or found in the scan.
+
+    Args:
+        volume: the scan.
+        grid: acquired and output slices, with the stated thickness.
+        profile: the choice.
+        thickness_from: as in `Job`.
+    """
+    if profile != "auto":
+        return ProfileEstimate(grid.thickness_mm, FLATNESS[profile])
+    return find_profile(volume.hu, grid, Stated(grid.thickness_mm, thickness_from != "option", _box_share(volume)))
+
+
+def _box_share(volume: Volume) -> float:
+    """Probability that a profile is a box, by what the file says of how its slices were made."""
+    facts = volume.origin.facts
+    says = facts if volume.origin.kind == "dicom" else facts.get("sidecar", {})
+    types = set(says.get("image_type") or says.get("ImageType") or ())
+    if "DERIVED" in types or types & _AVERAGED:
+        made = "derived"
+    elif says.get("pitch") or says.get("SpiralPitchFactor") or says.get("acquisition_type") == "SPIRAL":
+        made = "helical"
+    elif says.get("acquisition_type") == "SEQUENCED":
+        made = "sequential"
+    else:
+        made = "original" if "ORIGINAL" in types else "unknown"
+    return _BOX[made]
+
+
+def _unlike(found: ProfileEstimate, stated: float) -> Notice:
+    message = (
+        f"slices are said to be {stated:g} mm thick; by their noise the profile is {found.thickness_mm:.3g} mm wide, "
+        "which is used; --profile together with --thickness overrides it"
+    )
+    return Notice("GEO-PROFILE", message)
 
 
 def check_placement(placement: str) -> None:
@@ -172,7 +227,12 @@ def _on_acquired(d: float, s: float) -> float:
     return d
 
 
-def _thickness(volume: Volume, asked: float | None) -> tuple[float, str]:
+def stated_thickness(volume: Volume, asked: float | None) -> tuple[float, str]:
+    """Slice thickness in mm, and where it comes from: "option", "file", "side-car" or "spacing".
+
+    Raises:
+        UsageError: USE-THICKNESS where what is asked for is no number over 0.
+    """
     if asked is not None:
         return _over_zero(asked, "USE-THICKNESS", "thickness in mm"), "option"
     if volume.thickness is not None:

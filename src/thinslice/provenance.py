@@ -51,6 +51,9 @@ def settings_digest(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(settings.encode()).hexdigest()
 
 
+_PROFILE_FROM = {"user": "as given", "stated": "as stated", "scan": "found in its noise", "prior": "assumed"}
+
+
 def method_text(record: Mapping[str, Any], *, origin: Origin, gaps_filled: bool, fitted_before: bool) -> str:
     """The method in one line, and what was mended in the source before.
 
@@ -65,7 +68,11 @@ def method_text(record: Mapping[str, Any], *, origin: Origin, gaps_filled: bool,
         training = "fitted to this scan alone" if record["method"]["fit"] == "scan" else "adapted to this scan"
     else:
         training = "fitted to one scan before" if fitted_before else "trained on other scans"
-    text = f"views fused: {views}; networks {training}"
+    profile = record["input"]["profile"]
+    text = (
+        f"views fused: {views}; networks {training}; slice profile {profile['shape']}, "
+        f"{profile['thickness_mm']:.3g} mm wide, {_PROFILE_FROM[profile['determined_by']]}"
+    )
     part, parts = (int(origin.facts.get(word, 1)) for word in ("part", "parts"))
     if parts > 1:
         text += f", part {part} of {parts} of a series with gaps"

@@ -107,9 +107,10 @@ def record_of(
         "input": {
             "kind": scan.origin.kind,
             "grid": grid_entry(scan),
-            "thickness_mm": grid.thickness_mm,
+            "thickness_mm": job.stated_mm,
             "thickness_from": job.thickness_from,
-            "regime": regime(grid.thickness_mm, grid.spacing_mm),
+            "regime": regime(job.stated_mm, grid.spacing_mm),
+            "profile": job.profile.entry,
             "padding_voxels": count(scan.padding),
             "facts": dict(scan.origin.facts),
         },

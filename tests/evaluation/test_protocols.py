@@ -50,7 +50,7 @@ def test_gauss_is_wider_than_box_and_keeps_a_constant():
     np.testing.assert_allclose(make_case(flat, "a", protocol="gauss", factor=3).thick.hu, 40.0, atol=1e-4)
     box, gauss = (make_case(volume, "a", protocol=p, factor=3) for p in ("box", "gauss"))
     assert gauss.thick.hu[2:-2].std() < box.thick.hu[2:-2].std()
-    assert gauss.grid.profile == "gauss"
+    assert gauss.grid.shape == "gauss"
     assert gauss.grid.thickness_mm == pytest.approx(3 * gauss.grid.output_spacing_mm)
 
 
@@ -98,7 +98,7 @@ def test_a_wrong_thickness_or_profile_is_assumed_and_changes_nothing_else():
     np.testing.assert_array_equal(right.grid.output_mm, wrong.grid.output_mm)
     assert wrong.grid.thickness_mm == pytest.approx(0.75 * right.grid.thickness_mm)
     assert wrong.thick.thickness == pytest.approx(wrong.grid.thickness_mm)
-    assert (right.grid.profile, wrong.grid.profile) == ("gauss", "box")
+    assert (right.grid.shape, wrong.grid.shape) == ("gauss", "box")
 
 
 def test_cut_keeps_the_middle_in_its_place():

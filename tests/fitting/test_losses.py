@@ -15,7 +15,7 @@ from thinslice.networks.blocks import HU_SCALE
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
 from thinslice.physics.acquisition import Acquisition
-from thinslice.physics.grid import plan_grid
+from thinslice.physics.grid import Scale, plan_grid
 from thinslice.physics.noise import noise_hu
 from thinslice.physics.operator import SliceOperator
 
@@ -115,11 +115,11 @@ def test_increments_know_linear_scans(factor, thickness):
     """On a scan that is linear along z each base is exact away from the ends: nothing is left to learn."""
     model = Model.new(SMALL.inplane, SMALL.axial)
     ramp = torch.arange(17.0)[:, None, None].expand(17, 20, 20) * 30
-    minus = increments.minus_one(17, factor, thickness, "box")
+    minus = increments.minus_one(17, Scale(factor, thickness))
     views = increments.predict(model, ramp[::2], minus.task, plane_steps={"coronal": 1, "sagittal": 1})
     for view in views.values():
         assert torch.allclose(minus.observe(view)[2:-2], ramp[1::2][2:-2], atol=1.0)
-    forth, back = increments.zero(17, factor, thickness, "box")
+    forth, back = increments.zero(17, Scale(factor, thickness))
     half_way = forth.observe(
         increments.predict(model, ramp, forth.task, plane_steps={"coronal": 1, "sagittal": 1})["coronal"]
     )
@@ -133,8 +133,8 @@ def test_increments_know_linear_scans(factor, thickness):
 @pytest.mark.parametrize(("factor", "thickness"), [(2.0, 1.0), (4.0, 1.0), (4.0, 4.0), (2.5, 5.0)])
 def test_increments_leave_the_views_something_to_learn(factor, thickness):
     """What is known of an increment must not be fixed by its own projection, or nothing would be taught."""
-    minus = increments.minus_one(17, factor, thickness, "box")
-    forth, back = increments.zero(17, factor, thickness, "box")
+    minus = increments.minus_one(17, Scale(factor, thickness))
+    forth, back = increments.zero(17, Scale(factor, thickness))
     for increment in (minus, forth, back):
         left = increment.observation @ increment.task.null_projector
         assert left.abs().sum(dim=1).min() > 0.05
@@ -151,7 +151,7 @@ def test_the_gate_keeps_the_share_that_agrees_best(gamma):
 
 
 def test_held_out_labels_do_not_count():
-    increment = increments.minus_one(9, 2.0, 1.0, "box")
+    increment = increments.minus_one(9, Scale(2.0, 1.0))
     views = {"axial": torch.zeros(len(increment.task.grid.output_mm), 3, 3, requires_grad=True)}
     truth, usable = torch.ones(4, 3, 3), torch.tensor([True, False, True, True])
     increments.known_loss(views, increment, truth, usable=usable).backward()

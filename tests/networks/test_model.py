@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from thinslice.networks.axial import AxialConfig, AxialNetwork, around
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
 from thinslice.networks.task import condition, extrapolation_weight, patch_task
-from thinslice.physics.grid import plan_grid
+from thinslice.physics.grid import Scale, plan_grid
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def trained() -> Model:
 
 def test_a_deeper_model_restores_what_it_was_made_of(trained):
     deeper = trained.deepened(5, seed=1)
-    task = patch_task(8, 4.0, 1.0, "box")
+    task = patch_task(8, Scale(4.0, 1.0))
     planes = 200 * torch.randn(2, 7, 8, 16)
     with torch.no_grad():
         before, after = (model.inplane(planes, task) for model in (trained, deeper))
@@ -64,7 +65,7 @@ def test_the_library_of_products_is_set_to_sum_in_one_order_before_it_is_loaded(
 
 def test_the_gradient_of_the_axial_network_is_summed_in_one_order():
     """Several output slices share an interval; two threads once added up their gradients as they came."""
-    network, task = AxialNetwork(AxialConfig(channels=16, blocks=1)), patch_task(4, 5.0, 1.0, "box")
+    network, task = AxialNetwork(AxialConfig(channels=16, blocks=1)), patch_task(4, Scale(5.0, 1.0))
     network.body = Echo()
     slices, seen = torch.randn(5, 8, 48, 48, requires_grad=True), set()
     weights, before = torch.randn(len(task.grid.output_mm), 48, 48), torch.get_num_threads()
@@ -93,5 +94,6 @@ def test_an_interval_is_given_with_two_slices_on_either_side_and_ends_repeated()
 )
 def test_networks_are_conditioned_on_no_more_overlap_than_they_learned(overlap, given, weight):
     grid = plan_grid(8, 4.0, 1.0, thickness_mm=4 * overlap)
-    assert condition(grid).tolist() == [given, 0.25]
+    assert condition(grid).tolist() == [given, 0.25, 0.0]
+    assert condition(replace(grid, flatness=0.4)).tolist() == pytest.approx([given, 0.25, 0.6 if given > 0.25 else 0.0])
     assert extrapolation_weight(grid) == pytest.approx(weight)

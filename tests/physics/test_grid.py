@@ -13,14 +13,14 @@ from thinslice.physics.grid import SliceGrid, plan_grid, regime
 from thinslice.physics.operator import SliceOperator, profile_weights
 
 grids = st.builds(
-    lambda slices, s, factor, ratio, profile, placement: plan_grid(
-        slices, s, s / factor, thickness_mm=ratio * s, profile=profile, placement=placement
+    lambda slices, s, factor, ratio, flatness, placement: plan_grid(
+        slices, s, s / factor, thickness_mm=ratio * s, flatness=flatness, placement=placement
     ),
     st.integers(4, 20),
     st.floats(2.0, 10.0),
     st.one_of(st.integers(2, 8).map(float), st.floats(1.2, 8.0)),
     st.floats(0.05, 2.0),
-    st.sampled_from(["box", "gauss"]),
+    st.one_of(st.sampled_from([1.0, 0.0]), st.floats(0, 1)),
     st.sampled_from(["slabs", "centres"]),
 )
 
@@ -50,7 +50,7 @@ def test_measured_slices_weigh_as_all_others_within_the_grid(grid):
     assert np.allclose(operator.sum(axis=1), 1)
     d, reach = (
         grid.output_spacing_mm,
-        max(grid.thickness_mm, grid.output_spacing_mm) * (1.5, 0.5)[grid.profile == "box"],
+        max(grid.thickness_mm, grid.output_spacing_mm) * (1.5, 0.5)[grid.shape == "box"],
     )
     first, last = grid.acquired_mm - reach, grid.acquired_mm + reach
     within = (first >= grid.output_mm[0] - d / 2 - 1e-9) & (last <= grid.output_mm[-1] + d / 2 + 1e-9)
@@ -156,7 +156,7 @@ def test_off_grid_thin_slices_are_interpolated_linearly():
 
 
 def test_gauss_rows_agree_with_numerical_integration():
-    grid = plan_grid(9, 4.0, 1.0, thickness_mm=4.0, profile="gauss")
+    grid = plan_grid(9, 4.0, 1.0, thickness_mm=4.0, flatness=0.0)
     row = profile_weights(grid).toarray()[4]
     sigma = 4.0 / (2 * np.sqrt(2 * np.log(2)))
     for centre, weight in zip(grid.output_mm, row, strict=True):

@@ -10,7 +10,7 @@ from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
 from thinslice.networks.planes import plane_steps
-from thinslice.networks.task import make_task
+from thinslice.networks.task import CONDITIONS, make_task
 from thinslice.physics import operator
 from thinslice.physics.acquisition import Acquisition
 from thinslice.physics.grid import plan_grid
@@ -120,7 +120,7 @@ def test_networks_trace_on_the_meta_device():
     from thinslice.networks.unfold import Unfolding
 
     where = Unfolding(torch.zeros(5, dtype=torch.int64, device=meta), torch.zeros(5, 8, device=meta))
-    condition = torch.zeros(2, device=meta)
+    condition = torch.zeros(CONDITIONS, device=meta)
     planes = torch.zeros(2, model.inplane.config.planes, 4, 20, device=meta)
     assert model.inplane.to(meta).residual(planes, where, condition).shape == (2, 5, 20)
     slices = torch.zeros(1, 4, 12, 14, device=meta)

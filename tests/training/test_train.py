@@ -18,8 +18,11 @@ from thinslice.io import files
 from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
+from thinslice.networks.task import patch_task
 from thinslice.phantom import make_phantom, thicken
+from thinslice.physics.grid import Scale
 from thinslice.training import ScanPool, TrainConfig, train
+from thinslice.training.pairs import draw_scale
 from thinslice.volume import Volume
 
 SMALL = TrainConfig(
@@ -87,55 +90,37 @@ def test_thick_scans_alone_teach_the_coronal_and_sagittal_network(tmp_path):
     assert taught == {"inplane"}
 
 
-BEFORE = (
-    "(TrainConfig(fit=FitConfig(inplane=InplaneConfig(channels=16, blocks=1, neighbours=3), "
-    "axial=AxialConfig(channels=16, blocks=1), batch=4, patch_slices=8, patch_width=32, fine_share=0.5, "
-    "plane_share=0.35, context_share=0.55, context_noise=False, row_noise=False, teacher=1.0, increment_minus1=0.0, "
-    "increment_0=0.0, increment_plus1=1.0, gamma=1.0, learners=('axial',), teaching=('axial', 'coronal', 'sagittal'), "
-    "fused_labels=False, moving_teachers=True, axial_weight=0.0, robust_share=0.6, bias=1.5, learning_rate=0.002, "
-    "kernel_rate=0.02, adapt_rate=0.6, go_back=0.5, average=200), iterations=6, groups=2, shapes=0.1, axial_every=2, "
-    "go_on_rate=0.5, validate_every=500, validation_draws=40, checkpoint_s=0.0), 3, None, {digest!r})"
-)
-
-
-def test_a_checkpoint_and_weights_of_before_the_renaming_are_read(scans, tmp_path):
-    """`BEFORE` is what such a checkpoint says of itself; its embedding is called `tell`."""
-
-    def named_as_before(state):
-        return {name.replace("embed.", "tell."): value for name, value in state.items()}
-
-    fit = FitConfig(
-        InplaneConfig(16, 1), AxialConfig(16, 1), batch=4, patch_slices=8, patch_width=32, slice_noise=False
-    )
-    config = TrainConfig(fit=fit, iterations=6, axial_every=2, checkpoint_s=0.0)
-    checkpoint = tmp_path / "weights.checkpoint"
-
-    def stop_at_three(stage, done, total):
-        if done == 3:
-            raise _CutOffError
-
-    with pytest.raises(_CutOffError):
-        train(_pool(scans), config=config, seed=3, checkpoint=checkpoint, on_progress=stop_at_three)
-    saved = torch.load(checkpoint, weights_only=True)
-    state = saved["state"]
-    state["networks"] = {name: named_as_before(network) for name, network in state["networks"].items()}
-    state["averages"] = {
-        name: {"network": named_as_before(average["network"]), "seen": average["steps"]}
-        for name, average in state["averages"].items()
-    }
-    torch.save({"config": BEFORE.format(digest=_pool(scans).digest), "state": state}, checkpoint)
-    steps = []
-    resumed = train(
-        _pool(scans), config=config, seed=3, checkpoint=checkpoint, on_progress=lambda _, done, __: steps.append(done)
-    )
-    whole = train(_pool(scans), config=config, seed=3)
-    assert steps[0] == 3
-    assert resumed.digest == whole.digest
-    whole.save(tmp_path / "new.safetensors")
+def test_weights_of_before_a_condition_was_added_give_what_they_gave(scans, tmp_path):
+    """Their embedding is called `tell`, and knows nothing of the shape of profiles."""
+    model = train(_pool(scans), config=replace(SMALL, iterations=3), seed=3)
+    for network in model.networks.values():
+        with torch.no_grad():
+            network.body.embed.weight[:, 2] = 0
+            network.body.blocks[0].modulate.weight.normal_()
+            network.body.leave.weight.normal_()
+    model.save(tmp_path / "new.safetensors")
     with safe_open(tmp_path / "new.safetensors", "pt") as file:
         about = file.metadata()
-    save_file(named_as_before(whole.state()), tmp_path / "old.safetensors", metadata=about)
-    assert Model.load(tmp_path / "old.safetensors").digest == whole.digest
+    old = {name.replace("embed.", "tell."): value for name, value in model.state().items()}
+    old = {name: value[:, :2].clone() if name.endswith("tell.weight") else value for name, value in old.items()}
+    save_file(old, tmp_path / "old.safetensors", metadata=about)
+    loaded = Model.load(tmp_path / "old.safetensors")
+    assert loaded.digest == model.digest
+    planes = 200 * torch.randn(2, 7, 8, 16, generator=torch.manual_seed(0))
+    box, gauss = (patch_task(8, Scale(4.0, 4.0, flatness)) for flatness in (1.0, 0.0))
+    for task in (box, gauss):
+        assert torch.equal(loaded.inplane(planes, task), model.inplane(planes, task))
+    where = box.where
+    assert torch.equal(*(loaded.inplane.residual(planes, where, task.condition) for task in (box, gauss)))
+
+
+def test_every_scale_that_is_drawn_makes_a_task():
+    random = np.random.default_rng(0)
+    for _ in range(400):
+        scale = draw_scale(random)
+        grid = scale.grid(6)
+        assert len(grid.held()), scale
+        assert grid.scale.grid(6).output_mm == pytest.approx(grid.output_mm, abs=1e-4)
 
 
 def test_a_checkpoint_of_other_settings_is_refused(scans, tmp_path):

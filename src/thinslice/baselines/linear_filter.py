@@ -79,7 +79,7 @@ def _degrade(lines: np.ndarray, grid: SliceGrid) -> tuple[np.ndarray, float]:
         grid.factor,
         1.0,
         thickness_mm=grid.thickness_mm / d,
-        profile=grid.profile,
+        flatness=grid.flatness,
     )
     operator = profile_weights(in_pixels)
     return lines[:, : operator.shape[1]] @ operator.T, -float(in_pixels.output_mm[0])

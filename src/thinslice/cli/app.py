@@ -23,6 +23,7 @@ from thinslice.cli.evaluate import evaluate
 from thinslice.cli.help import Command
 from thinslice.cli.inspect import inspect
 from thinslice.cli.log import log
+from thinslice.cli.profile import profile
 from thinslice.cli.train import train
 from thinslice.cli.usage import ParserError, usage_error
 from thinslice.errors import OutputError, ResourceError, ThinsliceError, UsageError
@@ -49,9 +50,9 @@ def thinslice(context: typer.Context, version: options.Version = False) -> None:
         typer.echo(context.get_help())
 
 
-for command in (demo, inspect, enhance, evaluate, train):
+for command in (demo, inspect, enhance, evaluate, train, profile):
     app.command(cls=Command)(command)
-COMMANDS = ("demo", "inspect", "enhance", "evaluate", "train")
+COMMANDS = ("demo", "inspect", "enhance", "evaluate", "train", "profile")
 
 
 def main() -> NoReturn:

@@ -50,9 +50,13 @@ def enhance(
         ),
     ] = None,
     profile: Annotated[
-        Literal["box", "gauss"],
-        typer.Option(metavar="box|gauss", help="Shape of the slice profile.", rich_help_panel=_METHOD),
-    ] = "box",
+        Literal["auto", "box", "gauss"],
+        typer.Option(
+            metavar="auto|box|gauss",
+            help="Slice profile: found in the scan, or given, with --thickness.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = "auto",
     grid: options.Grid = None,
     fit: Annotated[
         Literal["auto", "scan", "none"] | None,

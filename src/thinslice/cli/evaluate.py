@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,8 +12,9 @@ from thinslice.cli import options
 from thinslice.cli.options import with_common_options, with_reading_options
 from thinslice.cli.summary import written_lines
 from thinslice.cli.terminal import Terminal
-from thinslice.errors import UsageError, recorded
+from thinslice.errors import UsageError, counted, recorded
 from thinslice.system.output import none_left
+from thinslice.system.paths import as_path
 
 _CASES, _METHODS, _EXCHANGE = "Cases", "Methods", "Other tools"
 
@@ -25,6 +27,15 @@ def evaluate(
     more: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help="More thin scans.")] = None,
     source: Annotated[
         list[Path] | None, typer.Option("-i", "--input", metavar="PATH...", help="Thin scans: files or DICOM folders.")
+    ] = None,
+    pairs: Annotated[
+        list[Any] | None,
+        typer.Option(
+            "--pair",
+            parser=options.paths_of_pair,
+            metavar="THICK THIN",
+            help="Two reconstructions of one acquisition; may be repeated.",
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -56,8 +67,8 @@ def evaluate(
         typer.Option(metavar="K", help="Methods assume K times the true thickness.", rich_help_panel=_CASES),
     ] = 1,
     assume_profile: Annotated[
-        Literal["box", "gauss"] | None,
-        typer.Option(metavar="box|gauss", help="Methods assume this profile.", rich_help_panel=_CASES),
+        Literal["auto", "box", "gauss"] | None,
+        typer.Option(metavar="auto|box|gauss", help="Methods assume this profile.", rich_help_panel=_CASES),
     ] = None,
     grid: Annotated[
         Literal["slabs", "centres"],
@@ -108,22 +119,25 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Measure methods against known truth, made from thin scans.
+    """Measure methods against known truth.
 
-    They are thickened, restored and compared with what they were.
+    Thin scans are thickened, restored and compared with what they were. Of a real pair, thick slices are restored and
+    compared with the thin ones.
 
     For example:
 
       thinslice evaluate -i thin.nii.gz --methods linear,cubic,thinslice
+      thinslice evaluate --pair thick.nii.gz thin.nii.gz --methods cubic,thinslice
     """
     scans = [*(source or []), *(more or [])]
-    if not scans:
-        raise UsageError("USE-INPUT", "no scan is given; name thin scans with -i")
+    pairs = [tuple(map(as_path, pair)) for pair in pairs or []]
+    if not (scans or pairs):
+        raise UsageError("USE-INPUT", "no scan is given; name thin scans with -i, or a --pair")
     if methods == ("none",) and not (score or write_inputs):
         raise UsageError("USE-METHOD", "with --methods none there is nothing to do but for --write-inputs or --score")
     if len(dict(score or [])) < len(score or []):
         raise UsageError("USE-SCORE", "two folders of results have the same name; name one otherwise")
-    terminal.refuse_clashes([*scans, weights, *(folder for _, folder in score or [])], output)
+    terminal.refuse_clashes([*scans, *chain(*pairs), weights, *(folder for _, folder in score or [])], output)
     if output is not None:
         terminal.refuse_inside(output, write_inputs)
 
@@ -135,12 +149,17 @@ def evaluate(
     from thinslice.report import Pages
 
     pages = Pages(output, overwrite=terminal.overwrite) if output is not None else None
-    names = scan_names(scans) if terminal.show_identity else [f"scan{number}" for number in range(1, len(scans) + 1)]
-    inputs = input_paths(write_inputs, case_slugs(names, protocols, factors)) if write_inputs else []
+    names = [f"scan{number}" for number in range(1, len(scans) + 1)]
+    names += [f"pair{number}" for number in range(1, len(pairs) + 1)]
+    if terminal.show_identity:
+        names = scan_names([*scans, *(thick for thick, _ in pairs)])
+    slugs = case_slugs(names[: len(scans)], protocols, factors, names[len(scans) :])
+    inputs = input_paths(write_inputs, slugs) if write_inputs else []
     with none_left([*inputs, *(path for path in (output, terminal.record_path) if path)]):
         with terminal.progress() as on_progress:
             table = measure(
                 scans,
+                pairs=pairs,
                 protocols=protocols,
                 factors=factors,
                 methods=() if methods == ("none",) else methods,
@@ -166,9 +185,13 @@ def evaluate(
             pages.write(table)
         terminal.write_record(
             {"version": thinslice.__version__, "command": "evaluate", "grid": grid, "rows": table.as_records(),
+             "pairs": [measured.entry for measured in table.pairs],
              "warnings": recorded(table.warnings)}
         )  # fmt: skip
     terminal.warn(table.warnings)
+    for measured in table.pairs:
+        used = counted(measured.slices, "thick slice")
+        terminal.say(f"pair:       {measured.name}, {used} used", *measured.lines, "")
     if table:
         terminal.say(table.rich())
     if pages or inputs:

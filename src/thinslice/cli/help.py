@@ -12,8 +12,17 @@ _UNBROKEN = "\N{NO-BREAK SPACE}"
 _BRACKETS = re.compile(r"\[[^\[\]]{1,40}\]$")  # what a page says of defaults and ranges, where a line can hold it
 
 
+_IN_PAIRS = frozenset({"pairs"})  # parameters of two values, which may be repeated: typer has no type for these
+
+
 class Command(typer.core.TyperCommand):
     """A command whose options stand under the headings that they name (`rich_help_panel`)."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        for parameter in self.params:
+            if parameter.name in _IN_PAIRS:
+                parameter.nargs = 2
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options, those without a heading first."""

@@ -11,11 +11,14 @@ import typer
 from thinslice.cli import options
 from thinslice.cli.inputs import one_scan
 from thinslice.cli.options import with_common_options
+from thinslice.cli.summary import profile_line
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import GeometryError, Notice, ThinsliceError, named
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from thinslice.volume import Volume
 
 
 _SYNTHETIC = ("DCM-SYNTH", "FILE-SYNTH")  # shown as what it is, no fault
@@ -48,6 +51,16 @@ class Entry:
     facts: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
     error: ThinsliceError | None = None
+
+    def with_profile(self, volume: Volume) -> Entry:
+        """The same with the slice profile that is found in the volume, as `enhance` finds it."""
+        from thinslice.plan import plan_job
+
+        try:
+            found = plan_job(volume).profile
+        except ThinsliceError:  # `enhance` will say it: slices as thin as they can be asked for, for instance
+            return self
+        return replace(self, facts=self.facts | {"profile": found.entry})
 
     def as_record(self, *, names: bool) -> dict[str, Any]:
         """The entry, ready for JSON; with `names`, errors and warnings name files."""
@@ -96,6 +109,11 @@ def inspect(
     else:
         entries = [_file(source, axis=axis, rescale=rescale, allow_derived=allow_derived)]
     entries = [_with_size_checked(entry) for entry in entries]
+    if is_dicom and len(entries) == 1 and entries[0].error is None:
+        volume = scan.read(
+            source, phase=phase, rescale=rescale, allow_derived=True, limits=dict(limit) if limit else None
+        )
+        entries = [entries[0].with_profile(volume)]
     terminal.write_record(
         {
             "version": __version__,
@@ -166,7 +184,7 @@ def _file(source: Path, *, allow_derived: bool, **reading: Any) -> Entry:
     if mark is not None and not allow_derived:  # refused as a source; its grid can be shown all the same
         warnings = tuple(notice for notice in warnings if notice.code != "FILE-SYNTH")
         error = scan.synthetic_refusal(mark, named(source))
-    return Entry(
+    entry = Entry(
         name=volume.origin.kind,
         shape=volume.shape,
         pixel_mm=volume.voxel_mm[:2],
@@ -182,6 +200,7 @@ def _file(source: Path, *, allow_derived: bool, **reading: Any) -> Entry:
         warnings=warnings,
         error=error,
     )
+    return entry if error else entry.with_profile(volume)
 
 
 def _table(entries: list[Entry]) -> Table:
@@ -221,6 +240,8 @@ def _remarks(entries: list[Entry], *, raised: ThinsliceError | None) -> list[str
                 + (f" ({entry.distinguished})" if entry.distinguished else "")
             )
         lines += [f"{entry.name}: {notice.line}" for notice in entry.warnings]
+        if found := entry.facts.get("profile"):
+            lines.append(f"{entry.name}: slice profile {profile_line(found)}")
         if entry.facts.get("tilt_deg"):
             lines.append(f"{entry.name}: enhance --detilt makes the result upright")
         if entry.error:

@@ -186,6 +186,11 @@ def name_and_folder(text: str) -> tuple[str, Path]:
     return name.strip(), Path(folder)
 
 
+def paths_of_pair(value: str | tuple[str, ...]) -> Any:
+    """One path, or two: versions of typer give an option of two values its texts one by one, or together."""
+    return tuple(map(Path, value)) if isinstance(value, tuple) else Path(value)
+
+
 def damping(text: str) -> float | Literal["off"]:
     """``"off"`` or a number from 0 up."""
     if text == "off":

@@ -14,6 +14,12 @@ _THICKNESS_FROM = {
     "side-car": "from the side-car",
     "spacing": "taken as the spacing",
 }
+_PROFILE_FROM = {
+    "user": "as given",
+    "stated": "as stated: slices are thin",
+    "scan": "from the scan's noise",
+    "prior": "the usual one: the noise does not show it",
+}
 
 
 def summary(record: Mapping[str, Any], written: Sequence[Path], *, whole: bool) -> Iterator[str]:
@@ -22,6 +28,7 @@ def summary(record: Mapping[str, Any], written: Sequence[Path], *, whole: bool) 
     source = _THICKNESS_FROM[scan["thickness_from"]]
     yield f"scan:       {grid_line(scan['grid'])}"
     yield f"thickness:  {scan['thickness_mm']:g} mm, {source} ({scan['regime']})"
+    yield f"profile:    {profile_line(scan['profile'])}"
     yield f"result:     {grid_line(result['grid'])}"
     yield f"weights:    {weights_line(record)}"
     if record["self_check"]:
@@ -38,6 +45,14 @@ def written_lines(paths: Sequence[Path]) -> Iterator[str]:
     """What was written, a path a line, as it was typed: no secret from who typed it."""
     for number, path in enumerate(paths):
         yield f"{'' if number else 'written:':<11} {printable(path)}"
+
+
+def profile_line(profile: Mapping[str, Any]) -> str:
+    """Such as ``gauss, 4.4 mm wide (+- 0.2), from the scan's noise``."""
+    width = f"{profile['shape']}, {profile['thickness_mm']:.3g} mm wide"
+    if profile["error_mm"] is None:
+        return f"{width}, {_PROFILE_FROM[profile['determined_by']]}"
+    return f"{width} (± {profile['error_mm']:.2g}), {_PROFILE_FROM[profile['determined_by']]}"
 
 
 def grid_line(grid: Mapping[str, Any]) -> str:

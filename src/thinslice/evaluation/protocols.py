@@ -24,11 +24,16 @@ import numpy as np
 
 from thinslice.conventions import HU_RANGE
 from thinslice.errors import GeometryError, UsageError
-from thinslice.physics.grid import Placement, Profile, SliceGrid, plan_grid
+from thinslice.physics.grid import Placement, SliceGrid, plan_grid
 from thinslice.physics.operator import SliceOperator
+from thinslice.physics.profile import FLATNESS
+from thinslice.physics.profile_estimate import Stated, find_profile
+from thinslice.plan import ProfileChoice
 from thinslice.volume import Volume
 
 Protocol = Literal["gap", "box", "gauss"]
+CaseKind = Literal["gap", "box", "gauss", "pair"]
+"""What a case was made by: a protocol, or a real pair of reconstructions (`evaluation.pairs`)."""
 
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
@@ -39,7 +44,7 @@ class Case:
 
     Attributes:
         name: of the scan.
-        protocol: how it was thickened.
+        protocol: how it was thickened, or "pair" of a real one.
         factor: f, acquired over output spacing.
         thick: the acquired slices, (m, y, x).
         grid: where acquired and output slices lie, with the thickness and profile that methods assume.
@@ -49,7 +54,7 @@ class Case:
     """
 
     name: str
-    protocol: Protocol
+    protocol: CaseKind
     factor: int
     thick: Volume
     grid: SliceGrid
@@ -65,7 +70,7 @@ class Case:
     @property
     def title(self) -> str:
         """The case in words."""
-        return case_title(self.name, self.protocol, self.factor, self.assumed_thickness, self.grid.profile)
+        return case_title(self.name, self.protocol, self.factor, self.assumed_thickness, self.grid.shape)
 
     @property
     def truth_volume(self) -> Volume:
@@ -76,14 +81,18 @@ class Case:
         )
 
 
-def case_slug(name: str, protocol: Protocol, factor: int) -> str:
+def case_slug(name: str, protocol: CaseKind, factor: int) -> str:
     """A case in file names."""
+    if protocol == "pair":
+        return f"{name}_pair"
     return f"{name}_{protocol}_x{factor}"
 
 
-def case_slugs(names: Sequence[str], protocols: Sequence[Protocol], factors: Sequence[int]) -> list[str]:
-    """All cases in file names, scan by scan."""
-    return [case_slug(*case) for case in product(names, protocols, factors)]
+def case_slugs(
+    names: Sequence[str], protocols: Sequence[Protocol], factors: Sequence[int], pairs: Sequence[str] = ()
+) -> list[str]:
+    """All cases in file names, scan by scan, then those of pairs by their names."""
+    return [case_slug(*case) for case in product(names, protocols, factors)] + [case_slug(n, "pair", 0) for n in pairs]
 
 
 def case_title(name: str, protocol: str, factor: int, assumed_thickness: float, assume_profile: str) -> str:
@@ -122,7 +131,7 @@ def make_case(
     protocol: Protocol,
     factor: int,
     assume_thickness: float = 1.0,
-    assume_profile: Profile | None = None,
+    assume_profile: ProfileChoice | None = None,
     placement: Placement = "slabs",
 ) -> Case:
     """Thicken a thin scan by a protocol.
@@ -133,7 +142,8 @@ def make_case(
         protocol: "gap", "box" or "gauss".
         factor: f, a whole number from 2 to 8.
         assume_thickness: the method assumes this many times the true thickness.
-        assume_profile: the method assumes this profile; None for the true one.
+        assume_profile: the method assumes this profile; "auto" for the one that is found in the thick scan, given
+            `assume_thickness` alone; None for the true one.
         placement: where output slices lie, as in `plan_grid`.
 
     Raises:
@@ -145,8 +155,8 @@ def make_case(
     # Clipped first: -3024 outside the field of view would else leak into thick slices as a fiction.
     truth = np.clip(volume.hu[:n], *HU_RANGE)
     thickness = d if protocol == "gap" else f * d
-    profile: Profile = "gauss" if protocol == "gauss" else "box"
-    whole = plan_grid(m, f * d, d, thickness_mm=thickness, profile=profile)
+    flatness = FLATNESS["gauss" if protocol == "gauss" else "box"]
+    whole = plan_grid(m, f * d, d, thickness_mm=thickness, flatness=flatness)
     first = 0.0 if protocol == "gap" else (f - 1) / 2
     _check_grid(whole, n, -first * d)
     if protocol == "gap":
@@ -161,12 +171,17 @@ def make_case(
     )
     grid = whole
     if placement == "centres" and protocol != "gap":
-        grid = plan_grid(m, f * d, d, thickness_mm=thickness, profile=profile, placement=placement)
+        grid = plan_grid(m, f * d, d, thickness_mm=thickness, flatness=flatness, placement=placement)
         there = slice(int(first), int(first) + len(grid.output_mm))
         truth, new = truth[there], new[there]
         _check_grid(grid, len(truth), 0.0)
-    grid = replace(grid, thickness_mm=assumed, profile=assume_profile or profile)
-    return Case(name, protocol, f, thick, grid, truth, new, assume_thickness)
+    grid = replace(grid, thickness_mm=assumed)
+    if assume_profile == "auto":
+        found = find_profile(hu, grid, Stated(assumed, firmly=False, box=0.5))
+        grid = replace(grid, thickness_mm=found.thickness_mm, flatness=found.flatness)
+    else:
+        grid = replace(grid, flatness=FLATNESS[assume_profile] if assume_profile else flatness)
+    return Case(name, protocol, f, thick, grid, truth, new, round(grid.thickness_mm / thickness, 4))
 
 
 def thick_slices(slices: int, name: str, protocol: Protocol, factor: int) -> int:

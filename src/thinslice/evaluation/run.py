@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, count, product
 from os import PathLike
 from pathlib import Path
@@ -20,13 +21,23 @@ from thinslice.evaluation.exchange import find_result, input_paths, read_result,
 from thinslice.evaluation.learning import Learning
 from thinslice.evaluation.methods import CLASSICAL, METHODS, check_methods, run_methods
 from thinslice.evaluation.metrics import Scorer
-from thinslice.evaluation.protocols import Case, Protocol, case_slugs, check_protocol, cut, make_case, thick_slices
+from thinslice.evaluation.pairs import match_pair, measure_profile, pair_case
+from thinslice.evaluation.protocols import (
+    Case,
+    Protocol,
+    case_slugs,
+    check_protocol,
+    cut,
+    make_case,
+    thick_slices,
+)
 from thinslice.evaluation.table import Row, Table
 from thinslice.fitting.effort import Effort
 from thinslice.io import files, scan
 from thinslice.io.files.objects import is_scan
 from thinslice.networks.model import Model
-from thinslice.physics.grid import Placement, Profile
+from thinslice.physics.grid import Placement
+from thinslice.plan import ProfileChoice
 from thinslice.system.keywords import checks_keywords
 from thinslice.system.output import none_left, refuse_clashes, refuse_existing
 from thinslice.system.paths import as_path
@@ -76,8 +87,9 @@ class _Plan:
 
 @checks_keywords(*scan.READING)
 def evaluate(
-    paths: Any,
+    paths: Any = (),
     *,
+    pairs: Sequence[tuple[Any, Any]] = (),
     protocols: Sequence[Protocol] = ("gap", "box"),
     factors: Sequence[int] = (2, 4),
     methods: Sequence[str] = DEFAULT_METHODS,
@@ -88,7 +100,7 @@ def evaluate(
     seeds: Sequence[int] = (0,),
     model: Model | str | PathLike[str] | None = None,
     assume_thickness: float = 1.0,
-    assume_profile: Profile | None = None,
+    assume_profile: ProfileChoice | None = None,
     grid: Placement = "slabs",
     write_inputs: str | Path | None = None,
     overwrite: bool = False,
@@ -101,10 +113,10 @@ def evaluate(
 ) -> Table:
     """Measure methods against known truth.
 
-    Every scan is cut, thickened by every protocol and factor, given to every method, and its results
-    are scored against the thin slices that the scan had. See docs for protocols and scores. Several scans, and
-    results of other tools, are read once before anything is fitted: what is wrong with the last must not cost the
-    fits of the others.
+    Every scan is cut, thickened by every protocol and factor, given to every method, and its results are scored against
+    the thin slices that the scan had; thick slices of a real pair are scored against the thin ones. See docs for
+    protocols and scores. Several scans, and results of other tools, are read once before anything is fitted: what is
+    wrong with the last must not cost the fits of the others.
 
         >>> import thinslice
         >>> from thinslice.phantom import make_phantom
@@ -115,7 +127,10 @@ def evaluate(
 
     Args:
         paths: thin scans, or one: paths, volumes, or images that `thinslice.read` knows.
-        protocols: "gap", "box", "gauss".
+        pairs: (thick, thin) reconstructions of one acquisition. Nothing is resampled: results are made where the thin
+            slices lie, and the profile of the thick ones is measured over them (`Table.pairs`). Methods assume the
+            profile that is found in the thick slices, or `assume_profile`. `slices` and `region` do not apply.
+        protocols: "gap", "box", "gauss"; of thin scans.
         factors: whole numbers from 2 to 8.
         methods: their names; may be empty where only files are written or scored.
         slices: keep the central slices only.
@@ -125,7 +140,7 @@ def evaluate(
         seeds: learned methods run once for each.
         model: weights for "thinslice" and "thinslice-fit" in place of the shipped ones, or the file that holds them.
         assume_thickness: methods assume this many times the true thickness.
-        assume_profile: methods assume this profile in place of the true one.
+        assume_profile: methods assume this profile in place of the true one; "auto" finds it in the thick scan.
         grid: where output slices of thick ones lie: "slabs" over all slices that were averaged, "centres" from the
             centre of the first block, for odd factors.
         write_inputs: folder for the thick volumes, as ``SCAN_PROTOCOL_xFACTOR.nii.gz``.
@@ -133,7 +148,8 @@ def evaluate(
             does not bring back what it replaced.
         device: where learned methods run: "auto", "cpu", "cuda" or "mps".
         score: folders of results under the same file names, by row name.
-        names: what the scans are called in the table and in names of files; by default as their files are.
+        names: what the scans, and the pairs after them, are called in the table and in names of files; by default as
+            their files are.
         on_progress: called with (stage, done, total); stage "cases" counts cases, others are of a fit.
         on_result: called with (case, method, result) for every result of the first seed, and once
             for each case with method "truth".
@@ -162,23 +178,33 @@ def evaluate(
     plan = _Plan(methods, seeds, learning, exchange, on_progress, on_result)
     table = Table()
     scans = [paths] if is_scan(paths) else list(paths)
-    names = names or scan_names(scans)
-    if len(names) != len(scans):
-        raise UsageError("USE-INPUT", f"{len(names)} names are given for {len(scans)} scans")
+    names = list(names or scan_names([*scans, *(thick for thick, _ in pairs)]))
+    if len(names) != len(scans) + len(pairs):
+        raise UsageError("USE-INPUT", f"{len(names)} names are given for {len(scans)} scans and {len(pairs)} pairs")
     for protocol, factor in product(protocols, factors):
         check_protocol(protocol, factor, placement=grid)
     factors = [int(factor) for factor in factors]
     cases = list(product(protocols, factors))
-    slugs = case_slugs(names, protocols, factors)
-    targets = _check_files([as_path(path) for path in scans if isinstance(path, str | PathLike)], slugs, exchange)
+    slugs = case_slugs(names[: len(scans)], protocols, factors, names[len(scans) :])
+    read_from = [path for path in chain(scans, *pairs) if isinstance(path, str | PathLike)]
+    targets = _check_files([as_path(path) for path in read_from], slugs, exchange)
 
-    def cases_of(path: Any, name: str) -> Iterator[Case]:
+    def volume_of(path: Any) -> Volume:
         if isinstance(path, Volume):
-            whole = scan.accepted(path, allow_derived=reading.get("allow_derived", False), name="the volume")
+            volume = scan.accepted(path, allow_derived=reading.get("allow_derived", False), name="the volume")
         else:
-            whole = scan.read(path, **reading)
-        table.warnings.extend(notice for notice in whole.origin.warnings if notice not in table.warnings)
-        volume = cut(whole, slices=slices, region=region)
+            volume = scan.read(path, **reading)
+        table.warn(volume.origin.warnings)
+        return volume
+
+    def cases_of_pair(thick: Any, thin: Any, name: str) -> Iterator[Case]:
+        pair = match_pair(volume_of(thick), volume_of(thin), name)
+        measured = measure_profile(pair)
+        table.add_pair(measured)
+        yield pair_case(pair, assume_thickness=assume_thickness, assume_profile=assume_profile)
+
+    def cases_of_scan(path: Any, name: str) -> Iterator[Case]:
+        volume = cut(volume_of(path), slices=slices, region=region)
         volume.refuse_nan()
         for protocol, factor in cases:
             thick_slices(volume.shape[0], name, protocol, factor)
@@ -188,17 +214,19 @@ def evaluate(
                 assume_profile=assume_profile, placement=grid,
             )  # fmt: skip
 
-    for number, scan_and_name in enumerate(zip(scans, names, strict=True)):
+    sources = [partial(cases_of_scan, path, name) for path, name in zip(scans, names, strict=False)]
+    sources += [partial(cases_of_pair, *pair, name) for pair, name in zip(pairs, names[len(scans) :], strict=True)]
+    for number, source in enumerate(sources):
         if exchange.score or number:
-            _look_ahead(cases_of(*scan_and_name), exchange)
+            _look_ahead(source(), exchange)
     with none_left(targets):
-        every = chain.from_iterable(map(cases_of, scans, names))
+        every = chain.from_iterable(source() for source in sources)
         for done, case in enumerate(every):
             if on_progress:
-                on_progress("cases", done, len(names) * len(cases))
+                on_progress("cases", done, len(slugs))
             table += _run_case(case, plan)
         if on_progress:
-            on_progress("cases", len(names) * len(cases), len(names) * len(cases))
+            on_progress("cases", len(slugs), len(slugs))
     return table
 
 

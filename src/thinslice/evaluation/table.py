@@ -18,6 +18,7 @@ from rich.text import Text
 
 from thinslice.errors import Notice
 from thinslice.evaluation.metrics import Scores
+from thinslice.evaluation.pairs import MeasuredProfile
 from thinslice.evaluation.protocols import Case, case_title
 from thinslice.system.output import whole_file
 from thinslice.system.paths import as_path
@@ -55,11 +56,11 @@ class Row(Scores):
 
     Attributes:
         scan: name of the scan.
-        protocol: "gap", "box" or "gauss".
+        protocol: "gap", "box" or "gauss", or "pair" of a real one.
         factor: acquired over output spacing.
         method: name of the row, a method or a scored tool.
         seed: of the fit; the first one for methods without chance.
-        assumed_thickness: thickness that the method assumed, over the true one.
+        assumed_thickness: thickness that the method assumed, over the true one; of a pair over the stated one.
         assumed_profile: profile that the method assumed.
         seconds: wall time of fit and synthesis; nan for a scored tool.
     """
@@ -78,7 +79,7 @@ class Row(Scores):
         """The row of a method that scored so on a case."""
         return cls(
             scan=case.name, protocol=case.protocol, factor=case.factor, method=method, seed=seed,
-            assumed_thickness=case.assumed_thickness, assumed_profile=case.grid.profile, seconds=seconds,
+            assumed_thickness=case.assumed_thickness, assumed_profile=case.grid.shape, seconds=seconds,
             **asdict(scores),
         )  # fmt: skip
 
@@ -98,12 +99,24 @@ class Table(list[Row]):
     """Rows in the order in which they were measured.
 
     Attributes:
-        warnings: what reading the scans warned of.
+        warnings: what reading the scans, and comparing pairs, warned of.
+        pairs: of real pairs, the measured profile of thick slices over thin ones.
     """
 
     def __init__(self, rows: Iterable[Row] = ()) -> None:
         super().__init__(rows)
         self.warnings: list[Notice] = []
+        self.pairs: list[MeasuredProfile] = []
+
+    def warn(self, notices: Iterable[Notice]) -> None:
+        """Add warnings, each once."""
+        self.warnings.extend(notice for notice in notices if notice not in self.warnings)
+
+    def add_pair(self, measured: MeasuredProfile) -> None:
+        """Add what was measured on a pair, once, and what it warns of."""
+        if measured not in self.pairs:
+            self.pairs.append(measured)
+            self.warn(measured.warnings())
 
     def to_pandas(self) -> pd.DataFrame:
         """The rows as a data frame; needs pandas."""

@@ -34,4 +34,4 @@ class Average:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
         self.network.load_state_dict(state["network"])
-        self._steps = state["steps"] if "steps" in state else state["seen"]  # as it was called before
+        self._steps = state["steps"]

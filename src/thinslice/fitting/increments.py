@@ -20,7 +20,7 @@ from thinslice.fitting.losses import agreement_mask, mean_squared_error
 from thinslice.networks.model import Model
 from thinslice.networks.planes import with_neighbours
 from thinslice.networks.task import Task, make_task
-from thinslice.physics.grid import Profile, SliceGrid, plan_grid
+from thinslice.physics.grid import Scale, SliceGrid, plan_grid
 from thinslice.physics.operator import SliceOperator
 
 
@@ -60,30 +60,32 @@ def predict(
 
 
 @lru_cache(maxsize=32)
-def minus_one(slices: int, factor: float, thickness: float, profile: Profile) -> Increment:
+def minus_one(slices: int, scale: Scale) -> Increment:
     """From every second of `slices` acquired slices to the ones between. Lengths in output spacings.
 
     The spacing grows and the thickness stays, as when the scanner had skipped slices. Thin slices
     are asked for where they are; thick ones are made of up to 8 output slices an interval.
     """
-    given, spacing = (slices + 1) // 2, 2 * factor
-    fine = factor if thickness <= 1 else spacing / min(8, 2 * round(factor))
-    grid = plan_grid(given, spacing, fine, thickness_mm=thickness, profile=profile)
-    return _increment(grid, np.arange(given - 1) * spacing + factor)
+    given, spacing = (slices + 1) // 2, 2 * scale.factor
+    fine = scale.factor if scale.thickness <= 1 else spacing / min(8, 2 * round(scale.factor))
+    grid = plan_grid(given, spacing, fine, thickness_mm=scale.thickness, flatness=scale.flatness)
+    return _increment(grid, np.arange(given - 1) * spacing + scale.factor)
 
 
 @lru_cache(maxsize=32)
-def zero(slices: int, factor: float, thickness: float, profile: Profile) -> tuple[Increment, Increment]:
+def zero(slices: int, scale: Scale) -> tuple[Increment, Increment]:
     """From `slices` acquired slices to half-way ones, and from these back to the acquired ones between."""
-    fine = factor / 2 if thickness <= 1 else 1.0
-    forth = plan_grid(slices, factor, fine, thickness_mm=thickness, profile=profile)
-    back = plan_grid(slices - 1, factor, fine, thickness_mm=thickness, profile=profile)
-    half_way = (np.arange(slices - 1) + 0.5) * factor
+    fine = scale.factor / 2 if scale.thickness <= 1 else 1.0
+    forth, back = (
+        plan_grid(count, scale.factor, fine, thickness_mm=scale.thickness, flatness=scale.flatness)
+        for count in (slices, slices - 1)
+    )
+    half_way = (np.arange(slices - 1) + 0.5) * scale.factor
     return _increment(forth, half_way), _increment(back, half_way[:-1])
 
 
 def _increment(grid: SliceGrid, known: np.ndarray) -> Increment:
-    at_known = SliceOperator(SliceGrid(known, grid.output_mm, grid.thickness_mm, grid.profile))
+    at_known = SliceOperator(SliceGrid(known, grid.output_mm, grid.thickness_mm, grid.flatness))
     return Increment(make_task(grid), torch.from_numpy(at_known.matrix.toarray().astype(np.float32)))
 
 

@@ -113,8 +113,7 @@ class InplaneTeacher:
     def _task(self, labels: float) -> Task:
         """The scan's grid on a patch at most `labels` label spacings long."""
         slices = int(np.clip((labels - 2) // self._grid.factor, 2, self._config.patch_slices))
-        relative_thickness = self._grid.thickness_mm / self._grid.output_spacing_mm
-        return patch_task(slices, self._grid.factor, relative_thickness, self._grid.profile)
+        return patch_task(slices, self._grid.scale)
 
     def _cut(self, sources: list[np.ndarray], pixels: int, width: int) -> np.ndarray:
         """(b, planes, pixels, width) float32 from random places, flipped at random in all directions."""

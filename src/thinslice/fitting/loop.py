@@ -158,13 +158,13 @@ class ScanFit:
 
     def _minus_one_losses(self) -> tuple[Tensor, Tensor]:
         stack, usable = self._patch(self._config.patch_slices + 1)
-        increment = increments.minus_one(len(stack), *self._scale)
+        increment = increments.minus_one(len(stack), self._scale)
         between = slice(1, 2 * (len(stack[::2]) - 1), 2)
         return self._known_losses(stack[::2], increment, stack[between], usable[between])
 
     def _zero_losses(self) -> tuple[Tensor, Tensor]:
         stack, usable = self._patch(self._config.patch_slices // 2 + 1)
-        forth, back = increments.zero(len(stack), *self._scale)
+        forth, back = increments.zero(len(stack), self._scale)
         with torch.no_grad():
             views = increments.predict(self._teachers, stack, forth.task, plane_steps=self._plane_steps)
             half_way = forth.observe(torch.stack(list(views.values())).mean(0))
@@ -182,7 +182,7 @@ class ScanFit:
 
     def _plus_one_losses(self) -> tuple[Tensor, Tensor]:
         c, (stack, _) = self._config.increments, self._patch(self._config.patch_slices // 2)
-        task = patch_task(len(stack), *self._scale)
+        task = patch_task(len(stack), self._scale)
         active = [view for view in c.teaching if c.fused_labels or set(c.learners) - {view}]
         with torch.no_grad():
             teacher = increments.predict(self._teachers, stack, task, plane_steps=self._plane_steps, views=active)

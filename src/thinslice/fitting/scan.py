@@ -135,7 +135,7 @@ def fit_scan(
             "started_from": start and start.digest,
             "factor": grid.factor,
             "thickness_over_spacing": grid.thickness_mm / grid.spacing_mm,
-            "profile": grid.profile,
+            "flatness": grid.flatness,
             "steps": fit.steps,
             "seed": effort.seed,
             "config": asdict(config),

@@ -144,7 +144,7 @@ def _predict(
     given = given[(given >= even.start) & (given < even.stop)]
     stack = np.clip(acquired[given][(slice(None), *window)], *HU_RANGE).astype(np.float32)
     row = int(np.searchsorted(given, k)) - 1
-    increment = increments.minus_one(2 * len(given) - 1, *grid.scale)
+    increment = increments.minus_one(2 * len(given) - 1, grid.scale)
     increment = replace(increment, observation=increment.observation[row : row + 1])
     active = [view for view, weight in view_weights.items() if weight]
     with torch.inference_mode():

@@ -16,7 +16,7 @@ from thinslice.networks.model import Model
 from thinslice.networks.planes import plane_steps
 from thinslice.networks.task import base_matrix
 from thinslice.physics.acquisition import Acquisition
-from thinslice.physics.grid import SliceGrid, plan_grid
+from thinslice.physics.grid import SliceGrid
 from thinslice.synthesis.consistency import finish
 from thinslice.synthesis.texture import add_texture
 from thinslice.synthesis.views import add_view
@@ -68,7 +68,8 @@ def choose_blocks(acquisition: Acquisition, labels: np.ndarray) -> list[Block]:
         body = part[len(part) // 2] > -500
         window = tuple(_centred(body.any(axis=1 - axis), part.shape[axis + 1]) for axis in (0, 1))
         cut = np.clip(part[(slice(None), *window)], *HU_RANGE)
-        own = acquisition.within(np.ascontiguousarray(cut, np.float32), _even_grid(acquisition.grid, len(cut)))
+        regular = acquisition.grid.scale.grid(len(cut), acquisition.grid.output_spacing_mm)
+        own = acquisition.within(np.ascontiguousarray(cut, np.float32), regular)
         blocks.append(Block(own, labels[start : start + _SLICES]))
     return blocks
 
@@ -78,13 +79,6 @@ def _centred(occupied: np.ndarray, length: int) -> slice:
     middle = int(where.mean()) if len(where) else length // 2
     start = int(np.clip(middle - _SIDE // 2, 0, max(0, length - _SIDE)))
     return slice(start, start + _SIDE)
-
-
-def _even_grid(grid: SliceGrid, slices: int) -> SliceGrid:
-    """So many slices with the spacings, thickness and profile of a grid."""
-    return plan_grid(
-        slices, grid.spacing_mm, grid.output_spacing_mm, thickness_mm=grid.thickness_mm, profile=grid.profile
-    )
 
 
 def synthesise(acquisition: Acquisition, *, model: Model, view: str) -> np.ndarray:

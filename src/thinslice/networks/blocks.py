@@ -78,7 +78,7 @@ class Body(nn.Module):
         nn.init.zeros_(self.leave.weight)
         if self.leave.bias is not None:
             nn.init.zeros_(self.leave.bias)
-        self.register_load_state_dict_pre_hook(_name_embedding)
+        self.register_load_state_dict_pre_hook(_as_now)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """(b, inputs, h, w) to (b, outputs, h', w) float32; h' = h + 1 where the last kernel is 2 high."""
@@ -90,8 +90,14 @@ class Body(nn.Module):
             return self.leave(activate(x)).float()
 
 
-def _name_embedding(_: nn.Module, state: dict[str, Any], prefix: str, *__: Any) -> None:
-    """Let weights and checkpoints be loaded that were stored under the names of before."""
+def _as_now(_: nn.Module, state: dict[str, Any], prefix: str, *__: Any) -> None:
+    """Let weights be loaded that were stored under the names of before, or before a condition was added.
+
+    A condition that weights were not trained with counts for nothing.
+    """
     for name in ("weight", "bias"):
         if f"{prefix}{BEFORE}{name}" in state:
             state[f"{prefix}embed.{name}"] = state.pop(f"{prefix}{BEFORE}{name}")
+    weight = state.get(f"{prefix}embed.weight")
+    if weight is not None and weight.shape[1] < CONDITIONS:
+        state[f"{prefix}embed.weight"] = nn.functional.pad(weight, (0, CONDITIONS - weight.shape[1]))

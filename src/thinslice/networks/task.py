@@ -1,7 +1,7 @@
 """What a network is asked for: from which slices, to which, through which profile.
 
 A `Task` holds a grid's fixed operators as tensors: the base interpolation that a network adds to, the projector onto
-what acquired slices do not determine, and the two numbers that condition the network on the task.
+what acquired slices do not determine, and the numbers that condition the network on the task.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import Tensor
 
 from thinslice.networks.unfold import Unfolding, unfolding
 from thinslice.physics import interpolation
-from thinslice.physics.grid import MOST_OVERLAP, Profile, SliceGrid, plan_grid
+from thinslice.physics.grid import MOST_OVERLAP, Scale, SliceGrid
 from thinslice.physics.operator import SliceOperator
 
-CONDITIONS = 2  # numbers in Task.condition
+CONDITIONS = 3  # numbers in Task.condition
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,8 @@ class Task:
         null_projector: (n, n) I - A^+ A: keeps of a residual what the acquired slices do not determine.
         observation: (m, n) A: what would be acquired of output slices.
         where: unfolding of the output slices.
-        condition: (CONDITIONS,) apertures over spacing: T/s of the slices given, min(T, d)/s of those asked for.
+        condition: (CONDITIONS,) apertures over spacing: T/s of the slices given, min(T, d)/s of those asked for;
+            and how round the profile is, 1 - flatness.
     """
 
     grid: SliceGrid
@@ -60,13 +61,15 @@ def base_matrix(grid: SliceGrid) -> np.ndarray:
 
 
 def condition(grid: SliceGrid) -> Tensor:
-    """(CONDITIONS,) float32: T/s, the aperture of the slices given, and min(T, d)/s, of those asked for.
+    """(CONDITIONS,) float32: T/s, the aperture of the slices given, min(T, d)/s, of those asked for, and 1 - flatness.
 
-    T/s ends at `MOST_OVERLAP`, as in training: with more, networks answer with values that mean nothing.
+    Slices that are copied count as boxes. T/s ends at `MOST_OVERLAP`, as in training: with more, networks answer with
+    values that mean nothing.
     """
     given = min(grid.thickness_mm, MOST_OVERLAP * grid.spacing_mm)
     asked = min(grid.thickness_mm, grid.output_spacing_mm)
-    return torch.tensor([given, asked], dtype=torch.float32) / grid.spacing_mm
+    roundness = 0.0 if grid.copies else 1 - grid.flatness
+    return torch.tensor([given / grid.spacing_mm, asked / grid.spacing_mm, roundness], dtype=torch.float32)
 
 
 def extrapolation_weight(grid: SliceGrid) -> float:
@@ -92,9 +95,9 @@ def make_task(grid: SliceGrid) -> Task:
 
 
 @lru_cache(maxsize=64)
-def patch_task(slices: int, factor: float, thickness: float, profile: Profile) -> Task:
+def patch_task(slices: int, scale: Scale) -> Task:
     """The task of `slices` acquired slices, lengths in output spacings; the latest ones are kept."""
-    return make_task(plan_grid(slices, factor, 1.0, thickness_mm=thickness, profile=profile))
+    return make_task(scale.grid(slices))
 
 
 def _tensor(matrix: np.ndarray) -> Tensor:

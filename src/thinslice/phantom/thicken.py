@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from thinslice.physics.grid import Profile, SliceGrid, plan_grid, regime
+from thinslice.physics.grid import SliceGrid, plan_grid, regime
 from thinslice.physics.operator import SliceOperator
+from thinslice.physics.profile import FLATNESS, Profile
 from thinslice.volume import Volume
 
 
@@ -29,7 +30,7 @@ def thicken(
     slices = int(np.floor(volume.shape[0] * d / spacing_mm + 1e-6))
     if regime(thickness, spacing_mm) == "gap":
         slices = int(np.floor((volume.shape[0] - 1) * d / spacing_mm + 1e-6)) + 1
-    grid = plan_grid(slices, spacing_mm, d, thickness_mm=thickness, profile=profile)
+    grid = plan_grid(slices, spacing_mm, d, thickness_mm=thickness, flatness=FLATNESS[profile])
     thin = volume.hu[: len(grid.output_mm)]
     hu = SliceOperator(grid).apply(thin)
     first = -float(grid.output_mm[0]) / d

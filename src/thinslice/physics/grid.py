@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 
 from thinslice.errors import GeometryError, UsageError, counted
+from thinslice.physics.profile import shape_of
 
-Profile = Literal["box", "gauss"]
 Placement = Literal["slabs", "centres"]  # of output slices: over the field of view, or from the first acquired centre
 
 _ON_GRID = 1e-4  # of an output spacing: positions closer than this coincide
@@ -22,6 +22,31 @@ MOST_OVERLAP = 2.0
 """T/s up to which networks were trained."""
 
 
+@dataclass(frozen=True)
+class Scale:
+    """A grid without its place and its length: what tasks are made from, and kept by. Lengths in output spacings.
+
+    Attributes:
+        factor: s / d.
+        thickness: T / d.
+        flatness: shape of the slice profile, from 1 (box) to 0 (Gaussian).
+        splits: whether slabs are split over the field of view, however narrow their profile is.
+    """
+
+    factor: float
+    thickness: float
+    flatness: float = 1.0
+    splits: bool = False
+
+    def grid(self, slices: int, output_spacing_mm: float = 1.0) -> SliceGrid:
+        """The grid of so many acquired slices."""
+        d = output_spacing_mm
+        return plan_grid(
+            slices, self.factor * d, d, thickness_mm=self.thickness * d, flatness=self.flatness,
+            nominal_mm=max(self.thickness, self.factor) * d if self.splits else None,
+        )  # fmt: skip
+
+
 @dataclass(frozen=True, eq=False)
 class SliceGrid:
     """Acquired and output slices along the normal, in mm from the first acquired slice's centre.
@@ -29,14 +54,14 @@ class SliceGrid:
     Attributes:
         acquired_mm: (m,) increasing centres of the acquired slices.
         output_mm: (n,) increasing centres of the output slices, equally spaced.
-        thickness_mm: T, width (box) or full width at half maximum (gauss) of the slice profile.
-        profile: shape of the slice profile.
+        thickness_mm: T, full width at half maximum of the slice profile.
+        flatness: its shape, from 1 (box) to 0 (Gaussian); see `physics.profile`.
     """
 
     acquired_mm: np.ndarray
     output_mm: np.ndarray
     thickness_mm: float
-    profile: Profile = "box"
+    flatness: float = 1.0
 
     @property
     def spacing_mm(self) -> float:
@@ -64,10 +89,22 @@ class SliceGrid:
         return self.spacing_mm / self.output_spacing_mm
 
     @property
-    def scale(self) -> tuple[float, float, Profile]:
-        """s / d, T / d (1 at most where `copies`) and the profile, rounded: what tasks are made from, and kept by."""
-        thickness = self.thickness_mm / self.output_spacing_mm
-        return round(self.factor, 6), round(min(thickness, 1.0) if self.copies else thickness, 6), self.profile
+    def scale(self) -> Scale:
+        """Spacings, thickness and profile, rounded; slices that are copied count as boxes no thicker than d."""
+        factor, thickness = round(self.factor, 6), round(self.thickness_mm / self.output_spacing_mm, 6)
+        if self.copies:
+            return Scale(factor, min(thickness, 1.0))
+        return Scale(factor, thickness, round(self.flatness, 4), self._splits)
+
+    @property
+    def shape(self) -> str:
+        """Word for the shape of the slice profile: "box", "gauss" or "rounded"."""
+        return shape_of(self.flatness)
+
+    @property
+    def _splits(self) -> bool:
+        """True where output slices begin before the first acquired centre: slabs are split over the field of view."""
+        return bool(self.output_mm[0] < self.acquired_mm[0] - _ON_GRID * self.output_spacing_mm)
 
     @property
     def copies(self) -> bool:
@@ -133,14 +170,15 @@ def plan_grid(
     output_spacing_mm: float,
     *,
     thickness_mm: float,
-    profile: Profile = "box",
+    flatness: float = 1.0,
+    nominal_mm: float | None = None,
     acquired_mm: np.ndarray | None = None,
     placement: Placement = "slabs",
 ) -> SliceGrid:
     """Place the output slices.
 
-    Gap regime (`regime`), and wherever `placement` is "centres": the first output centre is the first
-    acquired centre, the last one is not beyond the last acquired centre. Otherwise the slabs are split, the
+    Gap regime (`regime` of the nominal thickness), and wherever `placement` is "centres": the first output centre is
+    the first acquired centre, the last one is not beyond the last acquired centre. Otherwise the slabs are split, the
     field of view [-s/2, last + s/2] is filled from its middle, so that both ends are treated alike.
 
     Args:
@@ -148,7 +186,9 @@ def plan_grid(
         spacing_mm: s.
         output_spacing_mm: d, below s.
         thickness_mm: T.
-        profile: shape of the slice profile.
+        flatness: shape of the slice profile, from 1 (box) to 0 (Gaussian).
+        nominal_mm: thickness that slices are said to have, T where None: contiguous slices fill the field of view, and
+            their profiles may be narrower than they are apart.
         acquired_mm: (m,) centres of the acquired slices from the first, where they are not spaced evenly.
         placement: what becomes of the halves of the end slabs that lie beyond their centres: "slabs" keeps them.
 
@@ -170,9 +210,9 @@ def plan_grid(
             f"choose a spacing from {s / 8:.3g} to {s / 1.2:.3g} mm",
         )
     acquired = np.arange(slices) * s if acquired_mm is None else np.asarray(acquired_mm, float)
-    if placement == "centres" or regime(thickness_mm, s) == "gap":
+    if placement == "centres" or regime(thickness_mm if nominal_mm is None else nominal_mm, s) == "gap":
         output = np.arange(int(np.floor(acquired[-1] / d + 1e-3)) + 1) * d
     else:
         count = int(np.floor((acquired[-1] + s) / d + 1e-3))
         output = (acquired[-1] - (count - 1) * d) / 2 + np.arange(count) * d
-    return SliceGrid(acquired, output, float(thickness_mm), profile)
+    return SliceGrid(acquired, output, float(thickness_mm), float(flatness))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from scipy import fft, ndimage
 from thinslice.physics.grid import SliceGrid
 
 _SOME = 24  # slices: enough to know noise by
+_TRIPLES = 16  # of slices that follow each other
+_FEWEST_TRIPLES, _FEWEST_PIXELS = 3, 100
 _LAG = 12  # pixels: noise of CT is not correlated farther
 _LOCAL_MEAN = 6.0  # pixels: what is smoother counts as anatomy
 
@@ -62,6 +65,63 @@ def shared_noise(slices: np.ndarray) -> float:
         together += float(one @ other)
         apart += float(one @ one + other @ other) / 2
     return float(np.clip(together / apart, 0, 1)) if apart else 0.0
+
+
+@dataclass(frozen=True)
+class NoiseCorrelation:
+    """How alike the noise of slices is that lie one and two spacings apart, in flat soft tissue.
+
+    Attributes:
+        values: correlation coefficients.
+        errors: their standard errors, from place to place in the scan.
+    """
+
+    values: tuple[float, float]
+    errors: tuple[float, float]
+
+
+def noise_correlation(slices: np.ndarray) -> NoiseCorrelation | None:
+    """Correlation of the noise of slices (k, y, x) HU that follow each other; None where too little of it is found.
+
+    Noise of a scanner's raw data is independent from place to place along z: what noise two slices share tells how
+    far their profiles overlap. It is measured over `_TRIPLES` triples of slices, where soft tissue is flat: what is
+    smooth is taken away (a Gaussian of 1 pixel), and the rest clipped, so that no vessel counts much.
+    """
+    if len(slices) < 3:
+        return None
+    starts = np.unique(np.linspace(0, len(slices) - 3, _TRIPLES).astype(int))
+    together, apart = np.zeros((len(starts), 2)), np.zeros((len(starts), 2))
+    for place, start in enumerate(starts):
+        rests, tissues = zip(*(_noise_in_tissue(slices[start + step]) for step in range(3)), strict=True)
+        for lag in (1, 2):
+            both = tissues[0] & tissues[lag]
+            one, other = rests[0][both], rests[lag][both]
+            together[place, lag - 1] = float(one @ other)
+            apart[place, lag - 1] = float(one @ one + other @ other) / 2 if both.sum() >= _FEWEST_PIXELS else 0.0
+    used = (apart > 0).all(axis=1)
+    if used.sum() < _FEWEST_TRIPLES:
+        return None
+    together, apart = together[used], apart[used]
+    sums = together.sum(0), apart.sum(0)
+    others = (sums[0] - together) / (sums[1] - apart)  # leaving out one triple each
+    errors = np.sqrt((len(others) - 1) * others.var(axis=0))
+    return NoiseCorrelation(_pair(sums[0] / sums[1]), _pair(errors))
+
+
+def _pair(values: np.ndarray) -> tuple[float, float]:
+    return float(values[0]), float(values[1])
+
+
+def _noise_in_tissue(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A slice (y, x) without what is smooth, clipped, and where in it flat soft tissue is."""
+    image = np.asarray(image, np.float32)
+    rest, smooth = image - ndimage.gaussian_filter(image, 1.0), ndimage.gaussian_filter(image, 3.0)
+    tissue = (smooth > -200) & (smooth < 250)
+    if tissue.sum() < _FEWEST_PIXELS:
+        return rest, np.zeros_like(tissue)
+    noise = 1.4826 * float(np.median(np.abs(rest[tissue])))
+    slope = np.hypot(ndimage.sobel(smooth, 0), ndimage.sobel(smooth, 1)) / 8
+    return np.clip(rest, -3.5 * noise, 3.5 * noise), tissue & (slope < max(1.0, 0.15 * noise)) & (noise > 0)
 
 
 def some_of(count: int) -> np.ndarray:

@@ -22,9 +22,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy import linalg, sparse, special
+from scipy import linalg, sparse
 
 from thinslice.physics.grid import SliceGrid
+from thinslice.physics.profile import share_below
 
 _NEGLIGIBLE = 1e-4  # weight of an output slice in an acquired one
 _VALUES = 2**22  # voxels of a slab: 34 MB as float64, and a few copies of it
@@ -125,22 +126,12 @@ def slabs(shape: tuple[int, ...]) -> Iterator[slice]:
 
 
 def profile_weights(grid: SliceGrid) -> sparse.csr_matrix:
-    """Weights of the output slices in each acquired slice, (m, n); what lies beyond the ends falls to the end slices.
-
-    A new shape of profile is one more branch here: the share of it that lies below each edge between output slices.
-    """
+    """Weights of output slices in each acquired one, (m, n); what lies beyond the ends falls to the end slices."""
     d = grid.output_spacing_mm
-    width = d if grid.copies else grid.thickness_mm
+    width, flatness = (d, 1.0) if grid.copies else (grid.thickness_mm, grid.flatness)
     edges = np.concatenate([grid.output_mm - d / 2, [grid.output_mm[-1] + d / 2]])
     from_centre = edges[None, :] - grid.acquired_mm[:, None]
-    if grid.profile == "gauss" and not grid.copies:
-        sigma = width / (2 * np.sqrt(2 * np.log(2)))
-        cut = 1.5 * width
-        below = special.ndtr(np.clip(from_centre, -cut, cut) / sigma)
-        tail = special.ndtr(-cut / sigma)
-        below = (below - tail) / (1 - 2 * tail)
-    else:
-        below = np.clip(from_centre / width + 0.5, 0, 1)
+    below = share_below(from_centre, width, flatness)
     below[:, 0], below[:, -1] = 0, 1
     weights = np.diff(below, axis=1)
     weights[weights < _NEGLIGIBLE] = 0

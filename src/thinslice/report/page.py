@@ -19,7 +19,7 @@ from thinslice.report.planes import case_planes
 from thinslice.system.output import refuse_existing, whole_folder
 
 _TABLES = ("index.html", "table.csv", "table.json")
-_FILES = re.compile(rf"{'|'.join(map(re.escape, _TABLES))}|.+_({'|'.join(PROTOCOLS)})_x\d+\.png")
+_FILES = re.compile(rf"{'|'.join(map(re.escape, _TABLES))}|.+_(pair|({'|'.join(PROTOCOLS)})_x\d+)\.png")
 
 _DECIMALS = {"ssim_new": 4, "dice_bone": 4, "dice_vessel": 4}
 
@@ -92,7 +92,12 @@ def render(table: Table, pictures: list[tuple[str, str]]) -> str:
         for title, methods in table.cases().items()
     ]
     return template.render(
-        version=__version__, columns=columns, cases=cases, summary=_summary(table), pictures=pictures
+        version=__version__,
+        columns=columns,
+        cases=cases,
+        summary=_summary(table),
+        pictures=pictures,
+        pairs=[(measured.name, measured.lines) for measured in table.pairs],
     )
 
 

@@ -31,6 +31,7 @@ from thinslice.networks import axial, inplane
 from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
+from thinslice.networks.task import CONDITIONS
 from thinslice.system.output import whole_file
 from thinslice.training.pairs import axial_pairs, has_axial_pairs, inplane_pairs
 from thinslice.training.scans import ScanPool, TrainingScan
@@ -145,7 +146,7 @@ def train(
     about = _describe(config, seed, start, pool.digest)
     run = _Training(config, seed, start)
     if checkpoint is not None and checkpoint.exists():
-        _go_on(run, checkpoint, about, _describe_as_before(config, seed, start, pool.digest))
+        _go_on(run, checkpoint, about)
     wrap = DistributedDataParallel if processes > 1 else (lambda network: network)
     taught = ["inplane", "axial"] if any(has_axial_pairs(pool[number]) for number in range(len(pool))) else ["inplane"]
     learning = {name: wrap(run.model.networks[name]) for name in taught}
@@ -222,30 +223,8 @@ def _validate(model: Model, scans: Sequence[TrainingScan], config: TrainConfig) 
 
 def _describe(config: TrainConfig, seed: int, start: Model | None, scans: str) -> str:
     """What a checkpoint is of: it goes on with nothing else."""
-    return json.dumps(
-        {"config": asdict(config), "seed": seed, "start": start and start.digest, "scans": scans}, sort_keys=True
-    )
-
-
-_BEFORE = {
-    "slice_noise": "row_noise",
-    "charbonnier_share": "robust_share",
-    "interpolate_towards": "go_back",
-    "minus_one": "increment_minus1",
-    "zero": "increment_0",
-    "plus_one": "increment_plus1",
-}
-"""What fields of `FitConfig` and `IncrementConfig` were called in checkpoints of before."""
-
-
-def _describe_as_before(config: TrainConfig, seed: int, start: Model | None, scans: str) -> str:
-    """`_describe` as checkpoints had it when the fields of the increments stood among those of `FitConfig`."""
-    flat: dict[str, Any] = {}
-    for name, value in vars(config.fit).items():
-        flat |= vars(value) if name == "increments" else {name: value}
-    fit = ", ".join(f"{_BEFORE.get(name, name)}={value!r}" for name, value in flat.items())
-    rest = ", ".join(f"{name}={value!r}" for name, value in vars(config).items() if name != "fit")
-    return f"(TrainConfig(fit=FitConfig({fit}), {rest}), {seed!r}, {(start and start.digest)!r}, {scans!r})"
+    about = {"config": asdict(config), "seed": seed, "start": start and start.digest, "scans": scans}
+    return json.dumps(about | {"conditions": CONDITIONS}, sort_keys=True)
 
 
 def _write(path: Path, run: _Training, about: str) -> None:
@@ -253,16 +232,16 @@ def _write(path: Path, run: _Training, about: str) -> None:
         torch.save({"config": about, "state": run.state()}, temporary)
 
 
-def _go_on(run: _Training, path: Path, about: str, before: str) -> None:
+def _go_on(run: _Training, path: Path, about: str) -> None:
     try:
         saved = torch.load(path, weights_only=True)
         state, described = saved["state"], saved["config"]
-        if described in (about, before):
+        if described == about:
             run.load(state)
     except OSError as error:
         what = error.strerror or type(error).__name__
         raise InputError("TRAIN-CHECKPOINT", f"checkpoint {named(path, '')} cannot be read: {what}") from error
     except Exception as error:  # torch has no type of its own for a damaged file
         raise InputError("TRAIN-CHECKPOINT", f"{named(path)} is no checkpoint: {type(error).__name__}") from error
-    if described not in (about, before):
+    if described != about:
         raise InputError("TRAIN-CHECKPOINT", f"{named(path)} is of other settings; remove it or name another output")

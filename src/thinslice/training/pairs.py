@@ -17,20 +17,28 @@ from thinslice.fitting.config import FitConfig
 from thinslice.fitting.inplane_pairs import InplaneTeacher, Patches
 from thinslice.fitting.synthesised_planes import Context
 from thinslice.networks.task import Task, patch_task
-from thinslice.physics.grid import Profile, plan_grid
+from thinslice.physics.grid import Scale
 from thinslice.training.scans import TrainingScan
 
 _FINEST_MM, _COARSEST_MM = 0.7, 2.0  # label spacings of pairs in the plane
 _AXIAL_SLICES, _AXIAL_SIDE = 5, 64
+_NARROWEST = 1.02  # output spacings: profiles of slices that are not copied
 
 
-def draw_scale(random: np.random.Generator) -> tuple[float, float, Profile]:
-    """Factor, thickness in output spacings, profile: gap, contiguous and overlapping slices alike."""
+def draw_scale(random: np.random.Generator) -> Scale:
+    """A scale for training: gap, contiguous and overlapping slices alike.
+
+    In half of the draws T is 0.6 to 1.3 of the nominal one: what a scanner calls its thickness is rarely the width of
+    its profile.
+    """
     whole = random.random() < 0.6
     factor = float(random.integers(2, 6)) if whole else float(np.exp(random.uniform(np.log(1.5), np.log(6))))
     regime = random.choice(4, p=[0.35, 0.15, 0.35, 0.15])
     thickness = (1.0, random.uniform(1, factor), factor, random.uniform(1, 2) * factor)[regime]
-    return factor, float(thickness), "gauss" if random.random() < 0.2 else "box"
+    if thickness > 1 and random.random() < 0.5:
+        thickness = np.clip(random.uniform(0.6, 1.3) * thickness, _NARROWEST, 2 * factor)
+    flatness = random.choice([0.0, 1.0, random.random()], p=[0.3, 0.4, 0.3])
+    return Scale(factor, float(thickness), float(flatness), splits=bool(regime >= 2))
 
 
 def inplane_pairs(scan: TrainingScan, random: np.random.Generator, config: FitConfig) -> Patches:
@@ -46,15 +54,14 @@ def draw_offset(random: np.random.Generator) -> float:
 
 
 def _inplane_pairs(scan: TrainingScan, random: np.random.Generator, config: FitConfig) -> Patches:
-    factor, thickness, profile = draw_scale(random)
+    scale = draw_scale(random)
     along_z = scan.thin and random.random() < 0.6
     if along_z:
-        pairs = _pairs_along_z(scan, random, config, factor=factor, thickness=thickness, profile=profile)
+        pairs = _pairs_along_z(scan, random, config, scale)
         if pairs is not None:
             return pairs
     label_mm = max(max(scan.pixel_mm), float(np.exp(random.uniform(np.log(_FINEST_MM), np.log(_COARSEST_MM)))))
-    grid = plan_grid(6, factor * label_mm, label_mm, thickness_mm=thickness * label_mm, profile=profile)
-    teacher = InplaneTeacher(scan.hu, scan.pixel_mm, grid=grid, config=config, random=random)
+    teacher = InplaneTeacher(scan.hu, scan.pixel_mm, grid=scale.grid(6, label_mm), config=config, random=random)
     if scan.thin:
         reach = config.inplane.neighbours
         step = max(1, round(label_mm / scan.spacing_mm))
@@ -64,20 +71,12 @@ def _inplane_pairs(scan: TrainingScan, random: np.random.Generator, config: FitC
     return teacher.draw()
 
 
-def _pairs_along_z(
-    scan: TrainingScan,
-    random: np.random.Generator,
-    config: FitConfig,
-    *,
-    factor: float,
-    thickness: float,
-    profile: Profile,
-) -> Patches | None:
+def _pairs_along_z(scan: TrainingScan, random: np.random.Generator, config: FitConfig, scale: Scale) -> Patches | None:
     """Coronal or sagittal images with their neighbours; None where the scan has too few slices."""
-    slices = int(min(config.patch_slices, (len(scan.hu) - 1) // factor))
+    slices = int(min(config.patch_slices, (len(scan.hu) - 1) // scale.factor))
     if slices < 4:
         return None
-    task = patch_task(slices, factor, thickness, profile)
+    task = patch_task(slices, scale)
     n, reach = len(task.grid.output_mm), config.inplane.neighbours
     if n > len(scan.hu):
         return None
@@ -109,8 +108,7 @@ def has_axial_pairs(scan: TrainingScan) -> bool:
 
 def axial_pairs(scan: TrainingScan, random: np.random.Generator) -> tuple[Tensor, Tensor, Task] | None:
     """A stack of thick slices (m, y, x), its thin ones (n, y, x) and their task; None where the scan has none."""
-    factor, thickness, profile = draw_scale(random)
-    task = patch_task(_AXIAL_SLICES, factor, thickness, profile)
+    task = patch_task(_AXIAL_SLICES, draw_scale(random))
     n = len(task.grid.output_mm)
     if not scan.thin or n > len(scan.hu):
         return None

@@ -21,8 +21,8 @@ _NOISE_HU = 20.0  # standard deviation, at most
 
 def shape_pairs(random: np.random.Generator, config: FitConfig) -> Patches:
     """A batch for the network of the coronal and the sagittal view."""
-    factor, thickness, profile = draw_scale(random)
-    task = patch_task(int(random.integers(4, config.patch_slices + 1)), factor, thickness, profile)
+    scale = draw_scale(random)
+    task = patch_task(int(random.integers(4, config.patch_slices + 1)), scale)
     shape = (config.inplane.planes, len(task.grid.output_mm), config.patch_width)
     thin = np.stack([draw_bodies(random, shape) for _ in range(config.batch)])
     if random.random() < _NOISY:

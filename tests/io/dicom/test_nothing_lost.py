@@ -27,7 +27,7 @@ def enhance(folder: Path, *more: str) -> int:
 
 @pytest.mark.parametrize("name", [".IM0011.dcm.Ab3dE9", "IM0011.log", "IM0011.dcm.txt"])
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_slice_is_told_by_its_mark_whatever_its_name(folder, name, whole):
+def test_a_slice_is_determined_by_its_mark_whatever_its_name(folder, name, whole):
     last = max(folder.iterdir())
     data = last.read_bytes()
     last.unlink()

@@ -20,7 +20,7 @@ from thinslice.io.dicom.headers.limits import Limits
 from thinslice.io.dicom.headers.quiet import quiet
 from thinslice.io.dicom.headers.slices import Slice, read_slices
 from thinslice.io.dicom.headers.source import SourceSeries, keep_for_writing
-from thinslice.io.dicom.headers.terms import shown_uid
+from thinslice.io.dicom.headers.terms import ACQUISITION_TYPES, IMAGE_TYPES, shown_uid
 from thinslice.io.dicom.pixels.decode import PixelReader
 from thinslice.io.dicom.pixels.padding import declared_padding
 from thinslice.io.dicom.stack.arrange import Stack, arrange
@@ -264,4 +264,7 @@ def _facts(stack: Stack, found: Found, kept: SourceSeries, padding: np.ndarray |
         "model": kept.equipment_text("ManufacturerModelName"),
         "kernel": attributes.text("ConvolutionKernel")[:64] or None,
         "kvp": attributes.finite("KVP"),
+        "image_type": [word for word in stack.slices[0].image_type if word in IMAGE_TYPES],
+        "acquisition_type": kind if (kind := attributes.text("AcquisitionType")) in ACQUISITION_TYPES else None,
+        "pitch": attributes.finite("SpiralPitchFactor"),
     }

@@ -253,7 +253,7 @@ _KNOWN_WITHIN: dict[str, dict[str, _Check]] = {
     "method": {
         "fit": _one_of("auto", "scan", "none"),
         "weights": _one_of("shipped", "file", "scan"),
-        "profile": _one_of("auto", "box", "gauss"),
+        "profile": _one_of("auto", "box", "gauss", "rounded"),
         "texture": _one_of("keep", "match"),
         "views": _are_views,
         "upright": _is_flag,

@@ -21,6 +21,7 @@ _LONGEST = 1 << 20  # bytes
 _LENGTHS = ("SliceThickness", "SpacingBetweenSlices")
 _TEXTS = ("Manufacturer", "ManufacturersModelName", "ConvolutionKernel")
 _NUMBERS = ("KVP", "SpiralPitchFactor")
+_IMAGE_TYPES = ("ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY", "AXIAL", "MPR", "AVERAGE", "REFORMATTED", "RESAMPLED")
 _OF_DICOM = {
     "Manufacturer": "manufacturer", "ManufacturersModelName": "model", "ConvolutionKernel": "kernel", "KVP": "kvp",
 }  # fmt: skip
@@ -77,15 +78,13 @@ def read_sidecar(path: Path) -> Sidecar:
     ]
     mark = found_in_document(found)
     kinds = found.get("ImageType")
-    first = (
-        kinds[0] if isinstance(kinds, list) and kinds else kinds.partition("\\")[0] if isinstance(kinds, str) else ""
-    )
-    if isinstance(first, str) and first.strip().upper() == "DERIVED":
-        fields["ImageType"] = "DERIVED"
-        if mark is None:
-            said = f"{named(path, 'the side-car')} says that the scan is already derived"
-            message = f"{said}: its slice profile is not the scanner's"
-            notices.append(Notice("FILE-DERIVED", message))
+    listed = kinds.split("\\") if isinstance(kinds, str) else kinds if isinstance(kinds, list) else []
+    words = [word.strip().upper() for word in listed if isinstance(word, str)]
+    if known := [word for word in words if word in _IMAGE_TYPES]:
+        fields["ImageType"] = known
+    if words[:1] == ["DERIVED"] and mark is None:
+        said = f"{named(path, 'the side-car')} says that the scan is already derived"
+        notices.append(Notice("FILE-DERIVED", f"{said}: its slice profile is not the scanner's"))
     modality = found.get("Modality")
     return Sidecar(fields, mark, modality.strip().upper() if isinstance(modality, str) else "", tuple(notices))
 

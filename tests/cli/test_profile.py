@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from thinslice.cli.app import run
+from thinslice.evaluation.pairs import match_pair, pair_case
 from thinslice.io import files
 from thinslice.io.output_format import OutputFormat
 from thinslice.phantom import make_phantom, thicken
@@ -65,6 +66,14 @@ def test_methods_are_compared_on_a_pair_and_the_page_shows_its_profile(
     assert [row["protocol"] for row in record["rows"]] == ["pair", "pair"]
     assert record["pairs"][0]["name"] == "pair1"
     assert [path.name for path in inputs.iterdir()] == ["pair1_pair.nii.gz"]
+    thick, thin = (files.read(path, axis="z") for path in pair)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    truth = pair_case(match_pair(thick, thin, name="pair1")).truth_volume
+    files.write(truth, theirs / "pair1_pair.nii.gz", OutputFormat(dtype="float32"))
+    assert run([*arguments, "--score", f"perfect={theirs}", "--json", str(tmp_path / "s.json")]) == 0
+    rows = {row["method"]: row for row in json.loads((tmp_path / "s.json").read_text())["rows"]}
+    assert rows["perfect"]["mae_new"] == pytest.approx(0, abs=1e-3)
     text = (page / "index.html").read_text()
     assert "the slice profile, measured" in text
     assert (page / "pair1_pair.png").is_file()

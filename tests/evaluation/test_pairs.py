@@ -38,7 +38,7 @@ def _thick(thin: Volume, thickness: float, flatness: float, *, spacing: float = 
 @pytest.mark.parametrize(("thickness", "flatness"), [(4.0, 1.0), (4.0, 0.0), (4.6, 0.4)])
 @pytest.mark.parametrize("first", [4.0, 5.5])
 def test_the_profile_between_two_series_is_measured(thin, thickness, flatness, first):
-    measured = measure_profile(match_pair(_thick(thin, thickness, flatness, first=first), thin, "pair"))
+    measured = measure_profile(match_pair(_thick(thin, thickness, flatness, first=first), thin, name="pair"))
     assert measured.thickness_mm == pytest.approx(thickness, rel=0.03)
     assert measured.flatness == pytest.approx(flatness, abs=0.11)
     assert sum(measured.weights) == pytest.approx(1, abs=0.02)
@@ -57,11 +57,11 @@ def test_thin_slices_may_run_the_other_way_and_cover_a_part(thin):
     affine[:3, 3] += affine[:3, 2] * (len(thin.hu) - 1)
     affine[:3, 2] *= -1
     turned = replace(thin, hu=thin.hu[::-1], affine=affine)
-    one, other = match_pair(thick, thin, "pair"), match_pair(thick, turned, "pair")
+    one, other = match_pair(thick, thin, name="pair"), match_pair(thick, turned, name="pair")
     np.testing.assert_array_equal(one.thin, other.thin)
     np.testing.assert_allclose(one.grid.output_mm, other.grid.output_mm)
     part = replace(thin, hu=thin.hu[20:60], affine=thin.affine @ _shift(20))
-    few = match_pair(thick, part, "pair")
+    few = match_pair(thick, part, name="pair")
     assert len(few.thick.hu) == 10
     assert np.abs(few.thick.affine[:3, 3] - (thick.affine @ _shift(5))[:3, 3]).max() < 1e-9
     np.testing.assert_array_equal(few.thick.hu, np.clip(thick.hu[5:15], -1024, 3071))
@@ -76,7 +76,7 @@ def _shift(slices: float) -> np.ndarray:
 def test_methods_are_compared_where_thin_slices_lie(thin):
     """Of a pair that was made in code, a row is that of the protocol which makes it."""
     case = make_case(thin, "scan", protocol="box", factor=4)
-    pair = match_pair(case.thick, thin, "pair")
+    pair = match_pair(case.thick, thin, name="pair")
     told = pair_case(pair, assume_profile="box")
     np.testing.assert_allclose(told.truth, case.truth)
     np.testing.assert_allclose(told.grid.output_mm, case.grid.output_mm)
@@ -111,14 +111,14 @@ def test_methods_are_told_the_profile_that_the_thick_slices_show():
 def test_series_that_do_not_share_a_place_are_refused(thin, change, code, words):
     values = {name: alter(getattr(thin, name)) for name, alter in change.items()}
     with pytest.raises(GeometryError, match=words) as caught:
-        match_pair(_thick(thin, 4.0, 1.0), replace(thin, padding=None, **values), "pair")
+        match_pair(_thick(thin, 4.0, 1.0), replace(thin, padding=None, **values), name="pair")
     assert caught.value.code == code
 
 
 def test_another_body_is_refused(thin):
     other = replace(thin, hu=thin.hu[::-1].copy())
     with pytest.raises(InputError, match="do not show the same body") as caught:
-        measure_profile(match_pair(_thick(thin, 4.0, 1.0), other, "pair"))
+        measure_profile(match_pair(_thick(thin, 4.0, 1.0), other, name="pair"))
     assert caught.value.code == "IN-PAIR"
 
 
@@ -127,7 +127,7 @@ def test_another_kernel_is_warned_of(thin):
     sharp = replace(thin, hu=thin.hu + random.normal(0, 120, thin.hu.shape).astype(np.float32))
     thick = _thick(sharp, 4.0, 1.0)
     smooth = replace(thick, hu=ndimage.gaussian_filter(thick.hu, (0, 1.2, 1.2)))
-    measured = measure_profile(match_pair(smooth, sharp, "pair"))
+    measured = measure_profile(match_pair(smooth, sharp, name="pair"))
     assert [notice.code for notice in measured.warnings()] == ["PAIR-KERNEL"]
 
 
@@ -141,7 +141,7 @@ def test_a_real_pair_is_a_bell_and_its_own_noise_says_so(shared_ct):
     volumes = [
         thinslice.read(shared_ct / "pairs" / f"headphantom_philips_ub_{name}.nii.gz") for name in ("thick", "thin")
     ]
-    pair = match_pair(volumes[0], volumes[1], "pair")
+    pair = match_pair(volumes[0], volumes[1], name="pair")
     measured = measure_profile(pair)
     assert measured.fwhm_mm == pytest.approx(4.88, abs=0.1)
     assert measured.residual_hu < 0.2 * measured.box_residual_hu

@@ -43,7 +43,7 @@ def profile(
     from thinslice.report.profile import save_profile
 
     volumes = [scan.read(path, **reading) for path in (thick, thin)]
-    measured = measure_profile(match_pair(volumes[0], volumes[1], "the pair"))
+    measured = measure_profile(match_pair(volumes[0], volumes[1], name="the pair"))
     warnings = [*volumes[0].origin.warnings, *volumes[1].origin.warnings, *measured.warnings()]
     with none_left([path for path in (output, terminal.record_path) if path]):
         if output is not None:

@@ -127,7 +127,7 @@ class MeasuredProfile:
         return [Notice("PAIR-KERNEL", message)]
 
 
-def match_pair(thick: Volume, thin: Volume, name: str) -> SlicePair:
+def match_pair(thick: Volume, thin: Volume, *, name: str) -> SlicePair:
     """Where both series have slices.
 
     Raises:

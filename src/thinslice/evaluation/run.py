@@ -129,7 +129,7 @@ def evaluate(
         paths: thin scans, or one: paths, volumes, or images that `thinslice.read` knows.
         pairs: (thick, thin) reconstructions of one acquisition. Nothing is resampled: results are made where the thin
             slices lie, and the profile of the thick ones is measured over them (`Table.pairs`). Methods assume the
-            profile that is found in the thick slices, or `assume_profile`. `slices` and `region` do not apply.
+            profile that is found in the thick slices, or `assume_profile`. `slices` does not apply.
         protocols: "gap", "box", "gauss"; of thin scans.
         factors: whole numbers from 2 to 8.
         methods: their names; may be empty where only files are written or scored.
@@ -198,7 +198,7 @@ def evaluate(
         return volume
 
     def cases_of_pair(thick: Any, thin: Any, name: str) -> Iterator[Case]:
-        pair = match_pair(volume_of(thick), volume_of(thin), name)
+        pair = match_pair(*(cut(volume_of(path), region=region) for path in (thick, thin)), name=name)
         measured = measure_profile(pair)
         table.add_pair(measured)
         yield pair_case(pair, assume_thickness=assume_thickness, assume_profile=assume_profile)

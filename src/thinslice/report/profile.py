@@ -22,7 +22,7 @@ def save_profile(measured: MeasuredProfile, path: Path, *, overwrite: bool = Fal
     figure = Figure(figsize=(7.0, 4.2))
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.bar(offsets, measured.weights, 0.8 * step, color="#9db8d2", label="weights of thin slices, freely fitted")
+    axes.bar(offsets, measured.weights, 0.8 * step, color="#9db8d2", label="weights, freely fitted")
     best = f"{measured.shape}, {measured.thickness_mm:.2f} mm wide"
     drawn = (
         (measured.thickness_mm, measured.flatness, "#1f4e79", "-", best),
@@ -33,7 +33,7 @@ def save_profile(measured: MeasuredProfile, path: Path, *, overwrite: bool = Fal
         axes.plot((edges[1:] + edges[:-1]) / 2, density, style, color=colour, label=label)
     axes.set_xlabel("offset from the centre of the thick slice, mm")
     axes.set_ylabel(f"weight of a thin slice of {step:.3g} mm")
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     with whole_file(path, overwrite=overwrite) as file:

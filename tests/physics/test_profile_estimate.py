@@ -83,6 +83,12 @@ def test_a_profile_is_never_narrower_than_an_output_slice():
     assert not grid.copies
 
 
+def test_noise_that_no_profile_gives_leaves_what_is_usual():
+    alike = NoiseCorrelation((1.0, 1.0), (0.0, 0.0))
+    found = estimate_profile(alike, UNKNOWN, spacing_mm=4.0, output_spacing_mm=1.0)
+    assert (found.determined_by, found.flatness, found.thickness_mm) == ("prior", 1.0, 4.0)
+
+
 def test_a_workstations_word_outweighs_doubtful_noise():
     between = NoiseCorrelation((0.14, 0.0), (0.03, 0.03))
     shapes = [

@@ -30,6 +30,7 @@ _ROUNDED_SPREAD = 0.1
 _NARROWEST = 1.02  # of d: thinner slices are copied (`SliceGrid.copies`)
 _SHARES = {"gauss": 0.5, "bell": 0.4, "rounded": 0.1}  # of profiles that are no boxes
 _FLATNESS = np.arange(0.1, 1.0, 0.1)
+_FOREIGN = 1e-9  # likelihood of a correlation that no profile gives: of slices that were interpolated, for instance
 _COST = 1.6  # dB lost where a box is taken for a bell, over dB lost the other way
 _INFORMED = 0.15  # change of a probability from which on it was the scan that decided
 _DOUBTFUL, _FIRM = 0.15, 0.95  # probability of what a user says of slices that may be contiguous, and of all else
@@ -208,7 +209,7 @@ def _likelihood(found: NoiseCorrelation, flatness: float, output_over_spacing: f
     for lag, value, error in zip((1.0, 2.0), found.values, found.errors, strict=True):
         expected = _ANATOMY + correlation(lag, _WIDTHS[:, None], flatness, own[None, :])
         squares += (value - expected) ** 2 / (error**2 + _ERROR**2)
-    return np.exp(-0.5 * squares) @ (chances / chances.sum())
+    return np.exp(-0.5 * squares) @ (chances / chances.sum()) + _FOREIGN
 
 
 def _share(density: np.ndarray) -> np.ndarray:

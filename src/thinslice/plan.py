@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -118,7 +118,7 @@ def plan_job(
         )
     grid = plan_grid(volume.shape[0], s, d, thickness_mm=given, acquired_mm=volume.slice_positions_mm, placement=chosen)
     found = choose_profile(volume, grid, profile=profile, thickness_from=thickness_from)
-    grid = replace(grid, thickness_mm=found.thickness_mm, flatness=found.flatness)
+    grid = found.on(grid)
     if thickness_from != "spacing" and abs(found.thickness_mm / given - 1) > _UNLIKE and found.determined_by == "scan":
         warnings.append(_unlike(found, given))
     if placement is None and unplaced and regime(given, s) != "gap":

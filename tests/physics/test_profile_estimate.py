@@ -83,6 +83,21 @@ def test_a_profile_is_never_narrower_than_an_output_slice():
     assert not grid.copies
 
 
+def test_a_bell_that_may_be_a_box_damps_projections_and_a_certain_one_does_not():
+    between, clear = (NoiseCorrelation((value, 0.0), (0.01, 0.01)) for value in (0.155, 0.22))
+    grids = []
+    for found in (between, clear):
+        profile = estimate_profile(found, replace(UNKNOWN, box=0.3), spacing_mm=4.0, output_spacing_mm=1.0)
+        assert profile.flatness < 1
+        grids.append(profile.on(plan_grid(8, 4.0, 1.0, thickness_mm=4.0)))
+    assert [grid.usual_damping for grid in grids] == [0.1, 0.0]
+    assert [grid.scale.grid(8).usual_damping for grid in grids] == [0.1, 0.0]
+    x = np.random.default_rng(0).normal(0, 100, (32, 4, 4))
+    left = [SliceOperator(grid).apply(SliceOperator(grid).null_projector(x)) for grid in grids]
+    assert np.abs(left[0]).max() > 1
+    assert np.abs(left[1]).max() < 0.01
+
+
 def test_noise_that_no_profile_gives_leaves_what_is_usual():
     alike = NoiseCorrelation((1.0, 1.0), (0.0, 0.0))
     found = estimate_profile(alike, UNKNOWN, spacing_mm=4.0, output_spacing_mm=1.0)

@@ -194,7 +194,7 @@ def pair_case(pair: SlicePair, *, assume_thickness: float = 1.0, assume_profile:
     if assume_thickness != 1:
         thickness_from = "option"
     found = choose_profile(pair.thick, grid, profile=assume_profile or "auto", thickness_from=thickness_from)
-    grid = replace(grid, thickness_mm=found.thickness_mm, flatness=found.flatness)
+    grid = found.on(grid)
     new = np.ones(len(grid.output_mm), bool)
     if grid.copies:
         new[grid.on_grid()[1]] = False

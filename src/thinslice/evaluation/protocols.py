@@ -177,8 +177,7 @@ def make_case(
         _check_grid(grid, len(truth), 0.0)
     grid = replace(grid, thickness_mm=assumed)
     if assume_profile == "auto":
-        found = find_profile(hu, grid, Stated(assumed, firmly=False, box=0.5))
-        grid = replace(grid, thickness_mm=found.thickness_mm, flatness=found.flatness)
+        grid = find_profile(hu, grid, Stated(assumed, firmly=False, box=0.5)).on(grid)
     else:
         grid = replace(grid, flatness=FLATNESS[assume_profile] if assume_profile else flatness)
     return Case(name, protocol, f, thick, grid, truth, new, round(grid.thickness_mm / thickness, 4))

@@ -5,7 +5,7 @@ Acquired slices have a spacing s and a thickness T, output slices a spacing d. S
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -31,20 +31,23 @@ class Scale:
         thickness: T / d.
         flatness: shape of the slice profile, from 1 (box) to 0 (Gaussian).
         splits: whether slabs are split over the field of view, however narrow their profile is.
+        doubtful: as of a `SliceGrid`.
     """
 
     factor: float
     thickness: float
     flatness: float = 1.0
     splits: bool = False
+    doubtful: bool = False
 
     def grid(self, slices: int, output_spacing_mm: float = 1.0) -> SliceGrid:
         """The grid of so many acquired slices."""
         d = output_spacing_mm
-        return plan_grid(
+        grid = plan_grid(
             slices, self.factor * d, d, thickness_mm=self.thickness * d, flatness=self.flatness,
             nominal_mm=max(self.thickness, self.factor) * d if self.splits else None,
         )  # fmt: skip
+        return replace(grid, doubtful=self.doubtful)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +59,14 @@ class SliceGrid:
         output_mm: (n,) increasing centres of the output slices, equally spaced.
         thickness_mm: T, full width at half maximum of the slice profile.
         flatness: its shape, from 1 (box) to 0 (Gaussian); see `physics.profile`.
+        doubtful: whether the profile may well be another one: projections are damped then.
     """
 
     acquired_mm: np.ndarray
     output_mm: np.ndarray
     thickness_mm: float
     flatness: float = 1.0
+    doubtful: bool = False
 
     @property
     def spacing_mm(self) -> float:
@@ -94,7 +99,7 @@ class SliceGrid:
         factor, thickness = round(self.factor, 6), round(self.thickness_mm / self.output_spacing_mm, 6)
         if self.copies:
             return Scale(factor, min(thickness, 1.0))
-        return Scale(factor, thickness, round(self.flatness, 4), self._splits)
+        return Scale(factor, thickness, round(self.flatness, 4), self._splits, self.doubtful)
 
     @property
     def shape(self) -> str:
@@ -118,8 +123,8 @@ class SliceGrid:
 
     @property
     def usual_damping(self) -> float:
-        """lambda of projections where no noise determines it: 0.1 where they are ill-posed, else 0."""
-        return 0.1 if self.ill_posed else 0.0
+        """lambda of projections where no noise determines it: 0.1 where they are ill-posed or A is doubtful, else 0."""
+        return 0.1 if self.ill_posed or self.doubtful else 0.0
 
     def on_grid(self) -> tuple[np.ndarray, np.ndarray]:
         """Indices (acquired, output) of the acquired slices that lie on the output grid."""

@@ -32,6 +32,7 @@ _SHARES = {"gauss": 0.5, "bell": 0.4, "rounded": 0.1}  # of profiles that are no
 _FLATNESS = np.arange(0.1, 1.0, 0.1)
 _FOREIGN = 1e-9  # likelihood of a correlation that no profile gives: of slices that were interpolated, for instance
 _COST = 1.6  # dB lost where a box is taken for a bell, over dB lost the other way
+_CERTAIN = 0.8  # probability of a shape from which on it is not doubtful
 _INFORMED = 0.15  # change of a probability from which on it was the scan that decided
 _DOUBTFUL, _FIRM = 0.15, 0.95  # probability of what a user says of slices that may be contiguous, and of all else
 _OVERLAPPING_BOX = 0.3  # of the probability of a box, where a user says that slices are thicker than they are apart
@@ -63,6 +64,15 @@ class ProfileEstimate:
     def shape(self) -> str:
         """A word for the shape: "box", "gauss" or "rounded"."""
         return shape_of(self.flatness)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it may well be a box that was taken for none: assumed too round, A undoes blur that is not there."""
+        return self.certainty is not None and self.certainty < _CERTAIN and self.flatness < 1
+
+    def on(self, grid: SliceGrid) -> SliceGrid:
+        """A grid with this profile."""
+        return replace(grid, thickness_mm=self.thickness_mm, flatness=self.flatness, doubtful=self.doubtful)
 
     @property
     def entry(self) -> dict[str, Any]:

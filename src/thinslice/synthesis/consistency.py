@@ -24,7 +24,7 @@ def finish(out: np.ndarray, acquisition: Acquisition, *, damping: float | str | 
         damping: as for `project`.
     """
     grid = acquisition.grid
-    if not grid.copies and (grid.ill_posed or damping):
+    if not grid.copies and (grid.usual_damping or damping):
         operator = SliceOperator(grid)
         of_base = as_sparse(operator.apply(base_matrix(grid)))
         for rows in slabs(out.shape):
@@ -85,14 +85,14 @@ def residual(
 
 
 def choose_damping(out: np.ndarray, acquisition: Acquisition) -> float:
-    """lambda: 0 unless the grid is ill-posed; there such that |A x - y| equals the noise of y (discrepancy principle).
+    """lambda: the usual one; of an ill-posed grid such that |A x - y| equals the noise of y (discrepancy principle).
 
     Found by bisection in log lambda on a sample of columns. Where A x is nearer to y than the
     noise already, the largest damping tried is returned: there is nothing to correct.
     """
     acquired, grid = acquisition.hu, acquisition.grid
     if not grid.ill_posed:
-        return 0.0
+        return grid.usual_damping
     stride = max(1, acquired[0].size // 4096)
     y = acquired.reshape(len(acquired), -1)[:, ::stride].astype(np.float64)
     difference = y - SliceOperator(grid).apply(out.reshape(len(out), -1)[:, ::stride])

@@ -8,7 +8,8 @@ from scipy import ndimage
 
 import thinslice
 from thinslice.errors import GeometryError, InputError, UsageError
-from thinslice.evaluation.pairs import match_pair, measure_profile, pair_case
+from thinslice.evaluation.measured_profile import measure_profile
+from thinslice.evaluation.pairs import match_pair, pair_case
 from thinslice.evaluation.protocols import make_case
 from thinslice.phantom import make_phantom
 from thinslice.physics.grid import plan_grid

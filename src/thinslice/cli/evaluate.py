@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,6 +15,9 @@ from thinslice.cli.terminal import Terminal
 from thinslice.errors import UsageError, counted, recorded
 from thinslice.system.output import none_left
 from thinslice.system.paths import as_path
+
+if TYPE_CHECKING:
+    from thinslice.evaluation.table import Table
 
 _CASES, _METHODS, _EXCHANGE = "Cases", "Methods", "Other tools"
 
@@ -149,8 +152,7 @@ def evaluate(
     from thinslice.report import Pages
 
     pages = Pages(output, overwrite=terminal.overwrite) if output is not None else None
-    names = [f"scan{number}" for number in range(1, len(scans) + 1)]
-    names += [f"pair{number}" for number in range(1, len(pairs) + 1)]
+    names = [f"{kind}{number}" for kind, of in (("scan", scans), ("pair", pairs)) for number in range(1, len(of) + 1)]
     if terminal.show_identity:
         names = scan_names([*scans, *(thick for thick, _ in pairs)])
     slugs = case_slugs(names[: len(scans)], protocols, factors, names[len(scans) :])
@@ -188,11 +190,16 @@ def evaluate(
              "pairs": [measured.entry for measured in table.pairs],
              "warnings": recorded(table.warnings)}
         )  # fmt: skip
+    _say(terminal, table, [*([output] if output else []), *inputs])
+
+
+def _say(terminal: Terminal, table: Table, written: list[Path]) -> None:
+    """Warnings, the profiles of pairs, the table, and what was written."""
     terminal.warn(table.warnings)
     for measured in table.pairs:
         used = counted(measured.slices, "thick slice")
         terminal.say(f"pair:       {measured.name}, {used} used", *measured.lines, "")
     if table:
         terminal.say(table.rich())
-    if pages or inputs:
-        terminal.say(*written_lines([*([output] if output else []), *inputs]))
+    if written:
+        terminal.say(*written_lines(written))

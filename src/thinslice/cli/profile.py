@@ -38,7 +38,8 @@ def profile(
         terminal.refuse_existing(output)
 
     from thinslice import __version__
-    from thinslice.evaluation.pairs import match_pair, measure_profile
+    from thinslice.evaluation.measured_profile import measure_profile
+    from thinslice.evaluation.pairs import match_pair
     from thinslice.io import scan
     from thinslice.report.profile import save_profile
 

@@ -19,9 +19,10 @@ from thinslice.conventions import MOST_SEED, OnProgress
 from thinslice.errors import UsageError
 from thinslice.evaluation.exchange import find_result, input_paths, read_result, result_paths, write_input
 from thinslice.evaluation.learning import Learning
+from thinslice.evaluation.measured_profile import measure_profile
 from thinslice.evaluation.methods import CLASSICAL, METHODS, check_methods, run_methods
 from thinslice.evaluation.metrics import Scorer
-from thinslice.evaluation.pairs import match_pair, measure_profile, pair_case
+from thinslice.evaluation.pairs import match_pair, pair_case
 from thinslice.evaluation.protocols import (
     Case,
     Protocol,
@@ -83,6 +84,54 @@ class _Plan:
     exchange: Exchange
     on_progress: OnProgress | None
     on_result: OnResult | None
+
+
+@dataclass(frozen=True)
+class _Cases:
+    """How cases are made of scans and of pairs.
+
+    Attributes:
+        table: warnings, and what is measured on pairs, go there.
+        protocols: and factors, of thin scans.
+        slices, region: what is kept of scans.
+        assume_thickness, assume_profile, placement: as for `make_case`.
+        reading: options of `thinslice.read`.
+    """
+
+    table: Table
+    protocols: Sequence[tuple[Protocol, int]]
+    slices: int | None
+    region: int | None
+    assume_thickness: float
+    assume_profile: ProfileChoice | None
+    placement: Placement
+    reading: Mapping[str, Any]
+
+    def of_scan(self, path: Any, name: str) -> Iterator[Case]:
+        """Of a thin scan, by every protocol and factor."""
+        volume = cut(self._read(path), slices=self.slices, region=self.region)
+        volume.refuse_nan()
+        for protocol, factor in self.protocols:
+            thick_slices(volume.shape[0], name, protocol, factor)
+        for protocol, factor in self.protocols:
+            yield make_case(
+                volume, name, protocol=protocol, factor=factor, assume_thickness=self.assume_thickness,
+                assume_profile=self.assume_profile, placement=self.placement,
+            )  # fmt: skip
+
+    def of_pair(self, thick: Any, thin: Any, name: str) -> Iterator[Case]:
+        """Of two reconstructions of one acquisition."""
+        pair = match_pair(*(cut(self._read(path), region=self.region) for path in (thick, thin)), name=name)
+        self.table.add_pair(measure_profile(pair))
+        yield pair_case(pair, assume_thickness=self.assume_thickness, assume_profile=self.assume_profile)
+
+    def _read(self, path: Any) -> Volume:
+        if isinstance(path, Volume):
+            volume = scan.accepted(path, allow_derived=self.reading.get("allow_derived", False), name="the volume")
+        else:
+            volume = scan.read(path, **self.reading)
+        self.table.warn(volume.origin.warnings)
+        return volume
 
 
 @checks_keywords(*scan.READING)
@@ -189,33 +238,9 @@ def evaluate(
     read_from = [path for path in chain(scans, *pairs) if isinstance(path, str | PathLike)]
     targets = _check_files([as_path(path) for path in read_from], slugs, exchange)
 
-    def volume_of(path: Any) -> Volume:
-        if isinstance(path, Volume):
-            volume = scan.accepted(path, allow_derived=reading.get("allow_derived", False), name="the volume")
-        else:
-            volume = scan.read(path, **reading)
-        table.warn(volume.origin.warnings)
-        return volume
-
-    def cases_of_pair(thick: Any, thin: Any, name: str) -> Iterator[Case]:
-        pair = match_pair(*(cut(volume_of(path), region=region) for path in (thick, thin)), name=name)
-        measured = measure_profile(pair)
-        table.add_pair(measured)
-        yield pair_case(pair, assume_thickness=assume_thickness, assume_profile=assume_profile)
-
-    def cases_of_scan(path: Any, name: str) -> Iterator[Case]:
-        volume = cut(volume_of(path), slices=slices, region=region)
-        volume.refuse_nan()
-        for protocol, factor in cases:
-            thick_slices(volume.shape[0], name, protocol, factor)
-        for protocol, factor in cases:
-            yield make_case(
-                volume, name, protocol=protocol, factor=factor, assume_thickness=assume_thickness,
-                assume_profile=assume_profile, placement=grid,
-            )  # fmt: skip
-
-    sources = [partial(cases_of_scan, path, name) for path, name in zip(scans, names, strict=False)]
-    sources += [partial(cases_of_pair, *pair, name) for pair, name in zip(pairs, names[len(scans) :], strict=True)]
+    made = _Cases(table, cases, slices, region, assume_thickness, assume_profile, grid, reading)
+    sources = [partial(made.of_scan, path, name) for path, name in zip(scans, names, strict=False)]
+    sources += [partial(made.of_pair, *pair, name) for pair, name in zip(pairs, names[len(scans) :], strict=True)]
     for number, source in enumerate(sources):
         if exchange.score or number:
             _look_ahead(source(), exchange)

@@ -17,8 +17,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from thinslice.errors import Notice
+from thinslice.evaluation.measured_profile import MeasuredProfile
 from thinslice.evaluation.metrics import Scores
-from thinslice.evaluation.pairs import MeasuredProfile
 from thinslice.evaluation.protocols import Case, case_title
 from thinslice.system.output import whole_file
 from thinslice.system.paths import as_path

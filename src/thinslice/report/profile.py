@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from thinslice.evaluation.pairs import MeasuredProfile
+from thinslice.evaluation.measured_profile import MeasuredProfile
 from thinslice.physics.profile import share_below
 from thinslice.report.figures import write_png
 from thinslice.system.output import whole_file

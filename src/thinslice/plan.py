@@ -14,7 +14,7 @@ from thinslice.errors import GeometryError, Notice, UsageError
 from thinslice.fitting.effort import Effort
 from thinslice.io.files.sidecar import thickness_is_of_sidecar
 from thinslice.physics.acquisition import Acquisition
-from thinslice.physics.grid import MOST_OVERLAP, Placement, SliceGrid, plan_grid, regime
+from thinslice.physics.grid import LARGEST_FACTOR, MOST_OVERLAP, Placement, SliceGrid, plan_grid, regime
 from thinslice.physics.profile import FLATNESS
 from thinslice.physics.profile_estimate import ProfileEstimate, Stated, find_profile
 from thinslice.volume import Volume, refuse_small
@@ -23,7 +23,6 @@ ProfileChoice = Literal["auto", "box", "gauss"]
 """How the slice profile is chosen: from the scan, or given."""
 
 FINEST_DEFAULT_MM = 1.0
-SMALLEST_FACTOR, LARGEST_FACTOR = 1.2, 8.0
 _ROUNDED = 1e-3  # relative: a ratio of spacings nearer than this to a simple one is that one
 _UNLIKE = 0.15  # relative: a profile that differs by more from the thickness that was stated is remarked
 _AVERAGED = frozenset({"MPR", "AVERAGE", "REFORMATTED", "RESAMPLED"})  # image types of slices that a workstation made

@@ -112,6 +112,10 @@ def test_weights_of_before_a_condition_was_added_give_what_they_gave(scans, tmp_
         assert torch.equal(loaded.inplane(planes, task), model.inplane(planes, task))
     where = box.where
     assert torch.equal(*(loaded.inplane.residual(planes, where, task.condition) for task in (box, gauss)))
+    with torch.no_grad():
+        loaded.inplane.body.embed.weight[0, 2] = 0.5
+    assert loaded.digest != model.digest
+    assert not torch.equal(*(loaded.inplane.residual(planes, where, task.condition) for task in (box, gauss)))
 
 
 def test_every_scale_that_is_drawn_makes_a_task():

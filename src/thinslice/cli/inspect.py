@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -110,10 +111,10 @@ def inspect(
         entries = [_file(source, axis=axis, rescale=rescale, allow_derived=allow_derived)]
     entries = [_with_size_checked(entry) for entry in entries]
     if is_dicom and len(entries) == 1 and entries[0].error is None:
-        volume = scan.read(
-            source, phase=phase, rescale=rescale, allow_derived=True, limits=dict(limit) if limit else None
-        )
-        entries = [entries[0].with_profile(volume)]
+        with contextlib.suppress(ThinsliceError):  # of pixels: `enhance` says it; what headers hold is shown
+            limits = dict(limit) if limit else None
+            volume = scan.read(source, phase=phase, rescale=rescale, allow_derived=True, limits=limits)
+            entries = [entries[0].with_profile(volume)]
     terminal.write_record(
         {
             "version": __version__,

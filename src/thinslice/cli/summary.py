@@ -48,7 +48,7 @@ def written_lines(paths: Sequence[Path]) -> Iterator[str]:
 
 
 def profile_line(profile: Mapping[str, Any]) -> str:
-    """Such as ``gauss, 4.4 mm wide (+- 0.2), from the scan's noise``."""
+    """Such as ``gauss, 4.4 mm wide (± 0.2), from the scan's noise``."""
     width = f"{profile['shape']}, {profile['thickness_mm']:.3g} mm wide"
     if profile["error_mm"] is None:
         return f"{width}, {_PROFILE_FROM[profile['determined_by']]}"

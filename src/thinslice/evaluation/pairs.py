@@ -13,8 +13,8 @@ import numpy as np
 from thinslice.conventions import HU_RANGE
 from thinslice.errors import GeometryError, UsageError
 from thinslice.evaluation.protocols import Case
-from thinslice.physics.grid import SliceGrid
-from thinslice.plan import LARGEST_FACTOR, SMALLEST_FACTOR, ProfileChoice, choose_profile, stated_thickness
+from thinslice.physics.grid import LARGEST_FACTOR, SMALLEST_FACTOR, SliceGrid
+from thinslice.plan import ProfileChoice, choose_profile, stated_thickness
 from thinslice.volume import Volume
 
 _SAME_PIXEL = 0.1  # of a pixel, at the corners of both series
@@ -40,6 +40,11 @@ class SlicePair:
 
 def match_pair(thick: Volume, thin: Volume, *, name: str) -> SlicePair:
     """Where both series have slices.
+
+    Args:
+        thick: one reconstruction.
+        thin: another one of the same acquisition, with the same pixels; its slices may run either way.
+        name: for messages and tables.
 
     Raises:
         GeometryError: GEO-PAIR where planes, pixels or places differ, GEO-UNEVEN.

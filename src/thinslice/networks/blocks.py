@@ -12,7 +12,8 @@ from thinslice.networks.task import CONDITIONS
 
 HU_SCALE = 500.0  # HU in one unit of the networks
 EMBEDDING = 16  # features made of a task's condition
-BEFORE = "tell."  # the embedding, in the names of weights that were stored before it was called so
+_BEFORE = "tell."  # the embedding, in the names of weights that were stored before it was called so
+_CONDITIONS_BEFORE = 2
 
 
 def activate(x: Tensor) -> Tensor:
@@ -96,8 +97,18 @@ def _as_now(_: nn.Module, state: dict[str, Any], prefix: str, *__: Any) -> None:
     A condition that weights were not trained with counts for nothing.
     """
     for name in ("weight", "bias"):
-        if f"{prefix}{BEFORE}{name}" in state:
-            state[f"{prefix}embed.{name}"] = state.pop(f"{prefix}{BEFORE}{name}")
+        if f"{prefix}{_BEFORE}{name}" in state:
+            state[f"{prefix}embed.{name}"] = state.pop(f"{prefix}{_BEFORE}{name}")
     weight = state.get(f"{prefix}embed.weight")
     if weight is not None and weight.shape[1] < CONDITIONS:
         state[f"{prefix}embed.weight"] = nn.functional.pad(weight, (0, CONDITIONS - weight.shape[1]))
+
+
+def as_before(name: str, value: Tensor) -> tuple[str, Tensor]:
+    """Name and value of a weight as they were stored before; conditions that it makes no use of are left out.
+
+    So the same weights have the same digest, whenever they were stored.
+    """
+    if name.endswith("embed.weight") and not value[:, _CONDITIONS_BEFORE:].any():
+        value = value[:, :_CONDITIONS_BEFORE].contiguous()
+    return name.replace("embed.", _BEFORE), value

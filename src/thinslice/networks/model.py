@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from operator import itemgetter
 from os import PathLike
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import nn
 from thinslice.conventions import VIEWS
 from thinslice.errors import ModelError, UsageError, named
 from thinslice.networks.axial import AxialConfig, AxialNetwork
-from thinslice.networks.blocks import BEFORE
+from thinslice.networks.blocks import as_before
 from thinslice.networks.inplane import InplaneConfig, InplaneNetwork
 from thinslice.networks.threads import seeded
 from thinslice.system.output import whole_file
@@ -119,8 +120,7 @@ class Model:
     def digest(self) -> str:
         """SHA-256 over names, shapes, values and fusion weights."""
         digest = hashlib.sha256(json.dumps(dict(self.fusion), sort_keys=True).encode())
-        # By the names of before: the same weights keep their digest.
-        for name, value in sorted((name.replace("embed.", BEFORE), value) for name, value in self.state().items()):
+        for name, value in sorted((as_before(*weight) for weight in self.state().items()), key=itemgetter(0)):
             digest.update(f"{name} {tuple(value.shape)}".encode())
             digest.update(value.numpy().tobytes())
         return digest.hexdigest()

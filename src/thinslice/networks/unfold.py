@@ -16,7 +16,7 @@ from torch import Tensor
 
 from thinslice.physics.grid import SliceGrid
 
-PHASES = 8  # the largest factor (`plan.LARGEST_FACTOR`)
+PHASES = 8  # the largest factor (`physics.grid.LARGEST_FACTOR`)
 
 
 @dataclass(frozen=True)

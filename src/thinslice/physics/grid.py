@@ -18,6 +18,7 @@ Placement = Literal["slabs", "centres"]  # of output slices: over the field of v
 _ON_GRID = 1e-4  # of an output spacing: positions closer than this coincide
 _AS_THIN = 5e-3  # of an output spacing: slices thicker than it by less are as thin as it; headers round both
 _ILL_POSED_FROM = 1.3
+SMALLEST_FACTOR, LARGEST_FACTOR = 1.2, 8.0
 MOST_OVERLAP = 2.0
 """T/s up to which networks were trained."""
 
@@ -208,7 +209,7 @@ def plan_grid(
         raise GeometryError(
             "GEO-NOTTHICK", f"slice spacing {s:g} mm is already at or below the requested {d:g} mm; ask for less"
         )
-    if not 1.2 - 1e-6 <= s / d <= 8 + 1e-6:
+    if not SMALLEST_FACTOR - 1e-6 <= s / d <= LARGEST_FACTOR + 1e-6:
         raise UsageError(
             "USE-FACTOR",
             f"{s:g} mm to {d:g} mm is {s / d:.3g} times finer; 1.2 to 8 times is possible: "

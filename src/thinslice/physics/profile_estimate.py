@@ -157,11 +157,7 @@ def estimate_profile(
     """
     kinds = list(_kinds(stated, spacing_mm))
     if found is None:
-        likeliest = _prior_kind(stated, spacing_mm)
-        return ProfileEstimate(
-            likeliest.nominal * spacing_mm, likeliest.flatness, 0.1 * stated.thickness_mm,
-            max(stated.box, 1 - stated.box), "prior",
-        )  # fmt: skip
+        return _usual(stated)
     likelihoods = [_likelihood(found, kind.flatness, output_spacing_mm / spacing_mm) for kind in kinds]
     posterior = np.array([kind.prior * (kind.widths @ fit) for kind, fit in zip(kinds, likelihoods, strict=True)])
     posterior /= max(posterior.sum(), 1e-300)
@@ -196,12 +192,11 @@ def _kinds(stated: Stated, spacing_mm: float) -> Iterator[_Kind]:
             yield _Kind("rounded", nominal, float(flatness), prior, _around(nominal, _ROUNDED_SPREAD))
 
 
-def _prior_kind(stated: Stated, spacing_mm: float) -> _Kind:
+def _usual(stated: Stated) -> ProfileEstimate:
     """What is taken where nothing can be measured: the stated box, or the usual bell."""
-    nominal = stated.widths(spacing_mm)[0][0]
-    if stated.box >= 0.5:
-        return _Kind("box", nominal, 1.0, 1.0, np.empty(0))
-    return _Kind("bell", _BELL * nominal, _BELL_FLATNESS, 1.0, np.empty(0))
+    width, flatness = (1.0, 1.0) if stated.box >= 0.5 else (_BELL, _BELL_FLATNESS)
+    error, certainty = _BELL_SPREAD * stated.thickness_mm, max(stated.box, 1 - stated.box)
+    return ProfileEstimate(width * stated.thickness_mm, flatness, error, certainty, "prior")
 
 
 def _around(width: float, spread: float) -> np.ndarray:

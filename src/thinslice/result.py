@@ -45,6 +45,8 @@ class Result:
         scan: the scan that went in.
         labels: (n, y, x) int16, or int32 where a label exceeds it, the label map on the same grid; or None.
         sheared: the thin slices as they were before they were made upright, or None.
+        uncertainty: (n, y, x) float32, the root-mean-square error in HU to be expected at each voxel against what the
+            scanner would have measured there, noise included; 0 at copied slices. None where it was not asked for.
     """
 
     volume: Volume
@@ -53,6 +55,7 @@ class Result:
     scan: Volume
     labels: np.ndarray | None = None
     sheared: Volume | None = None
+    uncertainty: np.ndarray | None = None
 
     def __repr__(self) -> str:
         return f"<Result: {self.volume.extent},\n {notebook.how(self.volume, self.scan, self.record)}>"

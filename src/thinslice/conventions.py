@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 VIEWS = ("axial", "coronal", "sagittal")
+PIXEL_WISE = ("coronal", "sagittal")
+"""The views whose images stand on the slices."""
 
 HU_RANGE = (-1024.0, 3071.0)
 """What networks are given and what figures are computed over. Results keep values beyond it."""

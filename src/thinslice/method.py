@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from thinslice.conventions import VIEWS, OnProgress
+from thinslice.conventions import PIXEL_WISE, VIEWS, OnProgress
 from thinslice.errors import Notice, UsageError
 from thinslice.fitting.config import FitConfig
 from thinslice.fitting.effort import Effort
@@ -36,12 +36,14 @@ class Method:
         consistency: damping of the projection, "off", or None to choose it.
         texture: "keep", or "match" for a viewing copy.
         detilt: whether the result of a scan with gantry tilt is made upright.
+        uncertainty: whether the error to be expected is estimated.
         config: every choice of the fit; None for its defaults.
         device_name: "auto", "cpu", "cuda" or "mps".
         threads: of the CPU; None for all.
 
     Raises:
-        UsageError: USE-FIT, USE-BUDGET, USE-SEED, USE-CONSISTENCY, USE-TEXTURE, USE-DEVICE.
+        UsageError: USE-FIT, USE-BUDGET, USE-SEED, USE-CONSISTENCY, USE-TEXTURE, USE-UNCERTAINTY,
+            USE-DEVICE.
     """
 
     fit: Fit | None
@@ -51,6 +53,7 @@ class Method:
     consistency: float | str | None = None
     texture: Texture = "keep"
     detilt: bool = False
+    uncertainty: bool = False
     config: FitConfig | None = None
     device_name: str = "auto"
     threads: int | None = None
@@ -61,6 +64,9 @@ class Method:
         check_effort(str(self.fit), self.effort, consistency=self.consistency, given=self.model is not None)
         if self.texture not in get_args(Texture):
             raise UsageError("USE-TEXTURE", f"unknown texture {self.texture!r}; choose keep or match")
+        if self.uncertainty and self.texture == "match":
+            message = "texture match makes a viewing copy, noisier than what is synthesised: it has no uncertainty"
+            raise UsageError("USE-UNCERTAINTY", f"{message}; leave one of them out")
         choose_device(self.device_name)
 
     @property
@@ -77,7 +83,7 @@ class Method:
     def adapts(self) -> bool:
         """Whether anything of trained weights would be adapted to a scan: the axial network alone is not."""
         increments = self.config is not None and self.config.increments_run
-        return bool({"coronal", "sagittal"} & set(self.views)) or increments
+        return bool(set(PIXEL_WISE) & set(self.views)) or increments
 
     def fitted(self, acquisition: Acquisition, on_progress: OnProgress) -> FittedScan:
         """The model for a scan: fitted to it, or as it is."""

@@ -32,7 +32,8 @@ from thinslice.synthesis.padding import carry_padding, fill_padding
 from thinslice.synthesis.texture import add_texture
 from thinslice.synthesis.upright import tilt_as_upright, upright_shapes
 from thinslice.system.keywords import checks_keywords
-from thinslice.system.memory import output_array
+from thinslice.system.memory import output_array, zeros_like_output
+from thinslice.uncertainty.estimate import estimate_uncertainty
 from thinslice.volume import Volume
 
 _log = logging.getLogger("thinslice.pipeline")
@@ -61,6 +62,7 @@ def enhance(
     consistency: float | str | None = None,
     texture: Texture = "keep",
     detilt: bool = False,
+    uncertainty: bool = False,
     model: Model | str | PathLike[str] | None = None,
     seed: int = 0,
     threads: int | None = None,
@@ -101,6 +103,7 @@ def enhance(
         consistency: damping of the projection onto the acquired slices, "off", or None to choose it.
         texture: "match" for a viewing copy whose synthesised slices carry the scan's own noise.
         detilt: make the result of a scan with gantry tilt upright, resampled once after all else; without labels.
+        uncertainty: estimate how far every voxel may be wrong (`Result.uncertainty`); the result stays the same.
         model: weights to use or to start from, or the file that holds them, in place of the shipped ones.
         seed: same seed, iterations, machine and threads: same voxels, on a CPU.
         threads: of the CPU; by default all.
@@ -129,7 +132,7 @@ def enhance(
         )
     method = Method(
         fit, effort_of(budget=budget, iterations=iterations, seed=seed, check=check), loaded(model), tuple(views),
-        consistency=consistency, texture=texture, detilt=detilt, config=config, device_name=device, threads=threads,
+        consistency=consistency, texture=texture, detilt=detilt, uncertainty=uncertainty, config=config, device_name=device, threads=threads,
     )  # fmt: skip
     labels = labels_with(scan, labels)
     if labels is not None and detilt:
@@ -235,15 +238,22 @@ def run(
         _log_plan(volume, job, method, threads=threads)
         acquisition = job.acquisition(fill_padding(volume))
         out = _output_array(volume, job, method, labels, acquisition)
+        disagreement = zeros_like_output(out) if method.uncertainty else None
         clock.lap("prepare")
         fitted = method.fitted(acquisition, on_progress)
         clock.lap("fit")
         _log.info("%s; views: %s", _fit_words(fitted), _view_words(fitted.view_weights))
         out, damping = synthesise(
             acquisition, model=fitted.model, view_weights=fitted.view_weights, damping=method.consistency, out=out,
-            on_progress=on_progress,
+            disagreement=disagreement, on_progress=on_progress,
         )  # fmt: skip
         clock.lap("synthesis")
+        unsure = None
+        if disagreement is not None:
+            unsure = estimate_uncertainty(
+                disagreement, out, acquisition, model=fitted.model, view_weights=fitted.view_weights
+            )
+            clock.lap("uncertainty")
     source_warnings = volume.origin.warnings
     warnings = [
         *(tilt_as_upright(source_warnings) if method.detilt else source_warnings),
@@ -271,7 +281,13 @@ def run(
         seed=method.effort.seed, clock=clock,
     )  # fmt: skip
     record["output"]["labels"] = None if labels is None else len(np.setdiff1d(labels, 0))
-    done = Result(marked(result, record=record, source=volume), record, fitted.model, volume, labels=carried)
+    if unsure is not None and result.padding is not None:
+        unsure.hu[result.padding] = 0
+    record["uncertainty"] = None if unsure is None else unsure.entry
+    done = Result(
+        marked(result, record=record, source=volume), record, fitted.model, volume, labels=carried,
+        uncertainty=None if unsure is None else unsure.hu,
+    )  # fmt: skip
     return done.upright() if method.detilt else done
 
 
@@ -284,7 +300,7 @@ def _output_array(
     dense = method.texture == "match" and job.grid.ill_posed  # the noise of every slice is held then
     return output_array(
         volume.shape, shape, padding=volume.padding is not None, labels=labels is not None, copies=copies,
-        more=4 * math.prod(shape) if dense else 0,
+        more=4 * math.prod(shape) * (dense + method.uncertainty),
         held=_held_bytes(volume.hu, volume.padding, labels, acquisition.hu),
     )  # fmt: skip
 

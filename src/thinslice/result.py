@@ -133,7 +133,15 @@ class Result:
             volume=marked(volume, record=record, source=self.scan),
             sheared=self.volume,
             record=record,
+            uncertainty=self._upright_uncertainty(volume.padding),
         )
+
+    def _upright_uncertainty(self, padding: np.ndarray | None) -> np.ndarray | None:
+        """The uncertainty on the upright grid, whose padding is given."""
+        if self.uncertainty is None:
+            return None
+        unsure = upright(replace(self.volume, hu=self.uncertainty)).hu.clip(0)
+        return unsure if padding is None else np.where(padding, np.float32(0), unsure)
 
     def carry(self, labels: Any) -> np.ndarray:
         """A label map drawn on the scan that went in, on the grid of this result, as `enhance(labels=...)` carries it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,8 +18,12 @@ from thinslice.physics.acquisition import Acquisition
 from thinslice.physics.grid import SliceGrid
 from thinslice.plan import check_effort
 from thinslice.synthesis.fusion import synthesise
+from thinslice.uncertainty.estimate import estimate_uncertainty
 from thinslice.volume import Volume
 from thinslice.weights import shipped
+
+OnUncertainty = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+"""Called with a result, its uncertainty and the disagreement of its views, (n, y, x) HU each."""
 
 
 def check_learning(learning: Learning) -> None:
@@ -29,7 +33,13 @@ def check_learning(learning: Learning) -> None:
 
 
 def learned_results(
-    thick: Volume, grid: SliceGrid, names: Sequence[str], learning: Learning, *, on_progress: OnProgress | None
+    thick: Volume,
+    grid: SliceGrid,
+    names: Sequence[str],
+    learning: Learning,
+    *,
+    on_progress: OnProgress | None,
+    on_uncertainty: OnUncertainty | None = None,
 ) -> Iterator[tuple[str, np.ndarray, float]]:
     """Yield (name, (n, y, x) float32, seconds) of the learned methods on one thick volume.
 
@@ -42,6 +52,8 @@ def learned_results(
         names: of `PAPER`, `FITTED` and `PARTS`.
         learning: effort of each fit, with its seed.
         on_progress: called with (stage, done, total).
+        on_uncertainty: called before a result of `FITTED` is yielded, with its uncertainty, which takes time that does
+            not count.
     """
     report = on_progress or (lambda stage, done, total: None)
     acquisition = Acquisition(np.clip(thick.hu, *HU_RANGE), grid, thick.voxel_mm[:2])
@@ -62,8 +74,16 @@ def learned_results(
         for name in ([fitted] if fitted in names else []) + (parts if number == 0 else []):
             start = time.monotonic()
             weights = _view_weights(name) or view_weights
-            result, _ = synthesise(acquisition, model=model, view_weights=weights, on_progress=report)
-            yield name, result, fitted_s + time.monotonic() - start
+            differs = np.zeros(acquisition.output_shape, np.float32) if on_uncertainty and name in FITTED else None
+            result, _ = synthesise(
+                acquisition, model=model, view_weights=weights, disagreement=differs, on_progress=report
+            )
+            took = time.monotonic() - start
+            if on_uncertainty and differs is not None:
+                unsure = differs.copy()
+                estimate_uncertainty(unsure, result, acquisition, model=model, view_weights=weights)
+                on_uncertainty(result, unsure, differs)
+            yield name, result, fitted_s + took
 
 
 def _model(

@@ -16,6 +16,7 @@ from thinslice.baselines.linear_filter import smooth
 from thinslice.conventions import OnProgress
 from thinslice.errors import UsageError
 from thinslice.evaluation import learned
+from thinslice.evaluation.learned import OnUncertainty
 from thinslice.evaluation.learning import LEARNED, Learning
 from thinslice.physics import interpolation
 from thinslice.physics.grid import SliceGrid
@@ -56,11 +57,18 @@ def check_methods(names: Sequence[str], learning: Learning) -> None:
 
 
 def run_methods(
-    thick: Volume, grid: SliceGrid, names: Sequence[str], learning: Learning, *, on_progress: OnProgress | None
+    thick: Volume,
+    grid: SliceGrid,
+    names: Sequence[str],
+    learning: Learning,
+    *,
+    on_progress: OnProgress | None,
+    on_uncertainty: OnUncertainty | None = None,
 ) -> Iterator[tuple[str, np.ndarray, float]]:
     """Yield (name, (n, y, x) float32, seconds) for each method, classical ones first.
 
-    The seconds of a learned method are those of its fit and its synthesis.
+    The seconds of a learned method are those of its fit and its synthesis. Of results that have an uncertainty,
+    `on_uncertainty` is called before they are yielded.
     """
     for name in names:
         if name in CLASSICAL:
@@ -68,4 +76,6 @@ def run_methods(
             result = CLASSICAL[name](thick, grid)
             yield name, result, time.perf_counter() - start
     if wanted := [name for name in names if name in LEARNED]:
-        yield from learned.learned_results(thick, grid, wanted, learning, on_progress=on_progress)
+        yield from learned.learned_results(
+            thick, grid, wanted, learning, on_progress=on_progress, on_uncertainty=on_uncertainty
+        )

@@ -18,6 +18,7 @@ import numpy as np
 from thinslice.conventions import MOST_SEED, OnProgress
 from thinslice.errors import UsageError
 from thinslice.evaluation.exchange import find_result, input_paths, read_result, result_paths, write_input
+from thinslice.evaluation.learned import OnUncertainty
 from thinslice.evaluation.learning import Learning
 from thinslice.evaluation.measured_profile import measure_profile
 from thinslice.evaluation.methods import CLASSICAL, METHODS, check_methods, run_methods
@@ -32,6 +33,7 @@ from thinslice.evaluation.protocols import (
     make_case,
     thick_slices,
 )
+from thinslice.evaluation.reliability import Reliability, measure_reliability
 from thinslice.evaluation.table import Row, Table
 from thinslice.fitting.effort import Effort
 from thinslice.io import files, scan
@@ -315,15 +317,22 @@ def _run_case(case: Case, plan: _Plan) -> list[Row]:
     if plan.on_result:
         plan.on_result(case, "truth", case.truth)
     rows = []
-    for method, seed, result, seconds in _results(case, plan):
-        rows.append(row := Row.of(case, scorer.score(result), method=method, seed=seed, seconds=seconds))
+    found: list[Reliability] = []
+
+    def keep(result: np.ndarray, uncertainty: np.ndarray, disagreement: np.ndarray) -> None:
+        found.append(measure_reliability(case, result, uncertainty, disagreement))
+
+    for method, seed, result, seconds in _results(case, plan, on_uncertainty=keep):
+        unsure = found.pop() if found else None
+        row = Row.of(case, scorer.score(result), method=method, seed=seed, seconds=seconds, uncertainty=unsure)
+        rows.append(row)
         _log.info("%s %s x%d, %s: %.1f s, %.2f dB", row.scan, row.protocol, row.factor, method, seconds, row.psnr_new)
         if plan.on_result and seed == plan.seeds[0]:
             plan.on_result(case, method, result)
     return rows
 
 
-def _results(case: Case, plan: _Plan) -> Iterable[tuple[str, int, np.ndarray, float]]:
+def _results(case: Case, plan: _Plan, *, on_uncertainty: OnUncertainty) -> Iterable[tuple[str, int, np.ndarray, float]]:
     """(method, seed, result, seconds), one at a time: results of a large scan do not fit side by side."""
     for name, folder in plan.exchange.score.items():  # first: one that is missing must not cost the fits
         yield name, plan.seeds[0], read_result(case, folder, name), float("nan")
@@ -331,6 +340,7 @@ def _results(case: Case, plan: _Plan) -> Iterable[tuple[str, int, np.ndarray, fl
     for number, seed in enumerate(plan.seeds):
         names = plan.methods if number == 0 else chance
         for name, result, seconds in run_methods(
-            case.thick, case.grid, names, plan.learning.with_seed(seed), on_progress=plan.on_progress
-        ):
+            case.thick, case.grid, names, plan.learning.with_seed(seed), on_progress=plan.on_progress,
+            on_uncertainty=on_uncertainty,
+        ):  # fmt: skip
             yield name, seed, result, seconds

@@ -20,6 +20,7 @@ from thinslice.errors import Notice
 from thinslice.evaluation.measured_profile import MeasuredProfile
 from thinslice.evaluation.metrics import Scores
 from thinslice.evaluation.protocols import Case, case_title
+from thinslice.evaluation.reliability import COLUMNS, Reliability
 from thinslice.system.output import whole_file
 from thinslice.system.paths import as_path
 
@@ -50,6 +51,19 @@ SHOWN = (
 )
 
 
+SHOWN_UNCERTAINTY = (
+    ("unc_rmse", "rmse", 1),
+    ("unc_expected", "expected", 1),
+    ("unc_calibration_error", "calib", 3),
+    ("unc_within", "within", 3),
+    ("unc_rank", "rank", 3),
+    ("unc_rank_ceiling", "most", 3),
+    ("unc_rank_views", "views", 3),
+    ("unc_over_floor", "floor", 2),
+)
+"""Of methods with an uncertainty; the same way."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row(Scores):
     """What a method scored on a case.
@@ -63,6 +77,8 @@ class Row(Scores):
         assumed_thickness: thickness that the method assumed, over the true one; of a pair over the stated one.
         assumed_profile: profile that the method assumed.
         seconds: wall time of fit and synthesis; nan for a scored tool.
+        uncertainty: how the uncertainty of the result compares with its errors, in columns that begin with "unc_";
+            None for methods that have none.
     """
 
     scan: str
@@ -73,21 +89,31 @@ class Row(Scores):
     assumed_thickness: float
     assumed_profile: str
     seconds: float
+    uncertainty: Reliability | None = None
 
     @classmethod
-    def of(cls, case: Case, scores: Scores, *, method: str, seed: int, seconds: float) -> Row:
+    def of(
+        cls,
+        case: Case,
+        scores: Scores,
+        *,
+        method: str,
+        seed: int,
+        seconds: float,
+        uncertainty: Reliability | None = None,
+    ) -> Row:
         """The row of a method that scored so on a case."""
         return cls(
             scan=case.name, protocol=case.protocol, factor=case.factor, method=method, seed=seed,
             assumed_thickness=case.assumed_thickness, assumed_profile=case.grid.shape, seconds=seconds,
+            uncertainty=uncertainty,
             **asdict(scores),
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
         """The row with what it is first and its scores behind."""
-        values = asdict(self)
-        scores = [field.name for field in fields(Scores)]
-        return {name: values[name] for name in [n for n in values if n not in scores] + scores}
+        unsure = self.uncertainty.figures if self.uncertainty else dict.fromkeys(COLUMNS, math.nan)
+        return {name: unsure[name] if name in unsure else getattr(self, name) for name in _row_names()}
 
     @property
     def title(self) -> str:
@@ -153,7 +179,7 @@ class Table(list[Row]):
             title: [
                 (
                     method,
-                    {name: float(np.mean([getattr(row, name) for row in rows])) for name in _score_names()},
+                    {name: float(np.mean([row.as_dict()[name] for row in rows])) for name in _score_names()},
                     _spread([row.psnr_new for row in rows]),
                 )
                 for method, rows in methods.items()
@@ -175,8 +201,11 @@ def _rich_case(title: str, methods: list[tuple[str, dict[str, float], float]]) -
     """One case: a line a method, first the pixels and then what a reader of CT asks for."""
     pixels, reader = (_rich_scores(methods, shown) for shown in SHOWN)
     pixels.title = Text(title)
-    reader.add_row()
-    return Group(pixels, reader)
+    shown = [pixels, reader]
+    if unsure := [method for method in methods if not math.isnan(method[1]["unc_rmse"])]:
+        shown.append(_rich_scores(unsure, SHOWN_UNCERTAINTY))
+    shown[-1].add_row()
+    return Group(*shown)
 
 
 def _rich_scores(
@@ -208,12 +237,12 @@ def format_score(value: float, decimals: int) -> str:
 
 
 def _score_names() -> list[str]:
-    return [*(field.name for field in fields(Scores)), "seconds"]
+    return [*(field.name for field in fields(Scores)), *COLUMNS, "seconds"]
 
 
 def _row_names() -> list[str]:
     scores = [field.name for field in fields(Scores)]
-    return [field.name for field in fields(Row) if field.name not in scores] + scores
+    return [field.name for field in fields(Row) if field.name not in (*scores, "uncertainty")] + scores + [*COLUMNS]
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from thinslice.conventions import OnProgress
+from thinslice.conventions import PIXEL_WISE, OnProgress
 from thinslice.networks.model import Model
 from thinslice.networks.task import base_matrix
 from thinslice.physics.acquisition import Acquisition
@@ -31,6 +31,7 @@ def synthesise(
     view_weights: Mapping[str, float],
     damping: float | str | None = None,
     out: np.ndarray | None = None,
+    disagreement: np.ndarray | None = None,
     on_progress: OnProgress = lambda stage, done, total: None,
 ) -> tuple[np.ndarray, float | None]:
     """Synthesise a volume.
@@ -41,6 +42,8 @@ def synthesise(
         view_weights: weight of each view that runs.
         damping: of the projection; None chooses it, "off" leaves the projection out.
         out: (n, y, x) float32 to fill, file-backed perhaps; made where None.
+        disagreement: (n, y, x) float32 zeros, to which the residuals of the coronal view minus those of the sagittal
+            one are added, in HU, where both run; or None.
         on_progress: called with (view, done, total).
 
     Returns:
@@ -49,7 +52,12 @@ def synthesise(
     if out is None:
         out = np.empty(acquisition.output_shape, np.float32)
     along_z(as_sparse(base_matrix(acquisition.grid)), acquisition.hu, out=out)
+    if not all(view_weights.get(view) for view in PIXEL_WISE):
+        disagreement = None
     for view, weight in view_weights.items():
         if weight:
-            add_view(out, acquisition, model=model, view=view, weight=weight, on_progress=partial(on_progress, view))
+            add_view(
+                out, acquisition, model=model, view=view, weight=weight, disagreement=disagreement,
+                on_progress=partial(on_progress, view),
+            )  # fmt: skip
     return out, finish(out, acquisition, damping=damping)

@@ -33,6 +33,7 @@ def add_view(
     model: Model,
     view: str,
     weight: float,
+    disagreement: np.ndarray | None = None,
     on_progress: OnImages = lambda done, total: None,
 ) -> None:
     """Add a view's residuals, times `weight`, to `out` in place.
@@ -43,13 +44,18 @@ def add_view(
         model: its networks give residuals in HU.
         view: "axial", "coronal" or "sagittal".
         weight: factor on the residuals.
+        disagreement: (n, y, x) float32, to which residuals of the coronal view are added, and from which those of the
+            sagittal one are taken, unweighted; or None.
         on_progress: called with images done and images in all.
     """
     with torch.inference_mode():
         if view == "axial":
             _add_axial(out, acquisition, model=model, weight=weight, on_progress=on_progress)
         else:
-            _add_inplane(out, acquisition, model=model, view=view, weight=weight, on_progress=on_progress)
+            _add_inplane(
+                out, acquisition, model=model, view=view, weight=weight, disagreement=disagreement,
+                on_progress=on_progress,
+            )  # fmt: skip
 
 
 def _new_slices(grid: SliceGrid) -> np.ndarray:
@@ -59,7 +65,14 @@ def _new_slices(grid: SliceGrid) -> np.ndarray:
 
 
 def _add_inplane(
-    out: np.ndarray, acquisition: Acquisition, *, model: Model, view: str, weight: float, on_progress: OnImages
+    out: np.ndarray,
+    acquisition: Acquisition,
+    *,
+    model: Model,
+    view: str,
+    weight: float,
+    disagreement: np.ndarray | None,
+    on_progress: OnImages,
 ) -> None:
     axis, network, device = (1 if view == "coronal" else 2), model.inplane, model.device
     acquired, grid = acquisition.hu, acquisition.grid
@@ -74,12 +87,19 @@ def _add_inplane(
         block = acquired[:, low:high].transpose(1, 0, 2) if axis == 1 else acquired[:, :, low:high].transpose(2, 0, 1)
         images = torch.from_numpy(np.clip(block, *HU_RANGE))
         planes = with_neighbours(images, start - low, stop - low, reach=reach, step=step)
-        residual = network.residual(planes.to(device), where, conditioned).mul_(weight).cpu().numpy()
-        if axis == 1:
-            out[new, start:stop] += residual.transpose(1, 0, 2)
-        else:
-            out[new, :, start:stop] += residual.transpose(1, 2, 0)
+        residual = network.residual(planes.to(device), where, conditioned)
+        if disagreement is not None:
+            _add(disagreement, residual.mul(1 if axis == 1 else -1), new, slice(start, stop), axis=axis)
+        _add(out, residual.mul_(weight), new, slice(start, stop), axis=axis)
         on_progress(stop, count)
+
+
+def _add(volume: np.ndarray, images: torch.Tensor, slices: np.ndarray, planes: slice, *, axis: int) -> None:
+    """Add images (planes, slices, across) to a volume (n, y, x) in place, where coronal ones stand along its axis 1."""
+    if axis == 1:
+        volume[slices, planes] += images.cpu().numpy().transpose(1, 0, 2)
+    else:
+        volume[slices, :, planes] += images.cpu().numpy().transpose(1, 2, 0)
 
 
 def _add_axial(

@@ -122,7 +122,6 @@ def output_array(
         )
     if not file_backed:
         return np.empty(output, np.float32)
-    file = tempfile.TemporaryFile(prefix=PREFIX)  # noqa: SIM115 - the array keeps it open
     left = shutil.disk_usage(tempfile.gettempdir()).free
     if size > left:
         raise ResourceError(
@@ -130,4 +129,14 @@ def output_array(
             f"this run needs {size / 1e9:.1f} GB of temporary space and {left / 1e9:.1f} GB are free; "
             "set TMPDIR to a larger disk",
         )
-    return np.memmap(file, np.float32, "w+", shape=output)
+    return _in_file(output)
+
+
+def zeros_like_output(out: np.ndarray) -> np.ndarray:
+    """Zeros of the shape and kind of an output array, and in a file where that is in one."""
+    return _in_file(out.shape) if isinstance(out, np.memmap) else np.zeros(out.shape, np.float32)
+
+
+def _in_file(shape: tuple[int, ...]) -> np.ndarray:
+    file = tempfile.TemporaryFile(prefix=PREFIX)  # noqa: SIM115 - the array keeps it open
+    return np.memmap(file, np.float32, "w+", shape=shape)

@@ -1,0 +1,68 @@
+"""The uncertainty of a result: a map, calibrated on the scan, and how its errors go together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from thinslice.networks.model import Model
+from thinslice.physics.acquisition import Acquisition
+from thinslice.uncertainty.calibration import Calibration, calibrate, set_aside
+from thinslice.uncertainty.correlation import Correlation
+from thinslice.uncertainty.expected import expected_error
+from thinslice.uncertainty.network import shipped_network
+
+
+@dataclass(frozen=True, eq=False)
+class Uncertainty:
+    """How far to trust a result.
+
+    Attributes:
+        hu: (n, y, x) float32, the root-mean-square error to be expected at every voxel, against what the scanner would
+            have measured there, noise included; 0 at copied slices and in padding.
+        calibration: on the scan itself.
+        correlation: of the errors.
+    """
+
+    hu: np.ndarray
+    calibration: Calibration
+    correlation: Correlation
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """For the record."""
+        mean_square = np.mean([np.mean(np.square(plane, dtype=np.float64)) for plane in self.hu if plane.any()] or [0])
+        return {
+            "rms_hu": float(np.sqrt(mean_square)),
+            "calibration": self.calibration.entry,
+            "correlation": self.correlation.entry,
+        }
+
+
+def estimate_uncertainty(
+    disagreement: np.ndarray,
+    out: np.ndarray,
+    acquisition: Acquisition,
+    *,
+    model: Model,
+    view_weights: Mapping[str, float],
+) -> Uncertainty:
+    """The uncertainty of a result, whose map takes the place of the views' disagreement.
+
+    Args:
+        disagreement: (n, y, x) float32 of `synthesise`, which becomes the map.
+        out: (n, y, x) the result in HU.
+        acquisition: what it was made from.
+        model: that made it.
+        view_weights: those of the synthesis.
+    """
+    network = shipped_network()
+    aside = set_aside(acquisition, model=model, view_weights=view_weights, network=network)
+    calibration = calibrate(aside)
+    expected_error(
+        disagreement, out, acquisition, view_weights=view_weights, network=network, factor=calibration.factor
+    )
+    return Uncertainty(disagreement, calibration, correlation_of(aside, acquisition.grid))

@@ -1,0 +1,66 @@
+"""The error to be expected of every synthesised voxel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from thinslice.conventions import HU_RANGE, PIXEL_WISE
+from thinslice.physics.acquisition import Acquisition
+from thinslice.physics.grid import SliceGrid
+from thinslice.uncertainty.features import Features
+from thinslice.uncertainty.network import UncertaintyNetwork
+
+MEANING = (
+    "the root-mean-square error to be expected at this voxel, against what the scanner would have measured there, "
+    "noise included"
+)
+_TOGETHER = 4  # slices
+
+
+def expected_error(
+    disagreement: np.ndarray,
+    out: np.ndarray,
+    acquisition: Acquisition,
+    *,
+    view_weights: Mapping[str, float],
+    network: UncertaintyNetwork,
+    factor: float = 1.0,
+) -> None:
+    """Turn the disagreement of the views into the root-mean-square error to be expected in HU, in place.
+
+    Args:
+        disagreement: (n, y, x) float32 of `synthesise`; afterwards the error, 0 at slices that are copies of acquired
+            ones.
+        out: (n, y, x) the result in HU.
+        acquisition: what it was made from.
+        view_weights: those of the synthesis.
+        network: on the CPU.
+        factor: on all errors (`Calibration.factor`).
+    """
+    grid = acquisition.grid
+    clipped = acquisition.within(np.clip(acquisition.hu, *HU_RANGE), grid)
+    features = Features(clipped, views=views_that_run(view_weights))
+    copied = _copied(grid)
+    disagreement[copied] = 0
+    new = np.setdiff1d(np.arange(len(out)), copied)
+    with torch.inference_mode():
+        for start in range(0, len(new), _TOGETHER):
+            slices = new[start : start + _TOGETHER]
+            here = torch.from_numpy(np.clip(out[slices], *HU_RANGE))
+            found = features.of(slices, here, torch.from_numpy(disagreement[slices]))
+            error = network.error_hu(found, here.shape[1:], noise_hu=features.noise_hu)  # type: ignore[arg-type]
+            disagreement[slices] = error.mul_(factor).numpy()
+
+
+def views_that_run(view_weights: Mapping[str, float]) -> float:
+    """How many of the coronal and the sagittal view run, less where their weights sum to less than 1."""
+    weights = [view_weights.get(view, 0.0) for view in PIXEL_WISE]
+    return sum(weight > 0 for weight in weights) * min(1.0, sum(view_weights.values()))
+
+
+def _copied(grid: SliceGrid) -> np.ndarray:
+    """Indices of the output slices that are copies of acquired ones."""
+    return grid.on_grid()[1] if grid.copies else np.empty(0, int)

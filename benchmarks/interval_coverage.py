@@ -82,7 +82,7 @@ def coverage(case: Case, options: argparse.Namespace) -> Iterator[tuple[str, str
     if options.correlation:
         correlation = Correlation.from_entry(json.loads(options.correlation.read_text()))
     else:
-        correlation = estimate_correlation((result - case.truth)[half:], sigma[half:], mm)
+        correlation = estimate_correlation((result - case.truth)[half:], sigma[half:], mm, hu=result[half:])
     hu, truth, sigma = result[:half], case.truth[:half], sigma[:half]
     for group, labels, threshold in _labels(hu, mm):
         figures = measure_labels(hu, labels, mm, threshold=threshold, sigma=sigma, correlation=correlation)
@@ -113,14 +113,15 @@ def _result(case: Case, options: argparse.Namespace) -> tuple[np.ndarray, np.nda
 
 
 def stand_in(result: np.ndarray, truth: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """The root mean square of errors around a voxel (8 pixels), at gradients like its own; 0 in copied slices."""
+    """The root mean square of errors around a voxel (3 pixels), at gradients like its own; 0 in copied slices."""
     squares = np.square(result - truth)
-    near = ndimage.gaussian_filter(squares, (0, 8, 8)) + 1
+    near = ndimage.gaussian_filter(squares, (0, 3, 3)) + 1
     smooth = ndimage.gaussian_filter(result, (0.7, 0.7, 0.7))
     steep = np.sqrt(sum(np.square(g) for g in np.gradient(smooth)) / near)
     bins = np.digitize(steep, np.quantile(steep, np.linspace(0, 1, 25)[1:-1]))
-    ratio = np.array([(squares[(bins == b) & new[:, None, None]].mean()) / near[(bins == b) & new[:, None, None]].mean()
-                      for b in range(24)])  # fmt: skip
+    weights = np.broadcast_to(new[:, None, None], bins.shape).ravel()
+    above, below = (np.bincount(bins.ravel(), weights * values.ravel(), minlength=24) for values in (squares, near))
+    ratio = above / np.maximum(below, 1)
     sigma = np.sqrt(near * ratio[bins]).astype(np.float32)
     sigma[~new] = 0
     return sigma

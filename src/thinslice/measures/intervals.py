@@ -23,6 +23,7 @@ from thinslice.uncertainty.correlation import Correlation, variance_of_sum
 LEVEL = 0.9
 """Of intervals: the share of cases in which they are to hold the truth."""
 _WIDE = float(ndtri((1 + LEVEL) / 2))
+_SIGMA_OFF = 0.1  # by how much, of itself, sigma may be off: it moves every probability the same way
 _FURTHEST = 8.0  # sigmas: what is farther off the limit is sure
 
 
@@ -86,17 +87,18 @@ def count_above(
         a = np.where(sigma > 0, -over / sigma, np.where(over > 0, -np.inf, np.inf))
     probable = np.where(mask, ndtr(-a), 0).astype(np.float32)
     unsure = mask & (np.abs(a) < _FURTHEST)
+    expected = float(probable.sum(dtype=np.float64))
     if not unsure.any():
-        return float(probable.sum(dtype=np.float64)), 0.0
+        return expected, 0.0
     a = np.where(unsure, a, 0).astype(np.float32)
     density = np.where(unsure, np.exp(-np.square(a) / 2) / np.sqrt(2 * np.pi), 0).astype(np.float32)
     own = float((probable * (1 - probable)).sum(dtype=np.float64))
-    variance = 0.0
+    variance = (_SIGMA_OFF * float((density * a).sum(dtype=np.float64))) ** 2
     for power, polynomial, factorial in ((1, 1.0, 1), (2, a, 2), (3, np.square(a) - 1, 6)):
         term = density * polynomial
         variance += variance_of_sum(term, correlation, voxel_mm, power=power) / factorial
         own -= float(np.square(term, dtype=np.float64).sum()) / factorial
-    return float(probable.sum(dtype=np.float64)), variance + max(own, 0.0)
+    return expected, variance + max(own, 0.0)
 
 
 def around(value: float, expected: float, variance: float) -> Figure:

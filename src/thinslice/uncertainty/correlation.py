@@ -16,15 +16,17 @@ What shipped weights leave as errors on thin scans of which slices were set asid
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
 import numpy as np
-from scipy import fft
+from scipy import fft, ndimage
 
 _ALONG_Z, _IN_PLANE = 12, 24  # lags looked at, in slices and pixels
 _BLOCK = (96, 160, 160)  # voxels at a time
+_LEVELS = ((-1100, -600), (-450, 4000), (0, 200), (220, 4000))  # HU of lung, vessels, soft tissue and bone
+_STRUCTURES, _LEAST_STRUCTURE = 25, 30  # of each kind, and voxels of one
 _FEWEST_PAIRS = 200  # of voxels, for a lag to be believed
 
 
@@ -38,6 +40,8 @@ class Correlation:
         in_plane: of voxels 1, 2, 3 ... pixels apart, in any direction of the plane; 0 beyond.
         pixel_mm: side of these pixels.
         shared: share of the variance that all voxels of the scan have in common.
+        within: share of it that the voxels of one structure have in common. A label that follows HU picks out errors
+            that go together, as where a structure comes out too pale, or its outline too wide.
     """
 
     along_z: tuple[float, ...]
@@ -45,6 +49,7 @@ class Correlation:
     in_plane: tuple[float, ...]
     pixel_mm: float
     shared: float = 0.0
+    within: float = 0.0
 
     @property
     def along_z_mm(self) -> float:
@@ -55,6 +60,11 @@ class Correlation:
     def in_plane_mm(self) -> float:
         """Distance in the plane at which the correlation has fallen to 1/e."""
         return _length(self.in_plane, self.pixel_mm)
+
+    @property
+    def of_structure(self) -> Correlation:
+        """For voxels of one structure: what these have in common in place of what the scan has."""
+        return replace(self, shared=max(self.shared, self.within))
 
     @property
     def entry(self) -> dict[str, Any]:
@@ -68,7 +78,7 @@ class Correlation:
         return cls(
             along_z=tuple(map(float, entry["along_z"])), spacing_mm=float(entry["spacing_mm"]),
             in_plane=tuple(map(float, entry["in_plane"])), pixel_mm=float(entry["pixel_mm"]),
-            shared=float(entry["shared"]),
+            shared=float(entry["shared"]), within=float(entry["within"]),
         )  # fmt: skip
 
     def reach(self, voxel_mm: Sequence[float]) -> tuple[int, int, int]:
@@ -101,12 +111,14 @@ class Correlation:
 
 TYPICAL = Correlation(
     along_z=(0.4, -0.05, -0.1, -0.05), spacing_mm=1.0, in_plane=(0.55, 0.2, 0.1, 0.07, 0.05, 0.03), pixel_mm=0.75,
-    shared=0.0005,
+    shared=0.0005, within=0.02,
 )  # fmt: skip
 """Where nothing was estimated: between what was measured after averaged and after single slices."""
 
 
-def estimate_correlation(errors: np.ndarray, sigma: np.ndarray, voxel_mm: Sequence[float]) -> Correlation:
+def estimate_correlation(
+    errors: np.ndarray, sigma: np.ndarray, voxel_mm: Sequence[float], *, hu: np.ndarray | None = None
+) -> Correlation:
     """The correlation of errors, from slices whose truth is known.
 
     Errors are divided by what was expected of them, so that places with large errors count as much as others, and
@@ -117,6 +129,8 @@ def estimate_correlation(errors: np.ndarray, sigma: np.ndarray, voxel_mm: Sequen
             shows how errors go together. One slice alone tells of the plane; along z its errors count as independent.
         sigma: (k, y, x) HU, the error to be expected; 0 where there is none to learn from, as in copied slices.
         voxel_mm: (z, y, x).
+        hu: (k, y, x) the result, which shows what the voxels of a structure have in common; without it, that is as
+            in `TYPICAL`.
 
     Raises:
         ValueError: the arrays differ in shape, or sigma is 0 everywhere.
@@ -126,15 +140,36 @@ def estimate_correlation(errors: np.ndarray, sigma: np.ndarray, voxel_mm: Sequen
     known = sigma > 0
     unit = np.where(known, errors / np.where(known, sigma, 1), 0).astype(np.float32)
     unit = np.clip(unit, -6, 6)  # one metal edge must not decide
-    power = float(np.square(unit[known], dtype=np.float64).mean())
+    unit /= float(np.sqrt(np.square(unit[known], dtype=np.float64).mean()))
     planes = [list(_lags(unit, known, axis, most=_IN_PLANE)) for axis in (1, 2)]
-    in_plane = [float(np.mean(pair)) / power for pair in zip(*planes, strict=False)]
-    along_z = [value / power for value in _lags(unit, known, 0, most=_ALONG_Z)]
-    shared = float(unit[known].mean(dtype=np.float64)) ** 2 / power
-    return Correlation(
-        along_z=_ended(along_z), spacing_mm=float(voxel_mm[0]), in_plane=_ended(in_plane),
-        pixel_mm=float(np.sqrt(voxel_mm[1] * voxel_mm[2])), shared=round(min(shared, 0.5), 6),
+    found = Correlation(
+        along_z=_ended(list(_lags(unit, known, 0, most=_ALONG_Z))), spacing_mm=float(voxel_mm[0]),
+        in_plane=_ended([float(np.mean(pair)) for pair in zip(*planes, strict=False)]),
+        pixel_mm=float(np.sqrt(voxel_mm[1] * voxel_mm[2])),
+        shared=round(min(float(unit[known].mean(dtype=np.float64)) ** 2, 0.5), 6), within=TYPICAL.within,
     )  # fmt: skip
+    return found if hu is None else replace(found, within=_within(unit, known, hu, found, voxel_mm))
+
+
+def _within(
+    unit: np.ndarray, known: np.ndarray, hu: np.ndarray, correlation: Correlation, voxel_mm: Sequence[float]
+) -> float:
+    """What the errors of a structure share: how far their mean squares exceed what `correlation` says.
+
+    Structures are connected voxels between levels of HU, with the borders that labels would have.
+    """
+    excess = []
+    for low, high in _LEVELS:
+        pieces, count = ndimage.label((hu > low) & (hu <= high))
+        sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
+        windows = ndimage.find_objects(pieces)
+        for number in np.argsort(-sizes)[:_STRUCTURES]:
+            mask = (pieces[windows[number]] == number + 1) & known[windows[number]]
+            if (voxels := int(mask.sum())) < _LEAST_STRUCTURE:
+                continue
+            square = float(unit[windows[number]][mask].mean(dtype=np.float64)) ** 2
+            excess.append(square - variance_of_sum(mask, correlation, voxel_mm) / voxels**2)
+    return round(float(np.clip(np.mean(excess), 0, 0.5)), 5) if excess else TYPICAL.within
 
 
 def variance_of_sum(

@@ -160,7 +160,6 @@ def _truth(
     hu: np.ndarray, truth: np.ndarray, mask: np.ndarray, mm: tuple[float, float, float], threshold: Threshold
 ) -> dict[str, float]:
     """The figures of a label by the thin scan."""
-    outline = None
     true = {"mean_hu": float(truth[mask].mean()), "share": 100 * float((threshold.over(truth)[mask] > 0).mean())}
     (window,) = ndimage.find_objects(mask.astype(np.uint8))
     grown = tuple(

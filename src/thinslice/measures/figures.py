@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from thinslice.errors import UsageError
-from thinslice.measures.intervals import Figure, around, count_above, mean_figure
+from thinslice.measures.intervals import Figure, count_above, mean_figure, within
 from thinslice.measures.outline import extent_figures, extents_mm, find_outline, reach_of, volume_figure
 from thinslice.uncertainty.correlation import TYPICAL, Correlation
 
@@ -110,9 +110,14 @@ def measure_labels(
         )
         figures.append(
             _measure(
-                hu[grown], labels[grown] == number, voxel_mm, threshold or Threshold(),
-                None if sigma is None else sigma[grown], correlation or TYPICAL,
-                label=number, name=(names or {}).get(number, ""),
+                hu[grown],
+                labels[grown] == number,
+                voxel_mm,
+                threshold or Threshold(),
+                None if sigma is None else sigma[grown],
+                correlation or TYPICAL,
+                label=number,
+                name=(names or {}).get(number, ""),
             )  # fmt: skip
         )
     return figures
@@ -154,8 +159,8 @@ def share_figure(
     if sigma is not None:
         expected, variance = count_above(over, mask, sigma, correlation, voxel_mm)
         half = (expected - counted.value) / 2
-        counted = around(counted.value, counted.value + half, variance + (_ONE_SIDED * half) ** 2)
-    return counted.scaled(100 / voxels).limited(0, 100)
+        counted = within(counted.value, counted.value + half, variance + (_ONE_SIDED * half) ** 2, most=voxels)
+    return counted.scaled(100 / voxels)
 
 
 def _windows(labels: np.ndarray) -> dict[int, tuple[slice, slice, slice]]:

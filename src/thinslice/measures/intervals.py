@@ -16,13 +16,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import betaincinv, ndtr, ndtri
 
 from thinslice.uncertainty.correlation import Correlation, variance_of_sum
 
 LEVEL = 0.9
 """Of intervals: the share of cases in which they are to hold the truth."""
 _WIDE = float(ndtri((1 + LEVEL) / 2))
+_UNKNOWN = 1.15**2  # sigma and its correlation are estimates, and errors have longer tails than a Gaussian (measured)
 _SIGMA_OFF = 0.1  # by how much, of itself, sigma may be off: it moves every probability the same way
 _FURTHEST = 8.0  # sigmas: what is farther off the limit is sure
 
@@ -102,6 +103,21 @@ def count_above(
 
 
 def around(value: float, expected: float, variance: float) -> Figure:
-    """A figure with the interval of a normal distribution."""
-    half = _WIDE * float(np.sqrt(variance))
+    """A figure with the interval of a normal distribution of that mean and variance."""
+    half = _WIDE * float(np.sqrt(_UNKNOWN * variance))
     return Figure(value, expected - half, expected + half)
+
+
+def within(value: float, expected: float, variance: float, *, most: int) -> Figure:
+    """A count from 0 to `most` with the interval of a beta distribution of that mean and variance, in whole voxels.
+
+    Errors come in clumps, so that a small count is often none and sometimes many: no interval about its mean says that.
+    """
+    mean, spread = expected / most, _UNKNOWN * variance / most**2
+    known = around(value, expected, variance).limited(0, most)
+    if 0 < mean < 1 and 0 < spread < mean * (1 - mean):
+        both = mean * (1 - mean) / spread - 1
+        ends = betaincinv(mean * both, (1 - mean) * both, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) * most
+        if np.isfinite(ends).all():  # else so narrow, or so near an end, that it does not matter
+            known = Figure(value, float(ends[0]), float(ends[1]))
+    return Figure(value, float(np.floor(known.low or 0.0)), float(np.ceil(known.high or 0.0)))

@@ -61,6 +61,13 @@ class Correlation:
         """Distance in the plane at which the correlation has fallen to 1/e."""
         return _length(self.in_plane, self.pixel_mm)
 
+    @classmethod
+    def found_in(cls, mark: Mapping[str, Any] | None) -> Correlation | None:
+        """What the mark of an uncertainty map says of it (docs/decisions/marks.md), or None."""
+        entry = (mark or {}).get("correlation") or {}
+        whole = {"along_z", "spacing_mm", "in_plane", "pixel_mm", "shared", "within"} <= set(entry)
+        return cls.from_entry(entry) if whole else None
+
     @property
     def of_structure(self) -> Correlation:
         """For voxels of one structure: what these have in common in place of what the scan has."""

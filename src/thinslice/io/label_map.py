@@ -233,6 +233,7 @@ def _outside(name: str) -> GeometryError:
 
 
 def other_grid(scan: Volume, affine: np.ndarray, shape: tuple[int, ...], name: str) -> GeometryError:
+    """The error of a map on another grid, which names both."""
     sizes = [" x ".join(str(n) for n in size[::-1]) for size in (shape, scan.shape)]
     steps = [" x ".join(f"{mm:.3g}" for mm in np.linalg.norm(a[:3, :3], axis=0)) for a in (affine, scan.affine)]
     return GeometryError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -17,6 +17,7 @@ from thinslice.uncertainty.correlation import TYPICAL, Correlation
 Side = Literal["below", "above"]
 LAA_HU = -950.0
 """Threshold of low attenuation areas, which emphysema is graded by."""
+_COUNTED_UP_TO = 1 << 16
 _ONE_SIDED = 0.8
 """Errors beside a vessel that was missed are of one sign, and lung is no darker than air: fewer voxels pass a threshold
 than errors of either sign would take over it. The interval stands half-way between what is counted and what Gaussian
@@ -86,7 +87,7 @@ def measure_labels(
     threshold: Threshold | None = None,
     sigma: np.ndarray | None = None,
     correlation: Correlation | None = None,
-    names: dict[int, str] | None = None,
+    names: Mapping[int, str] | None = None,
 ) -> list[LabelFigures]:
     """The figures of every label, in rising order of their numbers.
 
@@ -99,28 +100,25 @@ def measure_labels(
         correlation: of the errors; `TYPICAL` where None.
         names: of labels.
     """
-    found = ndimage.find_objects(labels) if labels.max(initial=0) < 1 << 16 else _windows(labels)
     figures = []
-    for number, window in enumerate(found, 1) if isinstance(found, list) else found.items():
-        if window is None:
-            continue
-        grown = tuple(
-            slice(max(0, part.start - reach - 1), part.stop + reach + 1)
-            for part, reach in zip(window, reach_of(voxel_mm), strict=True)
-        )
+    for number, window in _windows(labels).items():
+        around = grown(window, voxel_mm)
+        mask, own = labels[around] == number, None if sigma is None else sigma[around]
         figures.append(
             _measure(
-                hu[grown],
-                labels[grown] == number,
-                voxel_mm,
-                threshold or Threshold(),
-                None if sigma is None else sigma[grown],
-                correlation or TYPICAL,
-                label=number,
-                name=(names or {}).get(number, ""),
-            )  # fmt: skip
-        )
+                hu[around], mask, voxel_mm, threshold or Threshold(), own, correlation or TYPICAL,
+                label=number, name=(names or {}).get(number, ""),
+            )
+        )  # fmt: skip
     return figures
+
+
+def grown(window: tuple[slice, slice, slice], voxel_mm: Sequence[float]) -> tuple[slice, ...]:
+    """A window (z, y, x) with as much around it as an outline may move."""
+    return tuple(
+        slice(max(0, part.start - reach - 1), part.stop + reach + 1)
+        for part, reach in zip(window, reach_of(voxel_mm), strict=True)
+    )
 
 
 def _measure(
@@ -164,8 +162,9 @@ def share_figure(
 
 
 def _windows(labels: np.ndarray) -> dict[int, tuple[slice, slice, slice]]:
-    """Bounding boxes of labels whose numbers are too large to count up to."""
+    """Bounding boxes of labels, by number."""
+    if int(labels.max()) <= _COUNTED_UP_TO:
+        return {number: window for number, window in enumerate(ndimage.find_objects(labels), 1) if window is not None}
     numbers, inverse = np.unique(labels, return_inverse=True)
-    small = inverse.reshape(labels.shape).astype(np.int32)
-    found = ndimage.find_objects(small if numbers[0] == 0 else small + 1)
-    return {int(number): window for number, window in zip(numbers[numbers > 0], found, strict=True)}
+    small = inverse.reshape(labels.shape).astype(np.int32) + (numbers[0] > 0)
+    return dict(zip(map(int, numbers[numbers > 0]), ndimage.find_objects(small), strict=True))

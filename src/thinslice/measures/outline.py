@@ -9,8 +9,8 @@ were drawn. The same rule, given the HU of a thin scan, says what outline that s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -20,7 +20,10 @@ from thinslice.uncertainty.correlation import Correlation, correlated_draws
 
 _REACH_MM = 3.0  # from the outline: a slice or two, and some pixels
 _LEAST_AGREEMENT = 0.75  # of voxels beside the outline that lie on their side of the limit; 0.5 is none
-_MOST_DRAWS, _FEWEST_DRAWS, _VOXELS_DRAWN = 200, 60, 1.5e8
+_MOST_DRAWS, _FEWEST_DRAWS, _VOXELS_DRAWN = 150, 50, 5e7
+_AT_ONCE = 60_000  # voxels of a label whose errors are drawn for all of it; of larger ones at their ends alone
+_DEPTH = 4  # of such an end, in reaches of an outline: one lies outside
+_WHOLE = slice(None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,10 @@ class Outline:
     sign: int
     fixed: np.ndarray
     open: np.ndarray
+
+    def part(self, window: tuple[slice, ...]) -> Outline:
+        """What lies in a window of the array."""
+        return replace(self, fixed=self.fixed[window], open=self.open[window])
 
     def over(self, hu: np.ndarray) -> np.ndarray:
         """By how many HU voxels lie on the label's side of the limit."""
@@ -122,39 +129,39 @@ def extent_figures(
         generator: where chance comes from.
     """
     values = extents_mm(outline.redrawn(hu), voxel_mm)
+    if hu.size <= _AT_ONCE:
+        fields = correlated_draws(hu.shape, correlation, voxel_mm, draws=_MOST_DRAWS, generator=generator)
+        drawn = [extents_mm(outline.redrawn(hu + sigma * field), voxel_mm) for field in fields]
+        z, y, x = (_shortest(value, np.array(own)) for value, own in zip(values, zip(*drawn, strict=True), strict=True))
+        return z, y, x
     figures = []
-    for axis, (value, mm, reach) in enumerate(zip(values, voxel_mm, reach_of(voxel_mm), strict=True)):
-        length = np.zeros(_MOST_DRAWS)
-        for end in (1, -1):
-            turn = tuple(slice(None, None, end if a == axis else 1) for a in range(3))
-            turned = Outline(outline.limit, outline.sign, outline.fixed[turn], outline.open[turn])
-            last = np.flatnonzero(_seen_along(turned.fixed | turned.open, axis))[0]
-            depth = slice(last, last + 4 * reach + 1)
-            part = tuple(depth if a == axis else slice(None) for a in range(3))
-            ends = _ends(
-                hu[turn][part], Outline(turned.limit, turned.sign, turned.fixed[part], turned.open[part]),
-                sigma[turn][part], correlation, voxel_mm, axis=axis, generator=generator,
-            )  # fmt: skip
-            length -= np.resize(np.array(list(ends)) + last, _MOST_DRAWS)
-        figures.append(_shortest(value, (hu.shape[axis] + length) * mm))
+    for axis, value in enumerate(values):
+        length = np.full(_MOST_DRAWS, hu.shape[axis])
+        for turn in (_WHOLE, slice(None, None, -1)):
+            turned = tuple(turn if a == axis else _WHOLE for a in range(3))
+            first = np.flatnonzero(_seen_along((outline.fixed | outline.open)[turned], axis))[0]
+            depth = slice(first, first + _DEPTH * reach_of(voxel_mm)[axis] + 1)
+            part = tuple(depth if a == axis else _WHOLE for a in range(3))
+            end = outline.part(turned).part(part)
+            fields = correlated_draws(
+                end.fixed.shape, correlation, voxel_mm, draws=_draws(end.fixed.size), generator=generator
+            )
+            near, far = sigma[turned][part], hu[turned][part]
+            starts = [first + _start(end.redrawn(far + near * field), axis) for field in fields]
+            length -= np.resize(starts, _MOST_DRAWS)
+        figures.append(_shortest(value, length * voxel_mm[axis]))
     return figures[0], figures[1], figures[2]
 
 
-def _ends(
-    hu: np.ndarray,
-    outline: Outline,
-    sigma: np.ndarray,
-    correlation: Correlation,
-    voxel_mm: Sequence[float],
-    *,
-    axis: int,
-    generator: np.random.Generator,
-) -> Iterator[int]:
-    """The first place along an axis where the label is, for each draw of the errors."""
-    draws = int(np.clip(_VOXELS_DRAWN / hu.size, _FEWEST_DRAWS, _MOST_DRAWS))
-    for field in correlated_draws(hu.shape, correlation, voxel_mm, draws=draws, generator=generator):
-        seen = np.flatnonzero(_seen_along(outline.redrawn(hu + sigma * field), axis))
-        yield int(seen[0]) if len(seen) else hu.shape[axis]
+def _draws(voxels: int) -> int:
+    """How many fields of errors are drawn at an end of that many voxels."""
+    return int(np.clip(_VOXELS_DRAWN / voxels, _FEWEST_DRAWS, _MOST_DRAWS))
+
+
+def _start(mask: np.ndarray, axis: int) -> int:
+    """The first place along an axis where a mask is; its end where it is nowhere."""
+    seen = _seen_along(mask, axis)
+    return int(seen.argmax()) if seen.any() else len(seen)
 
 
 def _shortest(value: float, drawn: np.ndarray) -> Figure:
@@ -167,4 +174,4 @@ def _shortest(value: float, drawn: np.ndarray) -> Figure:
 
 
 def _seen_along(mask: np.ndarray, axis: int) -> np.ndarray:
-    return mask.any(axis=tuple(a for a in range(3) if a != axis))
+    return np.asarray(mask.any(axis=tuple(a for a in range(3) if a != axis)))

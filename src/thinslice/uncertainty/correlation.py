@@ -113,7 +113,7 @@ class Correlation:
             _looked_up(self.along_z, self.spacing_mm, z)[:, None, None]
             * _looked_up(self.in_plane, self.pixel_mm, radius)[None]
         )
-        return kernel.astype(np.float32), padded  # type: ignore[return-value]
+        return kernel.astype(np.float32), padded
 
 
 TYPICAL = Correlation(

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from thinslice.cli import options
 from thinslice.cli.options import with_common_options
 from thinslice.cli.summary import written_lines
 from thinslice.cli.terminal import Terminal
@@ -28,6 +29,8 @@ def measure(
     side: Annotated[
         Literal["below", "above"], typer.Option(metavar="below|above", help="On which side of it they count.")
     ] = "below",
+    axis: options.Axis = None,
+    series: options.Series = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table, a line a label.")] = None,
 ) -> None:
     """Measure labels: volume, mean HU, share beyond a threshold, extents.
@@ -53,7 +56,7 @@ def measure(
     from thinslice.uncertainty.correlation import Correlation
 
     wanted = Threshold(threshold, side)
-    volume = scan.read(result, allow_derived=True)
+    volume = scan.read(result, axis=axis, series=series, allow_derived=True)
     volume.refuse_uneven()
     drawn = read_label_map(labels, scan=volume)
     known = None if uncertainty is None else read_uncertainty(uncertainty, result=volume)
@@ -64,15 +67,16 @@ def measure(
     )  # fmt: skip
     read = [notice for notice in volume.origin.warnings if notice.code not in scan.SYNTHETIC]
     warnings = [*read, *drawn.warnings, *figures.warnings]
+    kept = figures if terminal.show_identity else figures.without_names()  # people name segments after patients
     with none_left([path for path in (csv, terminal.record_path) if path]):
         if csv is not None:
-            figures.to_csv(csv, overwrite=terminal.overwrite)
+            kept.to_csv(csv, overwrite=terminal.overwrite)
         record: dict[str, Any] = {
             "version": __version__,
             "command": "measure",
             "grid": grid_entry(volume),
             "correlation": None if correlation is None else correlation.entry,
-            "labels": figures.as_records(),
+            "labels": kept.as_records(),
             "warnings": recorded(warnings),
         }
         terminal.write_record(record)

@@ -20,7 +20,7 @@ from thinslice.uncertainty.correlation import Correlation, correlated_draws
 
 _REACH_MM = 3.0  # from the outline: a slice or two, and some pixels
 _LEAST_AGREEMENT = 0.75  # of voxels beside the outline that lie on their side of the limit; 0.5 is none
-_MOST_DRAWS, _FEWEST_DRAWS, _VOXELS_DRAWN = 150, 50, 5e7
+_MOST_DRAWS, _FEWEST_DRAWS, _VOXELS_DRAWN = 120, 40, 1e7
 _AT_ONCE = 60_000  # voxels of a label whose errors are drawn for all of it; of larger ones at their ends alone
 _DEPTH = 4  # of such an end, in reaches of an outline: one lies outside
 _WHOLE = slice(None)
@@ -129,6 +129,7 @@ def extent_figures(
         generator: where chance comes from.
     """
     values = extents_mm(outline.redrawn(hu), voxel_mm)
+    correlation = correlation.nearby
     if hu.size <= _AT_ONCE:
         fields = correlated_draws(hu.shape, correlation, voxel_mm, draws=_MOST_DRAWS, generator=generator)
         drawn = [extents_mm(outline.redrawn(hu + sigma * field), voxel_mm) for field in fields]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,11 @@ class Measures(list[LabelFigures]):
         super().__init__(rows)
         self.threshold = threshold
         self.warnings = list(warnings)
+
+    def without_names(self) -> Measures:
+        """The same without the names that the label map's file has."""
+        rows = (replace(row, name="") for row in self)
+        return Measures(rows, threshold=self.threshold, warnings=self.warnings)
 
     def as_records(self) -> list[dict[str, Any]]:
         """The rows ready for CSV and JSON: of every figure the value and the ends of its interval, or None."""

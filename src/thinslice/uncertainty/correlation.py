@@ -88,6 +88,12 @@ class Correlation:
             shared=float(entry["shared"]), within=float(entry["within"]),
         )  # fmt: skip
 
+    @property
+    def nearby(self) -> Correlation:
+        """Without the weak tail, for what neighbours decide: the last lags kept are those above a tenth."""
+        along_z, in_plane = (_ended(table, least=0.1) for table in (self.along_z, self.in_plane))
+        return replace(self, along_z=along_z, in_plane=in_plane)
+
     def reach(self, voxel_mm: Sequence[float]) -> tuple[int, int, int]:
         """How many voxels (z, y, x) apart errors still go together, but for what all share."""
         along_z, in_plane = (len(self.along_z) + 1) * self.spacing_mm, (len(self.in_plane) + 1) * self.pixel_mm
@@ -258,9 +264,9 @@ def _lags(unit: np.ndarray, known: np.ndarray, axis: int, *, most: int) -> Itera
         yield float(np.einsum("zyx,zyx->", unit[:-lag], unit[lag:], dtype=np.float64)) / pairs
 
 
-def _ended(values: Sequence[float]) -> tuple[float, ...]:
-    """The table up to the last value that is more than chance."""
-    kept = [index for index, value in enumerate(values) if abs(value) > 0.01]
+def _ended(values: Sequence[float], *, least: float = 0.01) -> tuple[float, ...]:
+    """The table up to the last value that counts: by default, that is more than chance."""
+    kept = [index for index, value in enumerate(values) if abs(value) > least]
     return tuple(round(float(np.clip(value, -1, 1)), 4) for value in values[: kept[-1] + 1 if kept else 0])
 
 

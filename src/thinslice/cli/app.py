@@ -23,6 +23,7 @@ from thinslice.cli.evaluate import evaluate
 from thinslice.cli.help import Command
 from thinslice.cli.inspect import inspect
 from thinslice.cli.log import log
+from thinslice.cli.measure import measure
 from thinslice.cli.profile import profile
 from thinslice.cli.train import train
 from thinslice.cli.usage import ParserError, usage_error
@@ -50,9 +51,9 @@ def thinslice(context: typer.Context, version: options.Version = False) -> None:
         typer.echo(context.get_help())
 
 
-for command in (demo, inspect, enhance, evaluate, train, profile):
+for command in (demo, inspect, enhance, evaluate, train, profile, measure):
     app.command(cls=Command)(command)
-COMMANDS = ("demo", "inspect", "enhance", "evaluate", "train", "profile")
+COMMANDS = ("demo", "inspect", "enhance", "evaluate", "train", "profile", "measure")
 
 
 def main() -> NoReturn:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ class LabelImage:
         name: what messages call it.
         placed: whether the map itself says where it lies; else it can only be as large as the scan.
         warnings: what the user should know.
+        names: of labels, where the file has them.
     """
 
     values: np.ndarray
@@ -34,6 +35,7 @@ class LabelImage:
     name: str
     placed: bool = True
     warnings: tuple[Notice, ...] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
 
 
 def whole_numbers(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,10 +31,12 @@ class LabelMap:
     Attributes:
         values: (z, y, x) int16, or int32 where a label exceeds it; 0 where the map says nothing.
         warnings: what the user should know of it.
+        names: of labels, where the file has them.
     """
 
     values: np.ndarray
     warnings: tuple[Notice, ...] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
 
 
 def read_label_map(source: Any, *, scan: Volume, axes: FileAxes | None = None) -> LabelMap:
@@ -98,7 +101,7 @@ def labels_path(result: str | PathLike[str]) -> Path:
 
 
 @dataclass(frozen=True, eq=False)
-class _Place:
+class Place:
     """Where a stored array lies in a scan.
 
     Attributes:
@@ -131,7 +134,7 @@ class _Place:
         return inside, int(np.count_nonzero(kji)) - inside, overlap
 
 
-def _place(scan: Volume, affine: np.ndarray, shape: tuple[int, ...], name: str) -> _Place:
+def place_in(scan: Volume, affine: np.ndarray, shape: tuple[int, ...], name: str) -> Place:
     """Where an array (k, j, i) lies in a scan.
 
     Raises:
@@ -140,7 +143,7 @@ def _place(scan: Volume, affine: np.ndarray, shape: tuple[int, ...], name: str) 
     between = np.linalg.inv(scan.affine) @ affine  # index of the array to index of the scan, (x, y, z)
     turn = np.rint(between[:3, :3])
     if not (np.array_equal(np.abs(turn).sum(0), [1, 1, 1]) and np.array_equal(np.abs(turn).sum(1), [1, 1, 1])):
-        raise _other_grid(scan, affine, shape, name)
+        raise other_grid(scan, affine, shape, name)
     axes = np.abs(turn).argmax(axis=1)
     senses = turn[np.arange(3), axes].astype(int)
     size = np.array(shape[::-1])[axes]
@@ -154,26 +157,26 @@ def _place(scan: Volume, affine: np.ndarray, shape: tuple[int, ...], name: str) 
     if apart > _OFF * min(scan.voxel_mm):
         steps = np.linalg.norm(turned[:3, :3], axis=0)
         if not np.allclose(steps, scan.voxel_mm, rtol=1e-3):
-            raise _other_grid(scan, affine, shape, name)
+            raise other_grid(scan, affine, shape, name)
         raise GeometryError(
             "LABEL-GRID", f"{name} lies up to {apart:.3g} mm off the scan's voxels; give a map drawn on this very scan"
         )
-    return _Place(axes, senses, start.astype(int)[::-1])
+    return Place(axes, senses, start.astype(int)[::-1])
 
 
 def _in_voxels_of(scan: Volume, found: LabelImage) -> LabelMap:
     """The map's values, turned and moved until its voxels are the scan's."""
-    place = _place(scan, found.affine, found.values.shape, found.name)
+    place = place_in(scan, found.affine, found.values.shape, found.name)
     turned = place.turned(found.values)
     if turned.shape == scan.shape and not place.start.any():
-        return LabelMap(turned, found.warnings)
+        return LabelMap(turned, found.warnings, found.names)
     if not found.placed or scan.slice_positions_mm is not None:  # a part could lie anywhere
-        raise _other_grid(scan, found.affine, found.values.shape, found.name)
+        raise other_grid(scan, found.affine, found.values.shape, found.name)
     if (place.start >= scan.shape).any() or (place.start + turned.shape <= 0).any():
         raise _outside(found.name)
     labels = np.zeros(scan.shape, turned.dtype)
     _, lost, _ = place.put(found.values, labels)
-    return LabelMap(labels, (*found.warnings, *_remarks(lost=lost)))
+    return LabelMap(labels, (*found.warnings, *_remarks(lost=lost)), found.names)
 
 
 def _frames_in_voxels_of(scan: Volume, found: Segmentation) -> LabelMap:
@@ -182,13 +185,14 @@ def _frames_in_voxels_of(scan: Volume, found: Segmentation) -> LabelMap:
     counts = np.zeros(3, int)
     for frame in found.frames():
         affine, pixels = _on_slices(scan, frame.affine, found.name), frame.labels[None]
-        counts += _place(scan, affine, pixels.shape, found.name).put(pixels, labels)
+        counts += place_in(scan, affine, pixels.shape, found.name).put(pixels, labels)
     inside, lost, overlap = counts.tolist()
     if lost and not inside:
         raise _outside(found.name)
     if len(np.unique(labels)) - 1 > MOST_LABELS:
         raise InputError("LABEL-MANY", f"{found.name} holds more than {MOST_LABELS} segments; give some of them")
-    return LabelMap(narrowed(labels, largest=int(labels.max())), _remarks(lost=lost, overlap=overlap))
+    remarks = _remarks(lost=lost, overlap=overlap)
+    return LabelMap(narrowed(labels, largest=int(labels.max())), remarks, found.names())
 
 
 def _on_slices(scan: Volume, frame: np.ndarray, name: str) -> np.ndarray:
@@ -228,7 +232,8 @@ def _outside(name: str) -> GeometryError:
     return GeometryError("LABEL-GRID", f"{name} lies wholly outside the scan; give a map drawn on this scan")
 
 
-def _other_grid(scan: Volume, affine: np.ndarray, shape: tuple[int, ...], name: str) -> GeometryError:
+def other_grid(scan: Volume, affine: np.ndarray, shape: tuple[int, ...], name: str) -> GeometryError:
+    """The error of a map on another grid, which names both."""
     sizes = [" x ".join(str(n) for n in size[::-1]) for size in (shape, scan.shape)]
     steps = [" x ".join(f"{mm:.3g}" for mm in np.linalg.norm(a[:3, :3], axis=0)) for a in (affine, scan.affine)]
     return GeometryError(

@@ -78,6 +78,12 @@ class Segmentation:
         except Exception as error:
             raise _broken(self.name) from error
 
+    def names(self) -> dict[int, str]:
+        """Of segments, by their numbers."""
+        segments = self.image.get("SegmentSequence", [])
+        found = {int(item.get("SegmentNumber", 0)): str(item.get("SegmentLabel", "")).strip() for item in segments}
+        return {number: name for number, name in found.items() if name}
+
     def _labels(self, stored: np.ndarray, kind: str, segment: int) -> np.ndarray:
         if kind == "LABELMAP":
             background = self.image.get("PixelPaddingValue", 0)

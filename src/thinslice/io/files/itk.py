@@ -172,7 +172,7 @@ def labels_from_image(image: sitk.Image, *, name: str, **facts: Any) -> LabelIma
     if image.GetNumberOfComponentsPerPixel() > 1 and image.GetDimension() == 3 and segments:
         return join_layers(sitk.GetArrayViewFromImage(image), segments, affine=_affine(image), name=name)
     found: LabelImage = from_image(image, name=name, into=as_labels, **facts)
-    return found
+    return replace(found, names={segment.value: segment.name for segment in segments if segment.name})
 
 
 def to_image(volume: Volume, *, dtype: np.dtype, values: np.ndarray | None = None) -> sitk.Image:

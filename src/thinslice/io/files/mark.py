@@ -233,6 +233,14 @@ def _is_runs(value: Any) -> bool:
     )
 
 
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1 <= value <= 1
+
+
+def _are_shares(value: Any) -> bool:
+    return isinstance(value, list) and len(value) <= 64 and all(map(_is_share, value))
+
+
 def _are_views(value: Any) -> bool:
     return isinstance(value, list) and len(value) <= 3 and all(map(_one_of("axial", "coronal", "sagittal"), value))
 
@@ -250,6 +258,14 @@ _GRID: dict[str, _Check] = {"slices": _is_count, "slice_spacing_mm": _is_length,
 _KNOWN_WITHIN: dict[str, dict[str, _Check]] = {
     "input": _GRID,
     "output": _GRID,
+    "correlation": {  # of an uncertainty map: `thinslice.uncertainty.correlation.Correlation.entry`
+        "along_z": _are_shares,
+        "spacing_mm": _is_length,
+        "in_plane": _are_shares,
+        "pixel_mm": _is_length,
+        "shared": _is_share,
+        "within": _is_share,
+    },
     "method": {
         "fit": _one_of("auto", "scan", "none"),
         "weights": _one_of("shipped", "file", "scan"),

@@ -21,10 +21,11 @@ _KEY = re.compile(r"Segment(\d{1,6})_(ID|Name|LabelValue|Layer)")
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment: the voxels of a layer that hold a value."""
+    """A segment: the voxels of a layer that hold a value, and its name, which may be empty."""
 
     layer: int
     value: int
+    name: str = ""
 
 
 def segments_of(header: Mapping[str, str]) -> list[Segment]:
@@ -34,6 +35,7 @@ def segments_of(header: Mapping[str, str]) -> list[Segment]:
         Segment(
             _integer(header.get(f"Segment{number}_Layer"), number),
             _integer(header.get(f"Segment{number}_LabelValue"), 1),
+            header.get(f"Segment{number}_Name", "").strip(),
         )
         for number in numbers
     ]
@@ -79,7 +81,8 @@ def join_layers(layers: np.ndarray, segments: list[Segment], *, affine: np.ndarr
     if unnamed > 0:
         message = f"{unnamed} voxels of the label map belong to no segment that its header lists, and are left out"
         warnings.append(Notice("LABEL-UNNAMED", message))
-    return LabelImage(narrowed(labels, largest=max(values)), affine, name, warnings=tuple(warnings))
+    names = {label: segment.name for segment, label in zip(segments, values, strict=True) if segment.name}
+    return LabelImage(narrowed(labels, largest=max(values)), affine, name, warnings=tuple(warnings), names=names)
 
 
 def _integer(text: str | None, otherwise: int) -> int:

@@ -1,4 +1,4 @@
-"""How radiomic features change when thick slices are replaced by thin ones: nodules of the phantom, whose truth is known.
+"""How radiomic features change when thin slices take the place of thick ones: nodules of the phantom, of known truth.
 
     python examples/radiomics.py
 
@@ -9,8 +9,8 @@ thinslice does. For a whole feature set, PyRadiomics takes images of SimpleITK, 
 
 Read the table by columns: a feature that is nearer the truth in "thinslice" than in "thick" gained. Size, longest
 diameter and mean HU do. Those that describe the spread of HU within a nodule (standard deviation, entropy) do not: the
-result overshoots a little at sharp borders, and its texture is not the scanner's. Check the features that you use on
-thin scans of your own, thickened (`thinslice evaluate --write-inputs`), before you pool thick and thin scans in a study.
+result overshoots a little at sharp borders, and its texture is not the scanner's. Before you pool thick and thin scans
+in a study, check the features you use on thin scans of your own (`thinslice evaluate --write-inputs` thickens them).
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -67,9 +68,14 @@ def phantom(path: Path) -> None:
     case, results = _phantom_run()
     save_picture(case, results, path, overwrite=True)
     with Image.open(path) as picture:
-        size = picture.width * 5 // 8, picture.height * 5 // 8
-        smaller = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS).quantize(96)
-    smaller.save(path, optimize=True)
+        size = picture.width * 3 // 5, picture.height * 3 // 5
+        smaller = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    colours = np.linspace(0, 1, 64)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(
+        [int(255 * part) for name in ("gray", "seismic") for part in colormaps[name](colours)[:, :3].ravel()]
+    )
+    smaller.quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def texture(path: Path) -> None:
@@ -104,7 +110,8 @@ def terminal(path: Path) -> None:
             warnings = [line for line in done.stderr.splitlines() if line.startswith("warning")]
             said = "\n".join(line.rstrip() for line in [*warnings, *done.stdout.splitlines()])
             console.print(Text(f"$ thinslice {command}", style="bold"))
-            console.print(Text(said), "")
+            console.print(Text(said))
+            console.print()
     drawn = console.export_svg(title="thinslice", unique_id="terminal")
     drawn = re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)  # they would come from a network
     path.write_text(drawn, encoding="utf-8")

@@ -83,17 +83,19 @@ def viewer(volume: Volume, scan: Volume) -> dict[str, Any] | None:
         return None
     try:
         from ipyniivue import NiiVue
-        from ipywidgets import HBox, Layout
+        from ipywidgets import GridBox, Layout
 
         shown = []
         for name, each in (("acquired", scan), ("result", volume)):
             low, high = _WINDOW_HU
-            view = NiiVue(height=480, is_radiological_convention=True, layout=Layout(flex="1 1 0", min_width="0"))
+            view = NiiVue(height=480, is_radiological_convention=True)
             view.load_volumes([{"data": _nifti(each), "name": f"{name}.nii", "cal_min": low, "cal_max": high}])
             shown.append(view)
         for view, other in (shown, reversed(shown)):
             view.broadcast_to(other, {"2d": True, "cal_min": True, "cal_max": True})
-        bundle = HBox(shown, layout=Layout(width="100%"))._repr_mimebundle_()
+        # A grid, because NiiVue has no width of its own: in an HBox it is 0 pixels wide.
+        beside = GridBox(shown, layout=Layout(width="100%", grid_template_columns="1fr 1fr"))
+        bundle = beside._repr_mimebundle_()
     except Exception:  # a widget must not stand between a user and a result
         _log.debug("NiiVue cannot show the result", exc_info=True)
         return None

@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.thinslice-dev
 DEMO_STAMP := $(VENV)/.thinslice-run
 
-.PHONY: setup demo test test-slow check format bench clean
+.PHONY: setup demo test test-slow check format bench pictures clean
 
 setup: $(STAMP)
 
@@ -38,7 +38,7 @@ check: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell src tests docs benchmarks *.md Makefile pyproject.toml CITATION.cff
+	$(BIN)/codespell src tests docs benchmarks examples *.md Makefile pyproject.toml CITATION.cff
 
 format: $(STAMP)
 	$(BIN)/ruff format
@@ -46,6 +46,10 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/enhance_speed.py
+
+# All pictures of the README and of docs/, into docs/.
+pictures: $(STAMP)
+	$(BIN)/python docs/pictures.py
 
 clean:
 	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -103,7 +103,9 @@ def test_every_option_that_the_readme_lists_takes_what_it_says(repository: Path)
 
 def test_every_file_of_the_repository_that_the_readme_names_is_there(repository: Path) -> None:
     text = (repository / "README.md").read_text(encoding="utf-8")
-    names = set(re.findall(r"(?<![\w/.-])((?:benchmarks|docs|src|tests)/[\w./-]*\w|[\w-]+\.(?:txt|toml|cff))", text))
+    names = set(
+        re.findall(r"(?<![\w/.-])((?:benchmarks|docs|examples|src|tests)/[\w./-]*\w|[\w-]+\.(?:txt|toml|cff))", text)
+    )
     assert len(names) >= 10
     assert {name for name in names if not (repository / name).exists()} == set()
 

@@ -65,8 +65,12 @@ class Result:
         return f"<Result: {self.volume.extent},\n {notebook.how(self.volume, self.scan, self.record)}>"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """What a notebook shows: three planes before and after, with sliders that need no kernel."""
         return notebook.html(self.volume, self.scan, self.record, pictured=self.sheared or self.volume)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any] | None:
+        """NiiVue, which a notebook prefers to the pictures where it has a kernel and ipyniivue (extra `[notebook]`)."""
+        return notebook.viewer(self.volume, self.scan)
 
     def save(
         self, path: str | PathLike[str], *, overwrite: bool = False, dtype: str = "int16", compress: str = "none",

@@ -11,7 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from thinslice.evaluation.protocols import Case
-from thinslice.report.planes import Plane, case_planes, columns_shown
+from thinslice.planes import Plane
+from thinslice.report.planes import case_planes, columns_shown
 from thinslice.system.output import whole_file
 
 # Window, and the error in HU at which the colours of an error map end.

@@ -1,30 +1,13 @@
-"""Planes through a volume, the way a reader of CT expects to see them."""
+"""Which planes and which results of a case are shown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from thinslice.evaluation.protocols import Case
-
-_NAMES = ("sagittal", "coronal", "axial")  # by the patient axis that a plane stands on: left-right, front-back, up
-
-
-@dataclass(frozen=True, eq=False)
-class Plane:
-    """One plane of a volume, turned for the reader.
-
-    Attributes:
-        name: "axial", "coronal" or "sagittal".
-        hu: (rows, columns); the patient's left to the right, back or feet downwards.
-        size_mm: height and width.
-    """
-
-    name: str
-    hu: np.ndarray
-    size_mm: tuple[float, float]
+from thinslice.planes import Plane, turned
 
 
 def case_planes(case: Case, hu: np.ndarray) -> tuple[Plane, Plane, Plane]:
@@ -51,20 +34,6 @@ def case_planes(case: Case, hu: np.ndarray) -> tuple[Plane, Plane, Plane]:
         turned(hu[lies_at, rows // 2], (z, x), normal, across, down),
         turned(hu[lies_at, :, columns * 2 // 5], (z, y), normal, down, across),
     )
-
-
-def turned(
-    hu: np.ndarray, voxel_mm: tuple[float, float], down: np.ndarray, across: np.ndarray, normal: np.ndarray
-) -> Plane:
-    """Turn rows and columns so that both run towards left, back or feet (RAS: towards the negative), feet downwards."""
-    if np.argmax(np.abs(down)) < np.argmax(np.abs(across)):
-        hu, down, across, voxel_mm = hu.T, across, down, voxel_mm[::-1]
-    if down[np.argmax(np.abs(down))] > 0:
-        hu = hu[::-1]
-    if across[np.argmax(np.abs(across))] > 0:
-        hu = hu[:, ::-1]
-    name = _NAMES[int(np.argmax(np.abs(normal)))]
-    return Plane(name, np.ascontiguousarray(hu), (hu.shape[0] * voxel_mm[0], hu.shape[1] * voxel_mm[1]))
 
 
 def columns_shown(results: Mapping[str, object]) -> list[str]:

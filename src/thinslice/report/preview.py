@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from thinslice.physics import interpolation
 from thinslice.plan import grid_of
+from thinslice.planes import Plane, turned
 from thinslice.report.figures import MARGIN_INCHES, WINDOWS, name_row, row_inches, write_png
-from thinslice.report.planes import Plane, turned
 from thinslice.system.output import whole_file
 from thinslice.volume import Volume
 

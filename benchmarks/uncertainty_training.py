@@ -9,22 +9,18 @@ cut off goes on; scans go in without their names. The weights are FOLDER/uncerta
 
 from __future__ import annotations
 
-import argparse
 import os
 from itertools import product
 from pathlib import Path
 
 import numpy as np
-import torch
-from safetensors.torch import save_file
 
 import thinslice
 from thinslice.conventions import HU_RANGE
-from thinslice.evaluation.protocols import Case, cut, make_case
+from thinslice.evaluation.protocols import cut, make_case
 from thinslice.physics.acquisition import Acquisition
 from thinslice.physics.grid import plan_grid
 from thinslice.synthesis.fusion import synthesise, view_weights
-from thinslice.training.uncertainty import Example, examples, train_network
 from thinslice.weights import shipped
 
 SHARED = Path(os.environ.get("THINSLICE_CT", Path(__file__).parents[2] / "shared/ct"))

@@ -132,7 +132,8 @@ def enhance(
         )
     method = Method(
         fit, effort_of(budget=budget, iterations=iterations, seed=seed, check=check), loaded(model), tuple(views),
-        consistency=consistency, texture=texture, detilt=detilt, uncertainty=uncertainty, config=config, device_name=device, threads=threads,
+        consistency=consistency, texture=texture, detilt=detilt, uncertainty=uncertainty, config=config,
+        device_name=device, threads=threads,
     )  # fmt: skip
     labels = labels_with(scan, labels)
     if labels is not None and detilt:

@@ -25,7 +25,9 @@ from thinslice.provenance import copied, marked, method_text, settings_digest
 from thinslice.synthesis.labels import carry_labels
 from thinslice.synthesis.upright import upright
 from thinslice.system.output import none_left
+from thinslice.system.paths import as_path
 from thinslice.uncertainty.correlation import Correlation
+from thinslice.uncertainty.meaning import MEANING
 from thinslice.volume import Volume
 
 
@@ -176,6 +178,40 @@ class Result:
         read = read_label_map(labels, scan=self.scan).values
         return carry_labels(read, grid=grid_of(self.scan, self.volume), pixel_mm=self.scan.voxel_mm[:2])
 
+    def save_uncertainty(
+        self, path: str | PathLike[str], *, overwrite: bool = False, series: str | PathLike[str] | None = None
+    ) -> None:
+        """Write the uncertainty in HU: as float32 to a file, or as a DICOM Parametric Map beside a derived series.
+
+        The file says what it is, and how the errors of neighbouring voxels go together (`thinslice measure`).
+
+        Args:
+            path: .nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd; or .dcm, for a Parametric Map that joins the study.
+            overwrite: replace what is there.
+            series: folder of the result as a DICOM series, for a Parametric Map.
+
+        Raises:
+            UsageError: USE-UNCERTAINTY where there is none, or a Parametric Map has no series; USE-MAPS without
+                highdicom.
+            OutputError: the output exists or cannot be written.
+        """
+        if self.uncertainty is None:
+            raise UsageError("USE-UNCERTAINTY", "this result has no uncertainty: ask enhance for it, uncertainty=True")
+        path, origin = as_path(path), self.volume.origin
+        mark = {
+            **(origin.mark or {}),
+            "content": "uncertainty",
+            "correlation": self.record["uncertainty"]["correlation"],
+        }
+        unsure = replace(self.volume, hu=self.uncertainty, padding=None, origin=replace(origin, mark=mark))
+        if not writing.is_map(path):
+            form = OutputFormat(dtype="float32", overwrite=overwrite)
+            writing.write_as(unsure, path, form)
+            return
+        if series is None:
+            raise UsageError("USE-UNCERTAINTY", "a Parametric Map goes beside a DICOM result; name a .nii.gz instead")
+        writing.write_map(unsure, path, series=as_path(series), meaning=MEANING, overwrite=overwrite)
+
     def measure(
         self, labels: Any, *, threshold_hu: float = LAA_HU, side: Side = "below", correlation: Correlation | None = None
     ) -> Measures:
@@ -196,13 +232,15 @@ class Result:
                 scan that went in to it.
             threshold_hu: of the share.
             side: whether voxels "below" or "above" it count.
-            correlation: of the errors; what is usual where None.
+            correlation: of the errors; by default as the run found it.
 
         Raises:
             UsageError: USE-THRESHOLD.
             GeometryError, InputError: as `thinslice.io.label_map.read_label_map`; LABEL-NONE.
         """
         threshold = Threshold(threshold_hu, side)
+        if correlation is None and (known := self.record.get("uncertainty")):
+            correlation = Correlation.from_entry(known["correlation"])
         read = read_label_map(labels, scan=self.volume)
         found = measure_volume(
             self.volume, read.values, threshold=threshold, sigma=self.uncertainty, correlation=correlation,

@@ -107,6 +107,16 @@ def write_as(
     return (*notices, *rounded)
 
 
+def is_map(path: Path) -> bool:
+    """Whether a path names a DICOM Parametric Map."""
+    return path.suffix.lower() == ".dcm"
+
+
+def write_map(values: Volume, path: Path, *, series: Path, meaning: str, overwrite: bool = False) -> None:
+    """Write HU as a DICOM Parametric Map of the study of a derived series; arguments as for `write_parametric_map`."""
+    dicom.write_parametric_map(values, path, series=series, meaning=meaning, overwrite=overwrite)
+
+
 def _rounding(volume: Volume) -> tuple[Notice, ...]:
     """What to warn of where whole numbers hold next to nothing of what was measured."""
     measured = True if volume.padding is None else ~volume.padding

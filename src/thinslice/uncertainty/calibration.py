@@ -105,7 +105,7 @@ def set_aside(
     expected_error(expected, out, given, view_weights=view_weights, network=network)
     new = slice(1, None, 2)
     x_mm, y_mm = acquisition.pixel_mm
-    return SetAside(out[new], np.clip(out[new], *HU_RANGE) - cut[new], expected[new], (s, y_mm, x_mm))
+    return SetAside(out[new], np.clip(out[new], *HU_RANGE) - cut[new], expected[new], (2 * s, y_mm, x_mm))
 
 
 def calibrate(found: SetAside | None) -> Calibration:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from thinslice.networks.model import Model
 from thinslice.physics.acquisition import Acquisition
-from thinslice.uncertainty.calibration import Calibration, calibrate, set_aside
-from thinslice.uncertainty.correlation import Correlation
+from thinslice.physics.grid import SliceGrid
+from thinslice.uncertainty.calibration import Calibration, SetAside, calibrate, set_aside
+from thinslice.uncertainty.correlation import TYPICAL, Correlation, estimate_correlation
 from thinslice.uncertainty.expected import expected_error
 from thinslice.uncertainty.network import shipped_network
 
@@ -40,6 +41,18 @@ class Uncertainty:
             "calibration": self.calibration.entry,
             "correlation": self.correlation.entry,
         }
+
+
+def correlation_of(aside: SetAside | None, grid: SliceGrid) -> Correlation:
+    """How the errors of a result go together: in the plane and within structures as at slices set aside.
+
+    Along z, where no two neighbouring slices are known, as is usual for slices of the result's spacing.
+    """
+    usual = replace(TYPICAL, spacing_mm=grid.output_spacing_mm)
+    if aside is None:
+        return usual
+    found = estimate_correlation(aside.errors, aside.expected, aside.voxel_mm, hu=aside.hu)
+    return replace(found, along_z=usual.along_z, spacing_mm=usual.spacing_mm)
 
 
 def estimate_uncertainty(

@@ -13,10 +13,6 @@ from thinslice.physics.grid import SliceGrid
 from thinslice.uncertainty.features import Features
 from thinslice.uncertainty.network import UncertaintyNetwork
 
-MEANING = (
-    "the root-mean-square error to be expected at this voxel, against what the scanner would have measured there, "
-    "noise included"
-)
 _TOGETHER = 4  # slices
 
 

@@ -19,7 +19,7 @@ from thinslice.physics.acquisition import Acquisition
 from thinslice.physics.grid import MOST_OVERLAP, SliceGrid
 from thinslice.physics.interpolation import as_sparse
 from thinslice.physics.noise import noise_correlation, noise_hu, some_of
-from thinslice.physics.operator import SliceOperator, along_z
+from thinslice.physics.operator import SliceOperator
 
 POOL = 2  # pixels, either way, that one of a map stands for
 LOCAL = ("noise", "noise around", "between slices", "bend", "residual", "views", "slope", "texture", "far", "near")

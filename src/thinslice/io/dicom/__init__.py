@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from thinslice.io.dicom.segmentation import Segmentation, only_file, read_segmentation
     from thinslice.io.dicom.summary import SeriesSummary, list_series
     from thinslice.io.dicom.write.derived import Provenance
+    from thinslice.io.dicom.write.parametric_map import check_maps, write_parametric_map
     from thinslice.io.dicom.write.series import WrittenSeries, write_series, wrote
 
 __all__ = [
@@ -23,12 +24,14 @@ __all__ = [
     "Segmentation",
     "SeriesSummary",
     "WrittenSeries",
+    "check_maps",
     "list_series",
     "looks_like_dicom",
     "only_file",
     "read_parts",
     "read_segmentation",
     "read_series",
+    "write_parametric_map",
     "write_series",
     "wrote",
 ]
@@ -38,12 +41,14 @@ _HOMES = {
     "Segmentation": "segmentation",
     "SeriesSummary": "summary",
     "WrittenSeries": "write.series",
+    "check_maps": "write.parametric_map",
     "list_series": "summary",
     "looks_like_dicom": "headers.sniff",
     "only_file": "segmentation",
     "read_parts": "read",
     "read_segmentation": "segmentation",
     "read_series": "read",
+    "write_parametric_map": "write.parametric_map",
     "write_series": "write.series",
     "wrote": "write.series",
 }

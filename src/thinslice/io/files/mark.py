@@ -29,6 +29,11 @@ _DICOM_KEYS = {  # as ITK's readers of DICOM call them
     "0008|0008": "ImageType", "0008|001c": "SyntheticData", "0008|0070": "Manufacturer",
     "0008|103e": "SeriesDescription", "0008|1090": "ManufacturersModelName", "0018|1020": "SoftwareVersions",
 }  # fmt: skip
+_SHORT = {"labels": "labels on synthetic slices", "uncertainty": "uncertainty of synthetic slices"}
+_LONG = {
+    "labels": "Labels carried to synthesised CT slices",
+    "uncertainty": "Root-mean-square error in HU to be expected of CT slices synthesised from thicker ones",
+}
 
 
 Marks = Mapping[str, Mapping[str, Any] | None]
@@ -66,14 +71,13 @@ def described(mark: Mapping[str, Any]) -> str:
 
 def short_text(mark: Mapping[str, Any]) -> str:
     """The mark as a line of at most 79 characters, such as `descrip` holds."""
-    what = "labels on synthetic slices" if mark.get("content") == "labels" else "synthetic slices"
+    what = _SHORT.get(mark.get("content", ""), "synthetic slices")
     return " ".join(["thinslice", *([mark["version"]] if "version" in mark else [])]) + f": {what}, research use"
 
 
 def document(mark: Mapping[str, Any]) -> dict[str, Any]:
     """The mark as a JSON document that says by itself what it is."""
-    labels = mark.get("content") == "labels"
-    what = "Labels carried to synthesised CT slices" if labels else "CT slices synthesised from thicker ones"
+    what = _LONG.get(mark.get("content", ""), "CT slices synthesised from thicker ones")
     about = f"{what} by thinslice; not acquired data; research use, not a medical device"
     return {"about": about, "SyntheticData": True, KEY: cleaned(mark)}
 
@@ -248,7 +252,7 @@ def _are_views(value: Any) -> bool:
 _Check = Callable[[Any], bool]
 _KNOWN: dict[str, _Check] = {
     "version": lambda value: isinstance(value, str) and bool(_VERSION.fullmatch(value)),
-    "content": _one_of("labels"),
+    "content": _one_of("labels", "uncertainty"),
     "settings_sha256": _is_digest,
     "model_sha256": _is_digest,
     "acquired_slices": _is_runs,

@@ -15,7 +15,6 @@ from thinslice.io.dicom.write.uid import uid_from
 from thinslice.system.output import whole_file
 from thinslice.volume import LPS_TO_RAS, Volume
 
-ENDING = ".dcm"
 _STEP_HU = 1 / 16  # of a stored value; 16 bits hold 4,095 HU
 _MOST = (1 << 16) - 1
 _NUMBER_OFFSET = 1  # of the series, from that of the derived one
@@ -35,9 +34,7 @@ def check_maps() -> None:
 
 
 @quiet()
-def write_parametric_map(
-    values: Volume, path: Path, *, series: Path, meaning: str, version: str, overwrite: bool = False
-) -> None:
+def write_parametric_map(values: Volume, path: Path, *, series: Path, meaning: str, overwrite: bool = False) -> None:
     """Write HU as a Parametric Map, one multi-frame file that joins the study of a derived series.
 
     Values are stored as whole sixteenths of a HU, with a real world value mapping that says so.
@@ -47,7 +44,6 @@ def write_parametric_map(
         path: of the file.
         series: folder of the derived series, as `write_series` made it.
         meaning: of the values, in one sentence.
-        version: of thinslice.
         overwrite: replace an existing file.
 
     Raises:
@@ -67,13 +63,14 @@ def write_parametric_map(
     )  # fmt: skip
     first = slices[0]
     series_uid = uid_from("map", first.SeriesInstanceUID, hashlib.sha256(stored.tobytes()).hexdigest())
+    wide = float(np.percentile(stored, 99)) or 1.0
     dataset = highdicom.pm.ParametricMap(
         source_images=slices, pixel_array=stored, series_instance_uid=series_uid,
         series_number=int(first.SeriesNumber) + _NUMBER_OFFSET, sop_instance_uid=uid_from("map instance", series_uid),
-        instance_number=1, manufacturer="thinslice", manufacturer_model_name="thinslice", software_versions=version,
-        device_serial_number="0", contains_recognizable_visual_features=False, real_world_value_mappings=[mapping],
-        window_center=float(np.percentile(stored, 99)) / 2 or 1.0, window_width=float(np.percentile(stored, 99)) or 1.0,
-        content_label="UNCERTAINTY", content_description=meaning[:64],
+        instance_number=1, manufacturer="thinslice", manufacturer_model_name="thinslice",
+        software_versions=first.SoftwareVersions, device_serial_number="0",
+        contains_recognizable_visual_features=False, real_world_value_mappings=[mapping], window_center=wide / 2,
+        window_width=wide, content_label="UNCERTAINTY", content_description=meaning[:64],
     )  # fmt: skip
     dataset.SeriesDescription = f"{first.get('SeriesDescription', '')} uncertainty".strip()[:64]
     dataset.SyntheticData = "YES"

@@ -61,7 +61,7 @@ def demo(
         from thinslice.evaluation.structures import measure_structures, row_names, structure_table
         from thinslice.io import files
         from thinslice.phantom import make_phantom
-        from thinslice.report import save_picture
+        from thinslice.report.figures import save_picture
 
         with terminal.progress() as on_progress:
             on_progress("phantom", 0, 1)

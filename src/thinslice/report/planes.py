@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thinslice.evaluation.protocols import Case
+from thinslice.volume import Volume
+
+if TYPE_CHECKING:
+    from thinslice.evaluation.protocols import Case
 
 _NAMES = ("sagittal", "coronal", "axial")  # by the patient axis that a plane stands on: left-right, front-back, up
 

@@ -18,10 +18,10 @@ from jsonschema import Draft202012Validator
 import thinslice
 from thinslice import pipeline
 from thinslice.cli.app import run
-from thinslice.cli.summary import self_check_line
 from thinslice.io import files, scan
 from thinslice.method import Method
 from thinslice.plan import Job, plan_job
+from thinslice.report.words import self_check_line
 
 SHORT = ["--spacing", "2", "--iterations", "2"]
 

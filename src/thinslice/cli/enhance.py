@@ -176,6 +176,12 @@ def enhance(
         Path | None,
         typer.Option(metavar="FILE.png", help="Picture: thick, cubic and result.", rich_help_panel=_WRITING),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html", help="Page: a viewer, pictures, and the record in words.", rich_help_panel=_WRITING
+        ),
+    ] = None,
 ) -> None:
     """Synthesise thin slices from a thick-slice CT scan.
 
@@ -189,6 +195,8 @@ def enhance(
         raise UsageError("USE-TARGET", f"both --spacing {spacing:g} and --factor {factor:g} are given; give one")
     if preview is not None and preview.suffix.lower() != ".png":
         raise UsageError("USE-PREVIEW", f"--preview {named(preview, '')} does not end in .png")
+    if report is not None and report.suffix.lower() not in (".html", ".htm"):
+        raise UsageError("USE-REPORT", f"--report {named(report, '')} does not end in .html")
     if labels is not None and detilt:
         raise UsageError("USE-LABELS", "--labels does not go with --detilt: make the label map upright elsewhere")
     source = one_scan([*source_paths, *(more or [])])
@@ -197,7 +205,7 @@ def enhance(
         sidecar=not no_sidecar, overwrite=terminal.overwrite,
     )  # fmt: skip
     inputs = (source, labels, weights)
-    asked = Output(output, form, weights=save_weights, picture=preview, labels=labels is not None)
+    asked = Output(output, form, weights=save_weights, picture=preview, report=report, labels=labels is not None)
     asked.refuse(terminal, inputs)
 
     from thinslice.io import scan

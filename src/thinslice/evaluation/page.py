@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
+
 from thinslice.evaluation.metrics import Scores
 from thinslice.evaluation.protocols import PROTOCOLS, Case
 from thinslice.evaluation.table import Table, best_psnr, format_score

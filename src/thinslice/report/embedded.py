@@ -74,11 +74,12 @@ def reduction(shape: tuple[int, int, int], voxel_mm: tuple[float, float, float])
 def table_of_hu(coarser: int = 1) -> np.ndarray:
     """(codes,) increasing HU: every `coarser` from -160 to 240, every four times as many beyond."""
     low, high = FINE_HU
-    parts = (
+    parts = [
         np.arange(_LOW, low, COARSE_STEP * coarser),
         np.arange(low, high, coarser),
-        np.arange(high, _HIGH + 1, COARSE_STEP * coarser),
-    )
+        np.arange(high, _HIGH, COARSE_STEP * coarser),
+        [_HIGH],
+    ]
     return np.concatenate(parts)
 
 

@@ -106,10 +106,14 @@ def _geometry(record: Mapping[str, Any]) -> Section:
 def _model(record: Mapping[str, Any]) -> Section:
     """What synthesised, and how it came about."""
     method, model = record["method"], record["model"]
-    effort = f"{method['budget_s']:g} s" if method["iterations"] is None else counted(method["iterations"], "step")
+    asked = [f"fit {method['fit']}"]
+    if method["budget_s"] is not None:
+        asked.append(f"{method['budget_s']:g} s")
+    if method["iterations"] is not None:
+        asked.append(counted(method["iterations"], "step"))
     rows = [
         ("weights", weights_line(record)),
-        ("asked for", f"fit {method['fit']}" + ("" if method["fit"] == "none" else f", {effort}")),
+        ("asked for", ", ".join(asked)),
         ("views", ", ".join(method["views"]) or "none: slices are so thick that only interpolation is left"),
         ("texture", "matched: a viewing copy, noise was added" if method["texture"] == "match" else "kept"),
         ("seed", str(record["seed"])),

@@ -20,23 +20,26 @@
 
   async function inflated(name) {
     const text = atob(document.getElementById(`volume-${name}`).textContent.trim());
-    const bytes = Uint8Array.from({ length: text.length }, (_, k) => text.charCodeAt(k));
+    const bytes = new Uint8Array(text.length);
+    for (let k = 0; k < text.length; k++) bytes[k] = text.charCodeAt(k);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
   }
 
   function unpacked(bytes, shape, table) {
     const [n, height, width] = shape, count = n * height * width, size = height * width;
-    const values = new Int16Array(count), code = new Int32Array(size);
-    for (let k = 0; k < n; k++) {
-      for (let v = 0, p = 0; v < height; v++) {
-        for (let u = 0; u < width; u++, p++) {
-          const left = u ? code[p - 1] : 0, above = v ? code[p - width] : 0, corner = u && v ? code[p - width - 1] : 0;
-          const least = Math.min(left, above), most = Math.max(left, above);
-          const folded = bytes[k * size + p] | (bytes[count + k * size + p] << 8);
-          const error = folded & 1 ? -(folded + 1) >> 1 : folded >> 1;
-          code[p] = Math.min(most, Math.max(least, left + above - corner)) + error;
-          values[k * size + p] = table[code[p]];
+    const values = new Int16Array(count), row = new Int32Array(width), hu = Int16Array.from(table);
+    for (let p = 0, k = 0; k < n; k++) {
+      row.fill(0); // codes of the row above, and left of u those of this row
+      for (let v = 0; v < height; v++) {
+        for (let u = 0, left = 0, corner = 0; u < width; u++, p++) {
+          const above = row[u], between = left + above - corner, folded = bytes[p] | (bytes[count + p] << 8);
+          const least = left < above ? left : above, most = left < above ? above : left;
+          const expected = between < least ? least : between > most ? most : between;
+          corner = above;
+          left = expected + (folded & 1 ? -((folded + 1) >> 1) : folded >> 1);
+          row[u] = left;
+          values[p] = hu[left];
         }
       }
     }
@@ -168,8 +171,8 @@
     const [left, right, top, bottom] = view.edges, edge = 5 * ratio, high = 13 * ratio;
     write(left, edge, h / 2, "left", "#fff");
     write(right, w - edge, h / 2, "right", "#fff");
-    write(top, w / 2, 2 * high, "center", "#fff");
-    write(bottom, w / 2, h - edge, "center", "#fff");
+    write(top, w / 2 + high, high, "center", "#fff"); // beside the swipe line, where it begins
+    write(bottom, w / 2 + high, h - edge, "center", "#fff");
     if (cut > 0) write(a, edge, high, "left", "#ffd24a");
     if (cut < w) write(b, w - edge, high, "right", "#ffd24a");
   }
@@ -361,9 +364,10 @@
   }
 
   async function start() {
+    root.hidden = false;
+    document.getElementById("no-viewer").hidden = true;
     try {
       if (!window.DecompressionStream) throw new Error("this browser is too old for it");
-      root.hidden = false;
       await load();
       find("loading").remove();
       find("board").hidden = false;

@@ -57,9 +57,15 @@ def opened(browser: Any) -> Any:
 def result() -> Any:
     """A phantom of 12 slices of 5 mm made 4 times finer, with an uncertainty that tells places."""
     phantom = make_phantom(shape=(60, 40, 48), spacing_mm=(1.0, 2.5, 2.5))
-    made = thinslice.enhance(thicken(phantom.volume, 5.0)[0], spacing=1.25, iterations=3, threads=1)
+    made = thinslice.enhance(thicken(phantom.volume, 5.0)[0], spacing=1.25, fit="none", check=False, threads=1)
     z, y, x = np.indices(made.volume.shape, np.float32)
-    record = made.record | {"fit": made.record["fit"] | {"curve": [{"step": k, "loss": 1 / (k + 1)} for k in range(9)]}}
+    record = made.record | {  # as of a run that took minutes
+        "fit": {"steps": 80, "seconds": 20.0, "curve": [{"step": 10 * k, "loss": 1 / (k + 1)} for k in range(9)]},
+        "self_check": {
+            "held_out": 2, "positions": [3, 8], "psnr_db": 38.94, "psnr_cubic_db": 36.71, "psnr_plane_db": 40.1,
+            "verdict": "better",
+        },
+    }  # fmt: skip
     return replace(made, record=record, uncertainty=np.abs(z - 24) + y / 4 + x / 8)
 
 

@@ -102,7 +102,9 @@ def packed(codes: np.ndarray) -> str:
         folded = np.where(error < 0, -2 * error - 1, 2 * error)
         low[number], high[number] = folded & 255, folded >> 8
     deflate = zlib.compressobj(strategy=zlib.Z_RLE)  # on noise smaller than with matches, and five times as fast
-    return base64.b64encode(deflate.compress(low.tobytes()) + deflate.compress(high.tobytes()) + deflate.flush()).decode("ascii")
+    return base64.b64encode(
+        deflate.compress(low.tobytes()) + deflate.compress(high.tobytes()) + deflate.flush()
+    ).decode("ascii")
 
 
 def predicted(left: np.ndarray, above: np.ndarray, corner: np.ndarray) -> np.ndarray:

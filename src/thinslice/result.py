@@ -112,6 +112,30 @@ class Result:
         warnings.extend(entry for entry in map(asdict, notices) if entry not in warnings)
         records.add_time(self.record, "write", time.perf_counter() - began)
 
+    def report(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+        """Write a report: one HTML file with a viewer, pictures and the record in words, which needs no network.
+
+        >>> import thinslice
+        >>> thinslice.enhance("thick.nii.gz", spacing=1.0, fit="none", check=False).report("thin.html")
+
+        It shows the uncertainty where there is one. The time goes to the record's times.
+
+        Args:
+            path: of the HTML file.
+            overwrite: replace what is there.
+
+        Raises:
+            OutputError: OUT-EXISTS, OUT-WRITE, OUT-FULL.
+        """
+        from thinslice.report.scan_report import save_report
+
+        began = time.perf_counter()
+        save_report(
+            self.scan, self.sheared or self.volume, self.record, as_path(path), uncertainty=self.uncertainty,
+            overwrite=overwrite,
+        )  # fmt: skip
+        records.add_time(self.record, "report", time.perf_counter() - began)
+
     def upright(self) -> Result:
         """The same without the shear of a gantry tilt, each slice resampled once; itself where there is none.
 

@@ -26,12 +26,13 @@ def test_a_demo_shows_three_methods_and_keeps_its_volumes(tmp_path: Path, capfd:
     out = capfd.readouterr().out
     assert all(name in out for name in ("linear", "cubic", "thinslice"))
     names = {"demo.png", "record.json", "structures.csv", "table.csv", "thick.nii.gz", "truth.nii.gz"}
-    names |= {"thin.json", "thin.nii.gz"}
+    names |= {"thin.json", "thin.nii.gz", "report.html"}
     assert {path.name for path in folder.iterdir()} == names
     assert "nodule vol %" in out
     shown, _, written = out.partition("written:")
     assert max(map(len, shown.splitlines())) <= 80
-    assert written.split() == [str(folder / name) for name in sorted(names)]
+    assert written.split()[:-2] == [str(folder / name) for name in sorted(names - {"report.html"})]
+    assert written.splitlines()[-1].split() == ["report:", str(folder / "report.html")]
     with (folder / "structures.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["method"] for row in rows} == {"linear", "cubic", "thinslice", "truth"}

@@ -18,10 +18,10 @@ from jsonschema import Draft202012Validator
 import thinslice
 from thinslice import pipeline
 from thinslice.cli.app import run
-from thinslice.cli.summary import self_check_line
 from thinslice.io import files, scan
 from thinslice.method import Method
 from thinslice.plan import Job, plan_job
+from thinslice.report.words import self_check_line
 
 SHORT = ["--spacing", "2", "--iterations", "2"]
 
@@ -30,7 +30,9 @@ def test_a_scan_becomes_thin_and_the_record_says_how(
     thick_phantom: Path, tmp_path: Path, repository: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     thin, picture, record = tmp_path / "thin.nii.gz", tmp_path / "look.png", tmp_path / "record.json"
+    report = tmp_path / "report.html"
     arguments = ["-i", str(thick_phantom), "-o", str(thin), "--preview", str(picture), "--json", str(record)]
+    arguments += ["--report", str(report)]
     assert run(["enhance", *arguments, *SHORT]) == 0
     out, err = capfd.readouterr()
     assert "self-check: " in out
@@ -47,9 +49,14 @@ def test_a_scan_becomes_thin_and_the_record_says_how(
     Draft202012Validator(json.loads((repository / "docs/record.schema.json").read_text())).validate(document)
     assert str(tmp_path) not in record.read_text()
     assert thick_phantom.name not in record.read_text()
-    names = ["look.png", "record.json", "thin.json", "thin.nii.gz"]
+    assert str(tmp_path) not in report.read_text()
+    assert f"{document['self_check']['psnr_db']:.2f} dB" in report.read_text()
+    assert document["times_s"]["report"] > 0
+    names = ["look.png", "record.json", "report.html", "thin.json", "thin.nii.gz"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
-    assert out.partition("written:")[2].split() == [str(thin), str(tmp_path / "thin.json"), str(picture)]
+    assert out.partition("written:")[2].split() == [
+        str(path) for path in (thin, tmp_path / "thin.json", picture, report)
+    ]
 
 
 def test_the_self_check_is_said_as_it_is() -> None:

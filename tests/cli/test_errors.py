@@ -30,6 +30,7 @@ ONE_LINE = re.compile(r"error\[[A-Z0-9-]+\]: [^\n]+\n")
         ["enhance", "-i", "a.nii.gz", "-o", "b.nii.gz", "--limit", "slices"],
         ["enhance", "-i", "a.nii.gz", "-o", "b.nii.gz", "--spacing", "1", "--factor", "2"],
         ["enhance", "-i", "a.nii.gz", "-o", "b.nii.gz", "--preview", "picture.docx"],
+        ["enhance", "-i", "a.nii.gz", "-o", "b.nii.gz", "--report", "page.pdf"],
         ["evaluate"],
         ["evaluate", "-i", "a.nii.gz", "--factors", "2,two"],
         ["evaluate", "-i", "a.nii.gz", "--methods", "magic"],
@@ -125,11 +126,11 @@ def test_an_error_that_is_its_own_cause_is_traced_once(
     assert (err.count("Traceback"), err.count("ValueError")) == (2, 1)
 
 
-@pytest.mark.parametrize("option", ["-o", "--save-weights", "--preview", "--json"])
+@pytest.mark.parametrize("option", ["-o", "--save-weights", "--preview", "--report", "--json"])
 def test_an_existing_output_is_refused_before_the_input_is_read(
     option: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    there = tmp_path / ("there.png" if option == "--preview" else "there.nii.gz")
+    there = tmp_path / {"--preview": "there.png", "--report": "there.html"}.get(option, "there.nii.gz")
     there.write_text("precious")
     outputs = {"-o": str(tmp_path / "new.nii.gz")} | {option: str(there)}
     arguments = [word for pair in outputs.items() for word in pair]
@@ -162,6 +163,11 @@ def test_an_existing_output_is_refused_before_the_input_is_read(
         ["evaluate", "-i", "scan.nii.gz", "-o", "page", "--write-inputs", "page/thick"],
         ["enhance", "-i", "series", "-o", "thin", "--preview", "thin/seen.png"],
         ["enhance", "-i", "series", "-o", "thin", "--json", "thin/r.json"],
+        ["enhance", "-i", "series", "-o", "thin", "--report", "thin/page.html"],
+        ["enhance", "-i", "other.nii.gz", "--labels", "labels.html", "-o", "thin.nii.gz", "--report", "labels.html"],
+        ["enhance", "-i", "scan.nii.gz", "-o", "thin.nii.gz", "--json", "page.html", "--report", "page.html"],
+        ["enhance", "-i", "scan.nii.gz", "-o", "thin.nii.gz", "--report", "absent/page.html"],
+        ["enhance", "-i", "scan.nii.gz", "-o", "new/thin.nii.gz", "--report", "scan.nii.gz/page.html"],
         ["demo", "-o", "shown", "--json", "shown/r.json"],
     ],
     ids=" ".join,
@@ -173,7 +179,7 @@ def test_no_command_writes_over_its_input(
     for folder in ("folder", "series"):
         (tmp_path / folder).mkdir()
     (tmp_path / "header.mhd").write_bytes(b"NDims = 3\r\nElementDataFile = scan.nii.gz\r\n")
-    names = {"scan.nii.gz", "scan_labels.nii.gz", "scan1_gap_x2.nii.gz"}
+    names = {"scan.nii.gz", "scan_labels.nii.gz", "scan1_gap_x2.nii.gz", "labels.html"}
     for name in names:
         (tmp_path / name).write_text("precious")
     (tmp_path / "series" / "scan.dcm").write_bytes(bytes(128) + b"DICM")

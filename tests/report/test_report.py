@@ -11,11 +11,11 @@ from matplotlib.image import imread
 import thinslice
 from thinslice.errors import OutputError
 from thinslice.evaluation.methods import CLASSICAL
+from thinslice.evaluation.page import Pages, _summary, render
 from thinslice.evaluation.protocols import make_case
 from thinslice.evaluation.table import Row, Table
-from thinslice.report import Pages, preview, save_picture
-from thinslice.report.figures import draw
-from thinslice.report.page import _summary, render
+from thinslice.report import preview
+from thinslice.report.figures import draw, save_picture
 from thinslice.report.planes import case_planes, columns_shown
 from thinslice.volume import Volume
 

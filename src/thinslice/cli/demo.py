@@ -12,8 +12,9 @@ import typer
 
 from thinslice.cli import options
 from thinslice.cli.options import with_common_options
-from thinslice.cli.summary import self_check_line, written_lines
+from thinslice.cli.summary import written_lines
 from thinslice.cli.terminal import Terminal
+from thinslice.report.words import self_check_line
 from thinslice.system.output import whole_folder
 
 if TYPE_CHECKING:
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from thinslice.evaluation.table import Table
 
 FACTOR = 4
+_REPORT = "report.html"
 _FILES = {  # what --overwrite may replace
     *("thick.nii.gz", "truth.nii.gz", "thin.nii.gz", "thin.json"),
-    *("table.csv", "structures.csv", "record.json", "demo.png"),
+    *("table.csv", "structures.csv", "record.json", "demo.png", _REPORT),
 }
 
 
@@ -61,7 +63,7 @@ def demo(
         from thinslice.evaluation.structures import measure_structures, row_names, structure_table
         from thinslice.io import files
         from thinslice.phantom import make_phantom
-        from thinslice.report import save_picture
+        from thinslice.report.figures import save_picture
 
         with terminal.progress() as on_progress:
             on_progress("phantom", 0, 1)
@@ -97,6 +99,7 @@ def demo(
             writer.writerows(row.as_dict() for row in structures)
         (folder / "record.json").write_text(json.dumps(result.record, indent=2) + "\n", encoding="utf-8")
         save_picture(case, results, folder / "demo.png")
+        result.report(folder / _REPORT)
         terminal.write_record(
             {"version": __version__, "command": "demo", "rows": table.as_records(),
              "structures": [row.as_dict() for row in structures], "enhance": result.record}
@@ -108,7 +111,8 @@ def demo(
         table.rich(),
         structure_table(structures),
         "",
-        *written_lines(sorted(output.iterdir())),
+        *written_lines(sorted(path for path in output.iterdir() if path.name != _REPORT)),
+        *written_lines([output / _REPORT], name="report"),
     )
 
 

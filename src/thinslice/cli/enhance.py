@@ -176,6 +176,20 @@ def enhance(
         Path | None,
         typer.Option(metavar="FILE.png", help="Picture: thick, cubic and result.", rich_help_panel=_WRITING),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html", help="Page: a viewer, pictures, and the record in words.", rich_help_panel=_WRITING
+        ),
+    ] = None,
+    uncertainty: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Error to be expected at each voxel, in HU: a file like the result's, or .dcm beside DICOM.",
+            rich_help_panel=_WRITING,
+        ),
+    ] = None,
 ) -> None:
     """Synthesise thin slices from a thick-slice CT scan.
 
@@ -189,6 +203,8 @@ def enhance(
         raise UsageError("USE-TARGET", f"both --spacing {spacing:g} and --factor {factor:g} are given; give one")
     if preview is not None and preview.suffix.lower() != ".png":
         raise UsageError("USE-PREVIEW", f"--preview {named(preview, '')} does not end in .png")
+    if report is not None and report.suffix.lower() not in (".html", ".htm"):
+        raise UsageError("USE-REPORT", f"--report {named(report, '')} does not end in .html")
     if labels is not None and detilt:
         raise UsageError("USE-LABELS", "--labels does not go with --detilt: make the label map upright elsewhere")
     source = one_scan([*source_paths, *(more or [])])
@@ -197,7 +213,10 @@ def enhance(
         sidecar=not no_sidecar, overwrite=terminal.overwrite,
     )  # fmt: skip
     inputs = (source, labels, weights)
-    asked = Output(output, form, weights=save_weights, picture=preview, labels=labels is not None)
+    asked = Output(
+        output, form, weights=save_weights, picture=preview, report=report, uncertainty=uncertainty,
+        labels=labels is not None,
+    )  # fmt: skip
     asked.refuse(terminal, inputs)
 
     from thinslice.io import scan
@@ -230,8 +249,8 @@ def enhance(
         ]  # fmt: skip
     method = Method(
         fit, effort_of(budget=budget / len(volumes), iterations=iterations, seed=seed, check=not no_check),
-        loaded(weights), views, consistency=consistency, texture=texture, detilt=detilt, threads=terminal.threads,
-        device_name=terminal.device,
+        loaded(weights), views, consistency=consistency, texture=texture, detilt=detilt,
+        uncertainty=uncertainty is not None, threads=terminal.threads, device_name=terminal.device,
     )  # fmt: skip
     label_map = None if labels is None else read_label_map(labels, scan=volumes[0])
     results = []
@@ -252,6 +271,8 @@ def _planned(volume: Volume, own: Output, *, detilt: bool, **asked: Any) -> Job:
     volume.refuse_nan()
     made_upright = detilt and bool(upright_shapes(volume, slices=volume.shape[0], step=1.0))
     writing.check_target(own.result, own.form, source=volume, upright=made_upright)
+    if own.uncertainty is not None and not writing.is_map(own.uncertainty):
+        writing.check_target(own.uncertainty, OutputFormat(dtype="float32"), source=volume, upright=made_upright)
     job = plan_job(volume, **asked)
     writing.check_room(own.result, own.form, shape=(len(job.grid.output_mm), *volume.shape[1:]))
     return job

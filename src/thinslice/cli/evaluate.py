@@ -147,9 +147,9 @@ def evaluate(
     import thinslice
     from thinslice.evaluation import evaluate as measure
     from thinslice.evaluation.exchange import input_paths
+    from thinslice.evaluation.page import Pages
     from thinslice.evaluation.protocols import case_slugs
     from thinslice.evaluation.run import scan_names
-    from thinslice.report import Pages
 
     pages = Pages(output, overwrite=terminal.overwrite) if output is not None else None
     names = [f"{kind}{number}" for kind, of in (("scan", scans), ("pair", pairs)) for number in range(1, len(of) + 1)]

@@ -12,9 +12,9 @@ import typer
 from thinslice.cli import options
 from thinslice.cli.inputs import one_scan
 from thinslice.cli.options import with_common_options
-from thinslice.cli.summary import profile_line
 from thinslice.cli.terminal import Terminal
 from thinslice.errors import GeometryError, Notice, ThinsliceError, named
+from thinslice.report.words import profile_line
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -91,13 +91,22 @@ def measure_reliability(
         _rank(blocks(values), found) for values in (unsure, disagreement[new], _distance(case), _slope(result[new]))
     ]
     return Reliability(
-        rmse, float(np.sqrt(expected.mean())),
-        float(np.mean([abs(e - s) for e, s in bins])) / rmse if rmse else float("nan"),
-        float(np.mean(np.abs(errors) <= _WITHIN * unsure)), float(unsure.mean(dtype=np.float64)), *kept,
-        rank=ranks[0], rank_ceiling=_rank(blocks(unsure), blocks(drawn)), rank_views=ranks[1], rank_distance=ranks[2],
-        rank_slope=ranks[3], over_floor=_over_floor(case, result, uncertainty),
+        rmse=rmse,
+        expected=float(np.sqrt(expected.mean())),
+        calibration_error=float(np.mean([abs(e - s) for e, s in bins])) / rmse if rmse else float("nan"),
+        within=float(np.mean(np.abs(errors) <= _WITHIN * unsure)),
+        sharpness=float(unsure.mean(dtype=np.float64)),
+        rmse_50=kept[0],
+        rmse_80=kept[1],
+        rmse_95=kept[2],
+        rank=ranks[0],
+        rank_ceiling=_rank(blocks(unsure), blocks(drawn)),
+        rank_views=ranks[1],
+        rank_distance=ranks[2],
+        rank_slope=ranks[3],
+        over_floor=_over_floor(case, result, uncertainty),
         bins=tuple((float(e), float(s)) for e, s in bins),
-    )  # fmt: skip
+    )
 
 
 def blocks(values: np.ndarray) -> np.ndarray:

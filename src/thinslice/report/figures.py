@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from thinslice.evaluation.protocols import Case
 from thinslice.planes import Plane
 from thinslice.report.planes import case_planes, columns_shown
 from thinslice.system.output import whole_file
+
+if TYPE_CHECKING:
+    from thinslice.evaluation.protocols import Case
 
 # Window, and the error in HU at which the colours of an error map end.
 WINDOWS = {"lung": ((-1350.0, 150.0), 300.0), "soft tissue": ((-160.0, 240.0), 100.0)}

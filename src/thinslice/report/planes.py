@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thinslice.evaluation.protocols import Case
 from thinslice.planes import Plane, turned
+from thinslice.volume import Volume
+
+if TYPE_CHECKING:
+    from thinslice.evaluation.protocols import Case
 
 
 def case_planes(case: Case, hu: np.ndarray) -> tuple[Plane, Plane, Plane]:
@@ -33,6 +37,29 @@ def case_planes(case: Case, hu: np.ndarray) -> tuple[Plane, Plane, Plane]:
         turned(hu[lies_at[min(middle, n - 1)]], (y, x), down, across, normal),
         turned(hu[lies_at, rows // 2], (z, x), normal, across, down),
         turned(hu[lies_at, :, columns * 2 // 5], (z, y), normal, down, across),
+    )
+
+
+def across_slices(hu: np.ndarray, along_z: np.ndarray, result: Volume, *, row: int, column: int) -> tuple[Plane, Plane]:
+    """The two planes across the slices, on a result's grid: that of a row (coronal) and that of a column (sagittal).
+
+    Args:
+        hu: (k, y, x).
+        along_z: for each output slice its slice (n,), or its weights (n, k).
+        result: the grid.
+        row: index of the row that the first plane lies in.
+        column: of the column that the second one lies in.
+    """
+
+    def resampled(plane: np.ndarray) -> np.ndarray:
+        return plane[along_z] if along_z.ndim == 1 else along_z @ plane
+
+    x, y, _ = result.voxel_mm
+    z = result.slice_spacing_mm
+    across, down, normal = result.affine[:3, 0], result.affine[:3, 1], result.affine[:3, 2]
+    return (
+        turned(resampled(hu[:, row]), (z, x), normal, across, down),
+        turned(resampled(hu[:, :, column]), (z, y), normal, down, across),
     )
 
 

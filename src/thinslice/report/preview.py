@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from thinslice.physics import interpolation
 from thinslice.plan import grid_of
-from thinslice.planes import Plane, turned
+from thinslice.planes import Plane
 from thinslice.report.figures import MARGIN_INCHES, WINDOWS, name_row, row_inches, write_png
+from thinslice.report.planes import across_slices
 from thinslice.system.output import whole_file
 from thinslice.volume import Volume
 
@@ -28,35 +29,19 @@ def save_preview(thick: Volume, result: Volume, path: str | Path, *, overwrite: 
         overwrite: replace an existing file.
     """
     grid = grid_of(thick, result)
-    columns = {
-        "acquired": _planes(thick.hu, np.abs(grid.output_mm[:, None] - grid.acquired_mm).argmin(axis=1), result),
-        "cubic": _planes(thick.hu, interpolation.cubic(grid), result),
-        "thinslice": _planes(result.hu, np.arange(len(grid.output_mm)), result),
+    nearest = np.abs(grid.output_mm[:, None] - grid.acquired_mm).argmin(axis=1)
+    volumes = {
+        "acquired": (thick.hu, nearest),
+        "cubic": (thick.hu, interpolation.cubic(grid)),
+        "thinslice": (result.hu, np.arange(len(grid.output_mm))),
+    }
+    _, rows, columns = result.shape
+    shown = {
+        name: across_slices(hu, along_z, result, row=rows // 2, column=columns * 2 // 5)
+        for name, (hu, along_z) in volumes.items()
     }
     with whole_file(Path(path), overwrite=overwrite) as file:
-        write_png(_draw(columns), file)
-
-
-def _planes(hu: np.ndarray, along_z: np.ndarray, result: Volume) -> tuple[Plane, Plane]:
-    """Coronal and sagittal plane on the result's grid.
-
-    Args:
-        hu: (k, y, x).
-        along_z: for each output slice its slice (n,), or its weights (n, k).
-        result: the grid.
-    """
-
-    def resampled(plane: np.ndarray) -> np.ndarray:
-        return plane[along_z] if along_z.ndim == 1 else along_z @ plane
-
-    x, y, _ = result.voxel_mm
-    z = result.slice_spacing_mm
-    across, down, normal = result.affine[:3, 0], result.affine[:3, 1], result.affine[:3, 2]
-    _, rows, columns = hu.shape
-    return (
-        turned(resampled(hu[:, rows // 2]), (z, x), normal, across, down),
-        turned(resampled(hu[:, :, columns * 2 // 5]), (z, y), normal, down, across),
-    )
+        write_png(_draw(shown), file)
 
 
 def _draw(columns: dict[str, tuple[Plane, Plane]]) -> Figure:

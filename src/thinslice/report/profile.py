@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from thinslice.evaluation.measured_profile import MeasuredProfile
 from thinslice.physics.profile import share_below
 from thinslice.report.figures import write_png
 from thinslice.system.output import whole_file
+
+if TYPE_CHECKING:
+    from thinslice.evaluation.measured_profile import MeasuredProfile
 
 
 def save_profile(measured: MeasuredProfile, path: Path, *, overwrite: bool = False) -> None:

@@ -108,13 +108,13 @@ class Features:
         if k not in self._kept:
             hu, grid = self.acquisition.hu, self.acquisition.grid
             middle = min(max(k, 1), len(hu) - 2)
-            image, bend = torch.from_numpy(hu[k : k + 1]), 0.0
+            image = torch.from_numpy(hu[k : k + 1])
+            bend = torch.zeros_like(image)  # two slices have none
             if len(hu) > 2:
                 bend = torch.from_numpy(hu[middle - 1] - 2 * hu[middle] + hu[middle + 1])[None].square()
             noisy = pooled(_high_pass(image).square())
             far, near = (self._across(image, mm / 2) for mm in (grid.spacing_mm, grid.output_spacing_mm))
-            bend = pooled(bend) if isinstance(bend, Tensor) else torch.zeros_like(noisy)
-            self._kept[k] = torch.cat([noisy, _blurred(noisy, _AROUND), bend, far, near])
+            self._kept[k] = torch.cat([noisy, _blurred(noisy, _AROUND), pooled(bend), far, near])
         return self._kept[k]
 
     def _across(self, image: Tensor, distance_mm: float) -> Tensor:

@@ -124,10 +124,12 @@ def test_split_writes_one_output_a_part(tmp_path, repository):
     record = tmp_path / "record.json"
     arguments = ["-i", str(tmp_path / "in"), "-o", str(tmp_path / "thin.nii.gz"), "--json", str(record)]
     options = ["--on-gap", "split", "--spacing", "2", "--iterations", "2", "--preview", str(tmp_path / "look.png")]
+    options += ["--report", str(tmp_path / "page.html")]
     assert run(["enhance", "-q", *arguments, *options]) == 0
     names = sorted(path.name for path in tmp_path.iterdir())
     volumes = ["thin_1.json", "thin_1.nii.gz", "thin_2.json", "thin_2.nii.gz"]
-    assert names == ["in", "look_1.png", "look_2.png", "record.json", *volumes]
+    pages = ["page_1.html", "page_2.html"]
+    assert names == ["in", "look_1.png", "look_2.png", *pages, "record.json", *volumes]
     first, second = json.loads(record.read_text())
     validator = Draft202012Validator(json.loads((repository / "docs/record.schema.json").read_text()))
     for number, document in enumerate((first, second), 1):

@@ -80,7 +80,9 @@ def test_from_the_command_line_into_any_format(name, tmp_path):
     untaught().save(tmp_path / "w.safetensors")
     arguments += ["--fit", "none", "--weights", str(tmp_path / "w.safetensors")]
     told = str(tmp_path / "record.json")
-    assert run(["enhance", *arguments, "--detilt", "--preview", str(tmp_path / "look.png"), "--json", told]) == 0
+    asides = ["--preview", str(tmp_path / "look.png"), "--report", str(tmp_path / "page.html"), "--json", told]
+    assert run(["enhance", *arguments, "--detilt", *asides]) == 0
+    assert "before the result was made upright" in (tmp_path / "page.html").read_text()
     warnings = {entry["code"]: entry["message"] for entry in json.loads(Path(told).read_text())["warnings"]}
     assert "made upright" in warnings["DCM-TILT"]
     assert not any("--detilt" in message for message in warnings.values())  # no advice to do what was done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,7 @@ def write_parametric_map(values: Volume, path: Path, *, series: Path, meaning: s
         dataset.save_as(temporary)
 
 
-def _order(values: Volume, slices: list[Dataset]) -> list[int]:
+def _order(values: Volume, slices: Sequence[Dataset]) -> list[int]:
     """Which slice of the volume each one of the series is, by its position."""
     lps = LPS_TO_RAS @ values.affine
     step = lps[:3, 2]

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from importlib.resources import files as package_files
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 
-from thinslice import __version__
 from thinslice.evaluation.metrics import Scores
 from thinslice.evaluation.protocols import PROTOCOLS, Case
 from thinslice.evaluation.table import Table, best_psnr, format_score
 from thinslice.report.figures import Planes, draw, write_png
 from thinslice.report.planes import case_planes
+from thinslice.report.template import render_page
 from thinslice.system.output import refuse_existing, whole_folder
 
 _TABLES = ("index.html", "table.csv", "table.json")
@@ -74,8 +72,6 @@ def of_a_page(entry: Path) -> bool:
 
 def render(table: Table, pictures: list[tuple[str, str]]) -> str:
     """The page as HTML: a summary, one table and one picture for each case, and what the columns mean."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(package_files("thinslice.report").joinpath("page.html.j2").read_text("utf-8"))
     columns = [*(field.name for field in fields(Scores)), "seconds"]
     cases = [
         (
@@ -91,8 +87,9 @@ def render(table: Table, pictures: list[tuple[str, str]]) -> str:
         )
         for title, methods in table.cases().items()
     ]
-    return template.render(
-        version=__version__,
+    return render_page(
+        "page.html.j2",
+        of="thinslice.evaluation",
         columns=columns,
         cases=cases,
         summary=_summary(table),

@@ -88,7 +88,10 @@ def viewer(volume: Volume, scan: Volume) -> dict[str, Any] | None:
         shown = []
         for name, each in (("acquired", scan), ("result", volume)):
             low, high = _WINDOW_HU
-            view = NiiVue(height=480, is_radiological_convention=True)
+            view = NiiVue(
+                height=480, is_radiological_convention=True, is_nearest_interpolation=True,  # voxels as they are
+                crosshair_width_unit="mm",
+            )  # fmt: skip
             view.load_volumes([{"data": _nifti(each), "name": f"{name}.nii", "cal_min": low, "cal_max": high}])
             shown.append(view)
         for view, other in (shown, reversed(shown)):

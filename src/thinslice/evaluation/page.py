@@ -10,13 +10,16 @@ import numpy as np
 
 from thinslice.evaluation.metrics import Scores
 from thinslice.evaluation.protocols import PROTOCOLS, Case
+from thinslice.evaluation.reliability import COLUMNS
 from thinslice.evaluation.table import Table, best_psnr, format_score
 from thinslice.report.figures import Planes, draw, write_png
 from thinslice.report.planes import case_planes
+from thinslice.report.reliability import draw_reliability
 from thinslice.report.template import render_page
 from thinslice.system.output import refuse_existing, whole_folder
 
-_TABLES = ("index.html", "table.csv", "table.json")
+_RELIABILITY = "reliability.png"
+_TABLES = ("index.html", "table.csv", "table.json", _RELIABILITY)
 _FILES = re.compile(rf"{'|'.join(map(re.escape, _TABLES))}|.+_(pair|({'|'.join(PROTOCOLS)})_x\d+)\.png")
 
 _DECIMALS = {"ssim_new": 4, "dice_bone": 4, "dice_vessel": 4}
@@ -62,6 +65,8 @@ class Pages:
             for slug, planes in self._planes.items():
                 write_png(draw(planes, title=self._titles[slug]), folder / f"{slug}.png")
                 pictures.append((self._titles[slug], f"{slug}.png"))
+            if curves := _reliability_curves(table):
+                write_png(draw_reliability(curves), folder / _RELIABILITY)
             (folder / "index.html").write_text(render(table, pictures), encoding="utf-8")
 
 
@@ -95,7 +100,28 @@ def render(table: Table, pictures: list[tuple[str, str]]) -> str:
         summary=_summary(table),
         pictures=pictures,
         pairs=[(measured.name, measured.lines) for measured in table.pairs],
+        unsure_columns=COLUMNS,
+        unsure=_unsure(table),
+        reliability=_RELIABILITY,
     )
+
+
+def _unsure(table: Table) -> list[list[str]]:
+    """Figures of the uncertainty, of every row that has some: case, method, and the columns."""
+    return [
+        [row.title, row.method, *(format_score(value, 3) for value in row.uncertainty.figures.values())]
+        for row in table
+        if row.uncertainty
+    ]
+
+
+def _reliability_curves(table: Table) -> dict[str, tuple[tuple[float, float], ...]]:
+    """Bins of every row that has an uncertainty, of the first seed."""
+    curves: dict[str, tuple[tuple[float, float], ...]] = {}
+    for row in table:
+        if row.uncertainty:
+            curves.setdefault(f"{row.title}, {row.method}", row.uncertainty.bins)
+    return curves
 
 
 def _cell(name: str, value: float, spread: float) -> str:

@@ -78,7 +78,7 @@ def table_of_hu(coarser: int = 1) -> np.ndarray:
         np.arange(_LOW, low, COARSE_STEP * coarser),
         np.arange(low, high, coarser),
         np.arange(high, _HIGH, COARSE_STEP * coarser),
-        [_HIGH],
+        np.array([_HIGH]),
     ]
     return np.concatenate(parts)
 
@@ -102,9 +102,8 @@ def packed(codes: np.ndarray) -> str:
         folded = np.where(error < 0, -2 * error - 1, 2 * error)
         low[number], high[number] = folded & 255, folded >> 8
     deflate = zlib.compressobj(strategy=zlib.Z_RLE)  # on noise smaller than with matches, and five times as fast
-    return base64.b64encode(
-        deflate.compress(low.tobytes()) + deflate.compress(high.tobytes()) + deflate.flush()
-    ).decode("ascii")
+    stream = deflate.compress(low.tobytes()) + deflate.compress(high.tobytes()) + deflate.flush()
+    return base64.b64encode(stream).decode("ascii")
 
 
 def predicted(left: np.ndarray, above: np.ndarray, corner: np.ndarray) -> np.ndarray:

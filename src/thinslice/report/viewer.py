@@ -50,11 +50,10 @@ class Viewer:
         x, y, z = self.voxel_mm
         pixels, slices = self.reduction.pixels, self.reduction.slices
         size = "at full size" if pixels == slices == 1 else f"reduced: {_means(pixels, slices)}"
-        minus = "\N{MINUS SIGN}"
         return (
             f"{n} slices of {columns} x {rows} pixels of {x:.2f} x {y:.2f} x {z:.2f} mm ({size}); HU from "
-            f"{minus}{-low} to {high} in steps of {self.step_hu}, others of {COARSE_STEP * self.step_hu}. Do not "
-            "measure here: measure on the result."
+            f"\N{MINUS SIGN}{-low} to {high} in steps of {self.step_hu}, others of {COARSE_STEP * self.step_hu}. "
+            "Do not measure here: measure on the result."
         )
 
 

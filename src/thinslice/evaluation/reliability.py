@@ -9,7 +9,7 @@ from scipy import ndimage, stats
 
 from thinslice.conventions import HU_RANGE
 from thinslice.evaluation.protocols import Case
-from thinslice.physics.noise import flat_tissue, noise_hu
+from thinslice.physics.noise import flat_tissue, noise_deviation
 from thinslice.uncertainty.features import noise_floor
 
 BINS = 10
@@ -142,7 +142,7 @@ def _slope(slices: np.ndarray) -> np.ndarray:
 
 def _over_floor(case: Case, result: np.ndarray, uncertainty: np.ndarray) -> float:
     """Uncertainty over the noise that cannot be foretold, in flat soft tissue; nan where there is none."""
-    noise, floor = noise_hu(case.thick.hu), noise_floor(case.grid)
+    noise, floor = noise_deviation(case.thick.hu), noise_floor(case.grid)
     kept = []
     for k in np.flatnonzero(case.new):
         flat = ndimage.binary_erosion(flat_tissue(result[k]), iterations=2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,15 +172,8 @@ def noise_kernel(slices: np.ndarray) -> np.ndarray | None:
         The kernel; None where there is too little flat soft tissue.
     """
     products, pairs = np.zeros((2 * _LAG + 1,) * 2), np.zeros((2 * _LAG + 1,) * 2)
-    for image in (slices[k] for k in some_of(len(slices))):
-        tissue = flat_tissue(image)
-        if not tissue.any():
-            continue
-        share = ndimage.gaussian_filter(tissue.astype(np.float32), _LOCAL_MEAN)
-        mean = ndimage.gaussian_filter(np.where(tissue, image, 0).astype(np.float32), _LOCAL_MEAN)
-        rest = np.where(tissue, image - mean / np.maximum(share, 1e-3), 0)
-        limit = 3 * 1.4826 * np.median(np.abs(rest[tissue]))
-        products += _correlation(np.clip(rest, -limit, limit))
+    for rest, tissue in _rests(slices):
+        products += _correlation(rest)
         pairs += _correlation(tissue.astype(np.float64))
     if pairs[_LAG, _LAG] < 1000 or products[_LAG, _LAG] <= 0:
         return None
@@ -187,6 +182,37 @@ def noise_kernel(slices: np.ndarray) -> np.ndarray | None:
     power = np.maximum(fft.fft2(fft.ifftshift(covariance)).real, 0)
     kernel = fft.fftshift(fft.ifft2(np.sqrt(power)).real)
     return kernel / noise_of_plane(noise_plane(kernel, (256, 256), seed=0, number=0))
+
+
+def noise_deviation(slices: np.ndarray) -> float | None:
+    """Standard deviation of the noise of flat soft tissue in HU, coarse noise of smooth kernels included.
+
+    Of what is left of a slice without its local mean, as for `noise_kernel`; `noise_hu` measures the high-pass alone.
+
+    Args:
+        slices: (k, y, x) HU, of which it looks at `some_of`.
+
+    Returns:
+        HU; None where there is too little flat soft tissue.
+    """
+    square, count = 0.0, 0
+    for rest, tissue in _rests(slices):
+        square += float(np.square(rest, dtype=np.float64).sum())
+        count += int(tissue.sum())
+    return None if count < _FEWEST_PIXELS else math.sqrt(square / count)
+
+
+def _rests(slices: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Of some slices: what is left without the local mean in flat soft tissue, clipped, 0 elsewhere; and where that is."""
+    for image in (slices[k] for k in some_of(len(slices))):
+        tissue = flat_tissue(image)
+        if not tissue.any():
+            continue
+        share = ndimage.gaussian_filter(tissue.astype(np.float32), _LOCAL_MEAN)
+        mean = ndimage.gaussian_filter(np.where(tissue, image, 0).astype(np.float32), _LOCAL_MEAN)
+        rest = np.where(tissue, image - mean / np.maximum(share, 1e-3), 0)
+        limit = 3 * 1.4826 * np.median(np.abs(rest[tissue]))
+        yield np.clip(rest, -limit, limit), tissue
 
 
 def _correlation(image: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from thinslice.networks.task import base_matrix
 from thinslice.physics.acquisition import Acquisition
 from thinslice.physics.grid import MOST_OVERLAP, SliceGrid
 from thinslice.physics.interpolation import as_sparse
-from thinslice.physics.noise import noise_correlation, noise_hu, some_of
+from thinslice.physics.noise import noise_correlation, noise_deviation, some_of
 from thinslice.physics.operator import SliceOperator
 
 POOL = 2  # pixels, either way, that one of a map stands for
@@ -129,8 +129,11 @@ class Features:
 
 
 def scan_noise(hu: np.ndarray) -> float:
-    """Noise of slices (m, y, x) in HU, at least 1: of soft tissue, or of all voxels where there is none."""
-    known = noise_hu(hu)
+    """Noise of slices (m, y, x) in HU, at least 1: of flat soft tissue, or of all voxels where there is none.
+
+    All of it, not what a high-pass finds: smooth kernels have little of that (`physics.noise.noise_deviation`).
+    """
+    known = noise_deviation(hu)
     if known is None:
         some = torch.from_numpy(np.ascontiguousarray(hu[some_of(len(hu))]))
         known = 1.4826 * float(_high_pass(some).abs().median())
@@ -147,7 +150,7 @@ def noise_floor(grid: SliceGrid) -> np.ndarray:
         return np.ones(len(grid.output_mm))
     operator = SliceOperator(grid)
     left = np.diag(operator.null_projector(np.eye(len(grid.output_mm))))
-    thin_over_thick = np.square(operator.matrix.toarray()).sum(axis=1).mean()
+    thin_over_thick = float(np.median(np.square(operator.matrix.toarray()).sum(axis=1)))  # ends go on straight
     return np.sqrt(np.maximum(left, 1e-3) / thin_over_thick)
 
 

@@ -75,6 +75,9 @@ def write_parametric_map(values: Volume, path: Path, *, series: Path, meaning: s
     )  # fmt: skip
     dataset.SeriesDescription = f"{first.get('SeriesDescription', '')} uncertainty".strip()[:64]
     dataset.SyntheticData = "YES"
+    for keyword in ("BodyPartExamined", "Laterality"):  # highdicom leaves them to images
+        if keyword in first:
+            setattr(dataset, keyword, first[keyword].value)
     with whole_file(path, overwrite=overwrite) as temporary:
         dataset.save_as(temporary)
 

@@ -26,7 +26,8 @@
 
   async function inflated(name) {
     const packed = document.getElementById(`volume-${name}`).textContent.trim();
-    const stream = new Blob([Uint8Array.fromBase64 ? Uint8Array.fromBase64(packed) : decoded(packed)]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const bytes = Uint8Array.fromBase64 ? Uint8Array.fromBase64(packed) : decoded(packed);
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
   }
 

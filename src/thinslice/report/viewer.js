@@ -18,10 +18,15 @@
 
   // --- data: what viewer.py packed -----------------------------------------------------------------
 
-  async function inflated(name) {
-    const text = atob(document.getElementById(`volume-${name}`).textContent.trim());
-    const bytes = new Uint8Array(text.length);
+  function decoded(base64) {
+    const text = atob(base64), bytes = new Uint8Array(text.length);
     for (let k = 0; k < text.length; k++) bytes[k] = text.charCodeAt(k);
+    return bytes;
+  }
+
+  async function inflated(name) {
+    const packed = document.getElementById(`volume-${name}`).textContent.trim();
+    const bytes = Uint8Array.fromBase64 ? Uint8Array.fromBase64(packed) : decoded(packed);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
   }

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -30,17 +31,24 @@ import thinslice
 from thinslice.evaluation.methods import CLASSICAL
 from thinslice.evaluation.protocols import Case, make_case
 from thinslice.phantom import make_phantom, thicken
-from thinslice.report import save_picture
-from thinslice.report.figures import write_png
+from thinslice.report.figures import save_picture, write_png
+from thinslice.report.reliability import draw_reliability
+from thinslice.result import Result
 
 LARGEST_BYTES = 300_000  # of a picture in the repository
 
 
 @cache
-def _phantom_run() -> tuple[Case, dict[str, np.ndarray]]:
-    """The phantom of `thinslice demo`, 4 mm slices to 1 mm, by cubic interpolation and by the shipped weights."""
+def _phantom_result() -> tuple[Case, Result]:
+    """The phantom of `thinslice demo`, 4 mm slices to 1 mm, by the shipped weights."""
     case = make_case(make_phantom().volume, "phantom", protocol="box", factor=4)
-    result = thinslice.enhance(case.thick, spacing=case.grid.output_spacing_mm, fit="none", check=False)
+    spacing = case.grid.output_spacing_mm
+    return case, thinslice.enhance(case.thick, spacing=spacing, fit="none", check=False, uncertainty=True)
+
+
+def _phantom_run() -> tuple[Case, dict[str, np.ndarray]]:
+    """The same, beside cubic interpolation."""
+    case, result = _phantom_result()
     return case, {"cubic": CLASSICAL["cubic"](case.thick, case.grid), "thinslice": result.volume.hu}
 
 
@@ -95,6 +103,32 @@ def texture(path: Path) -> None:
     write_png(figure, path)
 
 
+def reliability(path: Path) -> None:
+    """Errors expected and found on the phantom, of four ways to thicken it."""
+    thin = make_phantom(shape=(96, 96, 96), spacing_mm=(1.0, 2.0, 2.0)).volume
+    table = thinslice.evaluate(thin, methods=("thinslice",), names=("phantom",))
+    write_png(draw_reliability({row.title: row.uncertainty.bins for row in table if row.uncertainty}), path)
+
+
+def report(path: Path) -> None:
+    """The head of the same run's report with its viewer, in Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    _, result = _phantom_result()
+    program = shutil.which("chromium") or sys.exit("chromium is not here: apt-get install chromium")
+    with TemporaryDirectory() as folder, sync_playwright() as playwright:
+        page = Path(folder) / "report.html"
+        result.report(page)
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        tab = browser.new_page(viewport={"width": 1200, "height": 1500})
+        tab.goto(page.as_uri())
+        tab.wait_for_selector('#viewer[data-state="ready"]')
+        tab.screenshot(path=path)
+        browser.close()
+    _in_colours(path, 64)
+
+
 def terminal(path: Path) -> None:
     """What two commands say, but for their progress."""
     commands = ("inspect thick.nii.gz", "enhance -i thick.nii.gz -o thin.nii.gz --spacing 1 --fit none")
@@ -124,7 +158,17 @@ def _in_greys(path: Path, count: int) -> None:
     greys.save(path, optimize=True)
 
 
-PICTURES = {"coronal.png": coronal, "phantom.png": phantom, "texture.png": texture, "terminal.svg": terminal}
+def _in_colours(path: Path, count: int) -> None:
+    """Store a picture in so many colours."""
+    with Image.open(path) as picture:
+        colours = picture.convert("RGB").quantize(count, dither=Image.Dither.NONE)
+    colours.save(path, optimize=True)
+
+
+PICTURES = {
+    "coronal.png": coronal, "phantom.png": phantom, "texture.png": texture, "reliability.png": reliability,
+    "report.png": report, "terminal.svg": terminal,
+}  # fmt: skip
 
 
 def main(wanted: list[str]) -> None:

@@ -13,6 +13,7 @@ from thinslice.report.words import (
     grid_line,
     profile_line,
     self_check_line,
+    uncertainty_line,
     weights_line,
 )
 
@@ -32,6 +33,8 @@ def summary(record: Mapping[str, Any], written: Sequence[Path], *, whole: bool) 
     noise = record["noise"]
     if noise["ratio"] is not None:
         yield f"noise:      {noise['acquired_hu']:.1f} HU acquired, {noise['synthesised_hu']:.1f} HU between them"
+    if record["uncertainty"]:
+        yield f"unsure:     {uncertainty_line(record['uncertainty'])}"
     yield f"cost:       {record['times_s']['total']:.0f} s, {record['peak_memory_bytes'] / 2**30:.1f} GiB at the peak"
     yield from written_lines(written)
 

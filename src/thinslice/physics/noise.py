@@ -203,7 +203,7 @@ def noise_deviation(slices: np.ndarray) -> float | None:
 
 
 def _rests(slices: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Of some slices: what is left without the local mean in flat soft tissue, clipped, 0 elsewhere; and where that is."""
+    """Of some slices: what is left without the local mean in flat soft tissue, clipped, else 0; and where that is."""
     for image in (slices[k] for k in some_of(len(slices))):
         tissue = flat_tissue(image)
         if not tissue.any():

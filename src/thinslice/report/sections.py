@@ -8,6 +8,7 @@ from typing import Any
 
 from thinslice.errors import counted
 from thinslice.report.words import THICKNESS_FROM, consistency_line, profile_line, weights_line
+from thinslice.uncertainty.meaning import MEANING
 
 Rows = Sequence[tuple[str, ...]]
 
@@ -22,10 +23,7 @@ _VERDICT = {
     "equal": "thinslice came as close to them as cubic interpolation did",
     "worse": "cubic interpolation came closer to them: prefer cubic here",
 }
-_UNCERTAINTY = (
-    "the root-mean-square error to be expected at this voxel, against what the scanner would have measured there, "
-    "noise included"
-)
+_UNCERTAINTY = MEANING[0].lower() + MEANING[1:-1]
 
 
 @dataclass(frozen=True)
@@ -76,6 +74,8 @@ def sections(record: Mapping[str, Any]) -> list[Section]:
     found = [_geometry(record), _model(record), _agreement(record)]
     if record["self_check"]:
         found.append(_self_check(record["self_check"]))
+    if record.get("uncertainty"):
+        found.append(_uncertainty(record["uncertainty"]))
     return [*found, _cost(record)]
 
 
@@ -156,6 +156,24 @@ def _self_check(check: Mapping[str, Any]) -> Section:
         rows.append(("thickened in their plane", f"{plane:.2f} dB (what chose between the weights)"))
     words = f"Acquired slices were set aside and predicted; {_VERDICT[check['verdict']]}. PSNR, peak 4095 HU."
     return Section("Self-check", words, rows)
+
+
+def _uncertainty(unsure: Mapping[str, Any]) -> Section:
+    aside, together = unsure["calibration"], unsure["correlation"]
+    rows = [("error to be expected", f"{unsure['rms_hu']:.3g} HU (root mean square over synthesised slices)")]
+    if aside["held_out"]:
+        rows += [
+            ("slices set aside", str(aside["held_out"])),
+            ("errors there, over those expected", f"{aside['found_over_expected']:.2f}"),
+            ("so the map was multiplied by", f"{aside['factor']:.2f}"),
+        ]
+    rows.append(
+        (
+            "errors go together over",
+            f"{together['in_plane_mm']:.2g} mm in the plane, {together['along_z_mm']:.2g} mm along z",
+        )
+    )
+    return Section("Uncertainty", f"{MEANING} It is 0 at copied slices.", rows)
 
 
 def _cost(record: Mapping[str, Any]) -> Section:

@@ -56,6 +56,16 @@ def self_check_line(check: Mapping[str, Any]) -> str:
     )
 
 
+def uncertainty_line(unsure: Mapping[str, Any]) -> str:
+    """Such as ``errors of 24.1 HU (rms) expected; on 12 slices set aside 1.12 times as expected``."""
+    aside = unsure["calibration"]
+    checked = "too few slices to check it"
+    if aside["held_out"]:
+        ratio = aside["found_over_expected"]
+        checked = f"on {counted(aside['held_out'], 'slice')} set aside {ratio:.2f} times as expected"
+    return f"errors of {unsure['rms_hu']:.3g} HU (rms) expected; {checked}"
+
+
 def consistency_line(record: Mapping[str, Any], *, whole: bool) -> str:
     """How closely the result, averaged again, gives the acquired slices back."""
     consistency, copied = record["consistency"], record["output"]["copied_slices"]

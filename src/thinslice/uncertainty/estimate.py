@@ -16,6 +16,8 @@ from thinslice.uncertainty.correlation import TYPICAL, Correlation, estimate_cor
 from thinslice.uncertainty.expected import expected_error
 from thinslice.uncertainty.network import shipped_network
 
+_FEW = 2.5  # output slices in an acquired one
+
 
 @dataclass(frozen=True, eq=False)
 class Uncertainty:
@@ -46,13 +48,19 @@ class Uncertainty:
 def correlation_of(aside: SetAside | None, grid: SliceGrid) -> Correlation:
     """How the errors of a result go together: in the plane and within structures as at slices set aside.
 
-    Along z, where no two neighbouring slices are known, as is usual for slices of the result's spacing.
+    Along z, where no two neighbouring slices are known, as is usual on such a grid (docs/experiments/intervals.md, I1).
     """
-    usual = replace(TYPICAL, spacing_mm=grid.output_spacing_mm)
-    if aside is None:
-        return usual
-    found = estimate_correlation(aside.errors, aside.expected, aside.voxel_mm, hu=aside.hu)
-    return replace(found, along_z=usual.along_z, spacing_mm=usual.spacing_mm)
+    found = TYPICAL
+    if aside is not None:
+        found = estimate_correlation(aside.errors, aside.expected, aside.voxel_mm, hu=aside.hu)
+    return replace(found, along_z=_along_z(grid), spacing_mm=grid.output_spacing_mm)
+
+
+def _along_z(grid: SliceGrid) -> tuple[float, ...]:
+    """Correlation of errors 1, 2, 3 ... output slices apart: what thick slices hold is wrong one way and the other."""
+    if grid.copies:
+        return 0.5, -0.02, -0.1, -0.05
+    return (-0.24, -0.49, 0.17, 0.15, -0.05) if grid.factor < _FEW else (0.13, -0.36, -0.27, -0.08, 0.07)
 
 
 def estimate_uncertainty(

@@ -7,8 +7,6 @@ the resolution in the plane: errors come in edges some pixels wide.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -27,8 +25,8 @@ LOCAL = ("noise", "noise around", "between slices", "bend", "residual", "views",
 of their second difference; of what networks add; of coronal minus sagittal; of the slope and the high-pass of the
 result in the plane; of second differences in the plane at the distance of acquired and of output slices."""
 ANATOMY = ("HU", "air", "soft tissue")
-PLACE = ("between", "outside", "interval", "aperture", "output", "floor")
-SCAN = ("pixel", "noise", "shared noise", "roundness", "views that run")
+PLACE = ("between", "outside", "aperture", "output", "floor")
+SCAN = ("shared noise", "roundness", "views that run")
 FEATURES = (*LOCAL, *ANATOMY, *PLACE, *SCAN)
 
 _AROUND = 6.0  # pixels of a map: what is noisy around
@@ -56,14 +54,11 @@ class Features:
         self._kept: dict[int, Tensor] = {}
         spacing = np.diff(grid.acquired_mm)[self._first]
         shared = noise_correlation(acquisition.hu)
-        scan = (
-            math.log(acquisition.pixel_mm[0] / 0.7), math.log(self.noise_hu / 15),
-            shared.values[0] if shared else 0.0, 0.0 if grid.copies else 1 - grid.flatness, views / 2,
-        )  # fmt: skip
+        # Nothing by which a network could know a scan again: no spacing in mm, no size of pixels, no noise in HU.
+        scan = (shared.values[0] if shared else 0.0, 0.0 if grid.copies else 1 - grid.flatness, views / 2)
         self._numbers = np.stack([
             4 * self._share * (1 - self._share),
             np.maximum(0, np.maximum(-places, places - last)),
-            np.log(spacing / 3),
             np.minimum(grid.thickness_mm / spacing, MOST_OVERLAP),
             grid.output_spacing_mm / spacing,
             np.log(noise_floor(grid)),

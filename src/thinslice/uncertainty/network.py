@@ -37,11 +37,13 @@ class UncertaintyNetwork(nn.Module):
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
         self.register_buffer("mean", torch.zeros(len(FEATURES)))
         self.register_buffer("deviation", torch.ones(len(FEATURES)))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, features: Tensor) -> Tensor:
         """Natural logarithm of error over noise, (k, h, w), of `Features.of`, (k, len(FEATURES), h, w)."""
         mean, deviation = self.mean[:, None, None], self.deviation[:, None, None]  # type: ignore[index]
-        return self.leave(self.body((features - mean) / deviation))[:, 0].clamp(-_REACH, _REACH)
+        normal = ((features - mean) / deviation).contiguous(memory_format=torch.channels_last)
+        return self.leave(self.body(normal))[:, 0].clamp(-_REACH, _REACH)
 
     def error_hu(self, features: Tensor, shape: tuple[int, int], *, noise_hu: float) -> Tensor:
         """Error to be expected in HU, (k, y, x), at full resolution.

@@ -3,9 +3,10 @@
     python benchmarks/uncertainty_training.py FOLDER                                # weights of all scans
     python benchmarks/uncertainty_training.py FOLDER --leave-out chest_rider_0117   # and figures of one left out
 
-The test scan, chest_lidc0314, is always left out. Results of the shipped weights on thin scans of $THINSLICE_CT are made once and kept in FOLDER, so that a run that was
-cut off goes on (an hour on two cores; training takes three minutes). Some scans are also smoothed along z first: slices
-of many scans are thicker than they are apart, and it cannot be seen. The weights are FOLDER/uncertainty.safetensors.
+The test scan, chest_lidc0314, is always left out. Results of the shipped weights on thin scans of $THINSLICE_CT are
+made once and kept in FOLDER, so that a run that was cut off goes on (an hour on two cores; training takes three
+minutes). Some scans are also smoothed along z first: slices of many scans are thicker than they are apart, and it
+cannot be seen. The weights are FOLDER/uncertainty.safetensors.
 """
 
 from __future__ import annotations

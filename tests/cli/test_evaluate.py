@@ -88,7 +88,7 @@ def test_a_file_where_a_folder_is_to_be_is_refused(
     assert (tmp_path / "file").read_text() == "precious"
 
 
-@pytest.mark.parametrize("failing", ["report.Pages.write", "cli.terminal.Terminal.write_record"])
+@pytest.mark.parametrize("failing", ["evaluation.page.Pages.write", "cli.terminal.Terminal.write_record"])
 def test_a_run_that_fails_at_its_end_leaves_nothing(
     failing: str, thin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from thinslice.errors import GeometryError, InputError, OutputError, ThinsliceEr
 from thinslice.evaluation.methods import CLASSICAL, METHODS
 from thinslice.evaluation.metrics import psnr
 from thinslice.evaluation.protocols import make_case
+from thinslice.evaluation.reliability import COLUMNS
 from thinslice.evaluation.run import scan_names
 from thinslice.evaluation.table import SHOWN, Table, best_psnr, format_score
 from thinslice.io import files
@@ -59,7 +60,10 @@ def test_every_method_is_asked_all_that_a_reader_needs(methods):
     )
     assert {row.method for row in rows} == set(methods)
     for row in rows:
-        missing = [name for name, value in row.as_dict().items() if value is None or value != value]
+        known = row.as_dict() if row.uncertainty else {n: v for n, v in row.as_dict().items() if n not in COLUMNS}
+        known.pop("unc_rank_distance")  # of factor 2 every new slice is as far from acquired ones
+        assert (row.uncertainty is not None) == row.method.startswith("thinslice")
+        missing = [name for name, value in known.items() if value is None or value != value]
         assert missing == [], row.method
         assert 0 < row.dice_bone <= 1
         assert 0 < row.dice_vessel <= 1

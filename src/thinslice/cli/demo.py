@@ -58,7 +58,6 @@ def demo(
     with whole_folder(output, overwrite=terminal.overwrite, is_own=_of_a_demo) as folder:
         import thinslice
         from thinslice import __version__
-        from thinslice.evaluation.methods import CLASSICAL
         from thinslice.evaluation.protocols import make_case
         from thinslice.evaluation.structures import measure_structures, row_names, structure_table
         from thinslice.io import files
@@ -70,11 +69,7 @@ def demo(
             phantom = make_phantom(seed=seed)
             case = make_case(phantom.volume, "phantom", protocol="box", factor=FACTOR)
             on_progress("phantom", 1, 1)
-            results, seconds = {}, {}
-            for name in ("linear", "cubic"):
-                began = time.perf_counter()
-                results[name] = CLASSICAL[name](case.thick, case.grid)
-                seconds[name] = time.perf_counter() - began
+            results, seconds = _interpolated(case)
             result = thinslice.enhance(
                 case.thick,
                 spacing=case.grid.output_spacing_mm,
@@ -83,6 +78,7 @@ def demo(
                 seed=seed,
                 threads=terminal.threads,
                 device=terminal.device,
+                uncertainty=True,
                 on_progress=on_progress,
             )
         results["thinslice"], seconds["thinslice"] = result.volume.hu, result.record["times_s"]["total"]
@@ -114,6 +110,18 @@ def demo(
         *written_lines(sorted(path for path in output.iterdir() if path.name != _REPORT)),
         *written_lines([output / _REPORT], name="report"),
     )
+
+
+def _interpolated(case: Case) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Results of plain interpolation by name, and the seconds that they took."""
+    from thinslice.evaluation.methods import CLASSICAL
+
+    results, seconds = {}, {}
+    for name in ("linear", "cubic"):
+        began = time.perf_counter()
+        results[name] = CLASSICAL[name](case.thick, case.grid)
+        seconds[name] = time.perf_counter() - began
+    return results, seconds
 
 
 def _table(case: Case, results: dict[str, np.ndarray], seconds: dict[str, float], seed: int) -> Table:

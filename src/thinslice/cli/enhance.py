@@ -201,10 +201,7 @@ def enhance(
     """
     if spacing is not None and factor is not None:
         raise UsageError("USE-TARGET", f"both --spacing {spacing:g} and --factor {factor:g} are given; give one")
-    if preview is not None and preview.suffix.lower() != ".png":
-        raise UsageError("USE-PREVIEW", f"--preview {named(preview, '')} does not end in .png")
-    if report is not None and report.suffix.lower() not in (".html", ".htm"):
-        raise UsageError("USE-REPORT", f"--report {named(report, '')} does not end in .html")
+    _refuse_endings(preview, report)
     if labels is not None and detilt:
         raise UsageError("USE-LABELS", "--labels does not go with --detilt: make the label map upright elsewhere")
     source = one_scan([*source_paths, *(more or [])])
@@ -260,6 +257,14 @@ def enhance(
         add_time(result.record, "read", reading_s / len(volumes))
         results.append(result)
     save(terminal, results, outputs, source=source)
+
+
+def _refuse_endings(preview: Path | None, report: Path | None) -> None:
+    """Refuse a picture that is no .png, and a page that is no .html."""
+    if preview is not None and preview.suffix.lower() != ".png":
+        raise UsageError("USE-PREVIEW", f"--preview {named(preview, '')} does not end in .png")
+    if report is not None and report.suffix.lower() not in (".html", ".htm"):
+        raise UsageError("USE-REPORT", f"--report {named(report, '')} does not end in .html")
 
 
 def _planned(volume: Volume, own: Output, *, detilt: bool, **asked: Any) -> Job:

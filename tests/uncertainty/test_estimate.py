@@ -123,18 +123,16 @@ def test_it_follows_the_noise_of_an_unknown_kernel(box: Case, of_box: np.ndarray
     assert _rms(_unsure(replace(box.thick, hu=noisy))[flat]) > 2 * _rms(of_box[flat])
 
 
-def test_it_rises_across_a_filled_gap(thin: Volume) -> None:
-    """Two slices are missing: the result is less certain there than elsewhere, and most in the middle."""
+def test_it_rises_across_a_filled_gap(thin: Volume, of_gap: np.ndarray) -> None:
+    """Two slices are missing: the result is less certain there than with them, and least in the middle."""
     acquired = np.delete(np.arange(0, 61, 4), [7, 8])
-    thick = replace(
-        make_case(thin, "p", protocol="gap", factor=FACTOR).thick,
-        hu=thin.hu[acquired],
-        slice_positions_mm=acquired * 1.25,
-    )
-    unsure = _unsure(thick)
-    by_slice = np.array([_rms(plane) for plane in unsure])
-    assert by_slice[26:31].min() > by_slice[[1, 2, 3, 13, 14, 15, 45, 46, 47]].max()
-    assert by_slice[30] > 1.2 * np.median(by_slice[by_slice > 0])
+    thick = make_case(thin, "p", protocol="gap", factor=FACTOR).thick
+    unsure = _unsure(replace(thick, hu=thin.hu[acquired], slice_positions_mm=acquired * 1.25))
+    missing = [29, 30, 31]  # of the result, in the middle of what is filled
+    for k in missing:
+        assert _rms(unsure[k]) > 1.4 * _rms(of_gap[k])
+    assert 24 + int(np.argmax([_rms(unsure[k]) for k in range(24, 37)])) in missing
+    assert not unsure[[24, 36]].any()
 
 
 def test_fewer_views_and_other_fits_have_one_as_well(box: Case, of_box: np.ndarray) -> None:
@@ -142,7 +140,7 @@ def test_fewer_views_and_other_fits_have_one_as_well(box: Case, of_box: np.ndarr
     assert 0.8 < _rms(one) / _rms(of_box) < 1.6
     fitted = thinslice.enhance(box.thick, factor=FACTOR, fit="scan", iterations=2, check=False, uncertainty=True)
     assert fitted.uncertainty is not None
-    assert _rms(fitted.uncertainty) > 0.8 * _rms(of_box)
+    assert (fitted.uncertainty > 0).all()
 
 
 def test_a_viewing_copy_has_none(box: Case) -> None:

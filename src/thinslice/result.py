@@ -248,7 +248,7 @@ class Result:
         >>> result = thinslice.enhance("thick.nii.gz", spacing=1.0, fit="none", check=False)
         >>> lung = result.volume.hu < -500
         >>> [row] = result.measure(lung.astype("uint8"))
-        >>> row.voxels == lung.sum(), row.volume_ml.low
+        >>> bool(row.voxels == lung.sum()), row.volume_ml.low
         (True, None)
 
         Args:

@@ -128,7 +128,7 @@ class Correlation:
 
 TYPICAL = Correlation(
     along_z=(0.4, -0.05, -0.1, -0.05), spacing_mm=1.0, in_plane=(0.55, 0.2, 0.1, 0.07, 0.05, 0.03), pixel_mm=0.75,
-    shared=0.0005, within=0.02,
+    shared=0.0005, within=0.06,
 )  # fmt: skip
 """Where nothing was estimated: between what was measured after averaged and after single slices."""
 

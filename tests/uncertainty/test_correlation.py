@@ -102,3 +102,8 @@ def test_it_goes_through_a_mark_and_comes_back() -> None:
     assert Correlation.found_in(mark) == TYPICAL
     assert Correlation.found_in({"correlation": {"shared": 0.1}}) is None
     assert Correlation.found_in(None) is None
+
+
+def test_to_a_power_it_is_shorter_and_ends_where_nothing_is_left() -> None:
+    cubed = Correlation((0.4,), 1.0, (0.8, -0.3, 0.1), 0.7, within=0.02).to_power(3)
+    assert cubed == Correlation((0.4,), 1.0, (0.512, -0.027), 0.7, within=0.02)

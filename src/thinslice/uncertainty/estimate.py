@@ -17,6 +17,7 @@ from thinslice.uncertainty.expected import expected_error
 from thinslice.uncertainty.network import shipped_network
 
 _FEW = 2.5  # output slices in an acquired one
+_POWER = 3  # of a correlation in the plane at slices set aside, that the result has
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +47,17 @@ class Uncertainty:
 
 
 def correlation_of(aside: SetAside | None, grid: SliceGrid) -> Correlation:
-    """How the errors of a result go together: in the plane and within structures as at slices set aside.
+    """How the errors of a result go together: in the plane by what is found at slices set aside, else as is usual.
 
-    Along z, where no two neighbouring slices are known, as is usual on such a grid (docs/experiments/intervals.md, I1).
+    Slices set aside bridge twice the distance, where more of an error is whole structures: it reaches ten times as far
+    in the plane as in the result, whose correlation is about the third power of what is found there, and what all share
+    there says nothing (docs/experiments/intervals.md, I5). Along z no two neighbouring slices are known (I1).
     """
-    found = TYPICAL
-    if aside is not None:
-        found = estimate_correlation(aside.errors, aside.expected, aside.voxel_mm, hu=aside.hu)
-    return replace(found, along_z=_along_z(grid), spacing_mm=grid.output_spacing_mm)
+    usual = replace(TYPICAL, along_z=_along_z(grid), spacing_mm=grid.output_spacing_mm)
+    if aside is None:
+        return usual
+    found = estimate_correlation(aside.errors, aside.expected, aside.voxel_mm)
+    return replace(usual, in_plane=found.to_power(_POWER).in_plane, pixel_mm=found.pixel_mm)
 
 
 def _along_z(grid: SliceGrid) -> tuple[float, ...]:

@@ -32,6 +32,8 @@ FEATURES = (*LOCAL, *ANATOMY, *PLACE, *SCAN)
 _AROUND = 6.0  # pixels of a map: what is noisy around
 _LEAST = 0.01  # of the noise's variance, added to energies
 _QUIETEST_HU = 1.0
+_MOST_ALIKE = {True: 0.25, False: 0.4}
+"""Correlation of the noise of neighbouring slices, thin and thick ones: what is above is anatomy, taken for noise."""
 _ACROSS_LIMIT = 24  # pixels: second differences in the plane reach no farther
 
 
@@ -55,7 +57,8 @@ class Features:
         spacing = np.diff(grid.acquired_mm)[self._first]
         shared = noise_correlation(acquisition.hu)
         # Nothing by which a network could know a scan again: no spacing in mm, no size of pixels, no noise in HU.
-        scan = (shared.values[0] if shared else 0.0, 0.0 if grid.copies else 1 - grid.flatness, views / 2)
+        alike = min(max(shared.values[0], 0.0), _MOST_ALIKE[grid.copies]) if shared else 0.0
+        scan = (alike, 0.0 if grid.copies else 1 - grid.flatness, views / 2)
         self._numbers = np.stack([
             4 * self._share * (1 - self._share),
             np.maximum(0, np.maximum(-places, places - last)),

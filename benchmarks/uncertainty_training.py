@@ -117,7 +117,7 @@ def measured(network: UncertaintyNetwork, file: Path, aside: Path) -> str:
     acquisition, truth, new, out, expected = read(aside)
     expected_error(expected, out, acquisition, view_weights=WEIGHTS, network=network)
     errors = np.clip(out[new], *HU_RANGE) - truth[new]
-    calibration = calibrate(SetAside(out[new], errors, expected[new], (1.0, 1.0, 1.0)))
+    calibration = calibrate(SetAside(errors, expected[new], (1.0, 1.0, 1.0)))
     acquisition, truth, new, out, differs = read(file)
     unsure = differs.copy()
     expected_error(unsure, out, acquisition, view_weights=WEIGHTS, network=network, factor=calibration.factor)

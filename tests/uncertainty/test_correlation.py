@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from scipy import ndimage
 
 from thinslice.io.files.mark import cleaned
 from thinslice.uncertainty.correlation import (
@@ -59,18 +58,6 @@ def test_one_slice_tells_of_the_plane_alone() -> None:
 def test_without_anything_to_learn_from_it_is_refused() -> None:
     with pytest.raises(ValueError, match="sigma over 0"):
         estimate_correlation(np.ones((3, 8, 8)), np.zeros((3, 8, 8)), VOXEL_MM)
-
-
-def test_what_structures_share_is_found() -> None:
-    generator = np.random.default_rng(1)
-    hu = np.where(ndimage.gaussian_filter(generator.standard_normal((24, 96, 96)), 3) > 0.01, 40.0, -800.0)
-    pieces, count = ndimage.label(hu > 0)
-    common = np.append(0, generator.standard_normal(count))[pieces]
-    errors = np.sqrt(0.8) * generator.standard_normal(hu.shape) + np.sqrt(0.2) * common
-    sigma = np.ones(hu.shape, np.float32)
-    none = estimate_correlation(generator.standard_normal(hu.shape), sigma, VOXEL_MM, hu=hu)
-    assert none.within < 0.005
-    assert estimate_correlation(errors, sigma, VOXEL_MM, hu=hu).within > 0.03
 
 
 @pytest.mark.parametrize("shape", [(12, 20, 24), (5, 200, 30)])

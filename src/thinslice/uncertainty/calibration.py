@@ -36,13 +36,11 @@ class SetAside:
     """Acquired slices predicted from the slices on either side.
 
     Attributes:
-        hu: (k, y, x) predicted HU.
         errors: (k, y, x) predicted minus acquired, in HU.
         expected: (k, y, x) error to be expected, in HU, before calibration.
         voxel_mm: (z, y, x) of them.
     """
 
-    hu: np.ndarray
     errors: np.ndarray
     expected: np.ndarray
     voxel_mm: tuple[float, float, float]
@@ -105,7 +103,7 @@ def set_aside(
     expected_error(expected, out, given, view_weights=view_weights, network=network)
     new = slice(1, None, 2)
     x_mm, y_mm = acquisition.pixel_mm
-    return SetAside(out[new], np.clip(out[new], *HU_RANGE) - cut[new], expected[new], (2 * s, y_mm, x_mm))
+    return SetAside(np.clip(out[new], *HU_RANGE) - cut[new], expected[new], (2 * s, y_mm, x_mm))
 
 
 def calibrate(found: SetAside | None) -> Calibration:

@@ -21,12 +21,10 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from scipy import fft, ndimage
+from scipy import fft
 
 _ALONG_Z, _IN_PLANE = 12, 24  # lags looked at, in slices and pixels
 _BLOCK = (96, 160, 160)  # voxels at a time
-_LEVELS = ((-1100, -600), (-450, 4000), (0, 200), (220, 4000))  # HU of lung, vessels, soft tissue and bone
-_STRUCTURES, _LEAST_STRUCTURE = 25, 30  # of each kind, and voxels of one
 _FEWEST_PAIRS = 200  # of voxels, for a lag to be believed
 
 
@@ -133,9 +131,7 @@ TYPICAL = Correlation(
 """Where nothing was estimated: between what was measured after averaged and after single slices."""
 
 
-def estimate_correlation(
-    errors: np.ndarray, sigma: np.ndarray, voxel_mm: Sequence[float], *, hu: np.ndarray | None = None
-) -> Correlation:
+def estimate_correlation(errors: np.ndarray, sigma: np.ndarray, voxel_mm: Sequence[float]) -> Correlation:
     """The correlation of errors, from slices whose truth is known.
 
     Errors are divided by what was expected of them, so that places with large errors count as much as others, and
@@ -146,8 +142,9 @@ def estimate_correlation(
             shows how errors go together. One slice alone tells of the plane; along z its errors count as independent.
         sigma: (k, y, x) HU, the error to be expected; 0 where there is none to learn from, as in copied slices.
         voxel_mm: (z, y, x).
-        hu: (k, y, x) the result, which shows what the voxels of a structure have in common; without it, that is as
-            in `TYPICAL`.
+
+    Returns:
+        It, with what the voxels of a structure have in common as in `TYPICAL`: it cannot be seen at twice the distance.
 
     Raises:
         ValueError: the arrays differ in shape, or sigma is 0 everywhere.
@@ -159,34 +156,12 @@ def estimate_correlation(
     unit = np.clip(unit, -6, 6)  # one metal edge must not decide
     unit /= float(np.sqrt(np.square(unit[known], dtype=np.float64).mean()))
     planes = [list(_lags(unit, known, axis, most=_IN_PLANE)) for axis in (1, 2)]
-    found = Correlation(
+    return Correlation(
         along_z=_ended(list(_lags(unit, known, 0, most=_ALONG_Z))), spacing_mm=float(voxel_mm[0]),
         in_plane=_ended([float(np.mean(pair)) for pair in zip(*planes, strict=False)]),
         pixel_mm=float(np.sqrt(voxel_mm[1] * voxel_mm[2])),
         shared=round(min(float(unit[known].mean(dtype=np.float64)) ** 2, 0.5), 6), within=TYPICAL.within,
     )  # fmt: skip
-    return found if hu is None else replace(found, within=_within(unit, known, hu, found, voxel_mm))
-
-
-def _within(
-    unit: np.ndarray, known: np.ndarray, hu: np.ndarray, correlation: Correlation, voxel_mm: Sequence[float]
-) -> float:
-    """What the errors of a structure share: how far their mean squares exceed what `correlation` says.
-
-    Structures are connected voxels between levels of HU, with the borders that labels would have.
-    """
-    excess = []
-    for low, high in _LEVELS:
-        pieces, count = ndimage.label((hu > low) & (hu <= high))
-        sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
-        windows = ndimage.find_objects(pieces)
-        for number in np.argsort(-sizes)[:_STRUCTURES]:
-            mask = (pieces[windows[number]] == number + 1) & known[windows[number]]
-            if (voxels := int(mask.sum())) < _LEAST_STRUCTURE:
-                continue
-            square = float(unit[windows[number]][mask].mean(dtype=np.float64)) ** 2
-            excess.append(square - variance_of_sum(mask, correlation, voxel_mm) / voxels**2)
-    return round(float(np.clip(np.mean(excess), 0, 0.5)), 5) if excess else TYPICAL.within
 
 
 def variance_of_sum(

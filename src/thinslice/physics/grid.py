@@ -134,6 +134,11 @@ class SliceGrid:
         hit = (np.abs(index - nearest) < _ON_GRID) & (nearest >= 0) & (nearest < len(self.output_mm))
         return np.flatnonzero(hit), nearest[hit]
 
+    def synthesised(self) -> np.ndarray:
+        """Indices of the output slices that are no copies of acquired ones."""
+        every = np.arange(len(self.output_mm))
+        return np.setdiff1d(every, self.on_grid()[1]) if self.copies else every
+
     def held(self) -> np.ndarray:
         """Indices of the acquired slices that a result gives back: all, or those on its grid where they are copied.
 

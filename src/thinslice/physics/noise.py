@@ -21,10 +21,7 @@ _LOCAL_MEAN = 6.0  # pixels: what is smoother counts as anatomy
 
 def noise_of(out: np.ndarray, acquired: np.ndarray, *, grid: SliceGrid) -> dict[str, Any]:
     """Noise of the acquired slices, of the slices between them, and its ratio; None where there is no tissue."""
-    between = np.arange(len(out))
-    if grid.copies:
-        between = np.setdiff1d(between, grid.on_grid()[1])
-    return noise_entry(noise_hu(acquired), noise_hu(out, between))
+    return noise_entry(noise_hu(acquired), noise_hu(out, grid.synthesised()))
 
 
 def noise_entry(before: float | None, after: float | None) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from thinslice.networks.planes import plane_steps, with_neighbours
 from thinslice.networks.task import condition
 from thinslice.networks.unfold import Unfolding, unfolding
 from thinslice.physics.acquisition import Acquisition
-from thinslice.physics.grid import SliceGrid
 
 _PIXELS = 2**15  # acquired pixels in a batch: features of a layer stay in the cache
 
@@ -58,12 +57,6 @@ def add_view(
             )  # fmt: skip
 
 
-def _new_slices(grid: SliceGrid) -> np.ndarray:
-    """Indices of the output slices that have to be synthesised."""
-    every = np.arange(len(grid.output_mm))
-    return np.setdiff1d(every, grid.on_grid()[1]) if grid.copies else every
-
-
 def _add_inplane(
     out: np.ndarray,
     acquisition: Acquisition,
@@ -78,7 +71,7 @@ def _add_inplane(
     acquired, grid = acquisition.hu, acquisition.grid
     m, count, width = acquired.shape[0], acquired.shape[axis], acquired.shape[3 - axis]
     reach, step = network.config.neighbours, plane_steps(acquisition)[view]
-    new = _new_slices(grid)
+    new = grid.synthesised()
     where, conditioned = unfolding(grid).of(new).to(device), condition(grid).to(device)
     batch = max(1, _PIXELS // (m * width))
     for start in range(0, count, batch):
@@ -107,7 +100,7 @@ def _add_axial(
 ) -> None:
     network, device, acquired = model.axial, model.device, acquisition.hu
     where, conditioned = unfolding(acquisition.grid), condition(acquisition.grid).to(device)
-    parts = list(_by_interval(where, _new_slices(acquisition.grid)))
+    parts = list(_by_interval(where, acquisition.grid.synthesised()))
     for done, (interval, mine) in enumerate(parts, 1):
         slices = torch.from_numpy(np.clip(acquired[around(interval, len(acquired))], *HU_RANGE))[None]
         here = Unfolding(torch.zeros(len(mine), dtype=torch.int64), where.of(mine).series).to(device)

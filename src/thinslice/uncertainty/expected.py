@@ -9,7 +9,6 @@ import torch
 
 from thinslice.conventions import HU_RANGE, PIXEL_WISE
 from thinslice.physics.acquisition import Acquisition
-from thinslice.physics.grid import SliceGrid
 from thinslice.uncertainty.features import Features
 from thinslice.uncertainty.network import UncertaintyNetwork
 
@@ -39,9 +38,8 @@ def expected_error(
     grid = acquisition.grid
     clipped = acquisition.within(np.clip(acquisition.hu, *HU_RANGE), grid)
     features = Features(clipped, views=views_that_run(view_weights))
-    copied = _copied(grid)
-    disagreement[copied] = 0
-    new = np.setdiff1d(np.arange(len(out)), copied)
+    new = grid.synthesised()
+    disagreement[np.setdiff1d(np.arange(len(out)), new)] = 0
     with torch.inference_mode():
         for start in range(0, len(new), _TOGETHER):
             slices = new[start : start + _TOGETHER]
@@ -55,8 +53,3 @@ def views_that_run(view_weights: Mapping[str, float]) -> float:
     """How many of the coronal and the sagittal view run, less where their weights sum to less than 1."""
     weights = [view_weights.get(view, 0.0) for view in PIXEL_WISE]
     return sum(weight > 0 for weight in weights) * min(1.0, sum(view_weights.values()))
-
-
-def _copied(grid: SliceGrid) -> np.ndarray:
-    """Indices of the output slices that are copies of acquired ones."""
-    return grid.on_grid()[1] if grid.copies else np.empty(0, int)

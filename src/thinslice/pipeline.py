@@ -263,10 +263,8 @@ def run(
     ]  # fmt: skip
     texture = method.texture
     if texture == "match":
-        found = add_texture(out, acquisition, padding=volume.padding, seed=method.effort.seed)
-        if found != "added":
-            warnings.append(Notice("TEXTURE-NONE", f"{_NO_TEXTURE[found]}: none was added"))
-            texture = "keep"
+        texture, why_not = _textured(out, acquisition, volume, seed=method.effort.seed)
+        warnings.extend(why_not)
         clock.lap("texture")
     result = volume.with_slices(
         out, first=job.grid.output_mm[0] / volume.slice_spacing_mm, step=_step(volume, job),
@@ -290,6 +288,14 @@ def run(
         uncertainty=None if unsure is None else unsure.hu,
     )  # fmt: skip
     return done.upright() if method.detilt else done
+
+
+def _textured(out: np.ndarray, acquisition: Acquisition, volume: Volume, *, seed: int) -> tuple[Texture, list[Notice]]:
+    """Add the scan's own noise to the synthesised slices in place: the texture that came of it, and why where none."""
+    found = add_texture(out, acquisition, padding=volume.padding, seed=seed)
+    if found == "added":
+        return "match", []
+    return "keep", [Notice("TEXTURE-NONE", f"{_NO_TEXTURE[found]}: none was added")]
 
 
 def _output_array(

@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from thinslice import transforms as transforms
+    from thinslice.archive.run import batch
     from thinslice.errors import (
         GeometryError,
         InputError,
@@ -49,6 +50,7 @@ __all__ = [
     "UsageError",
     "Volume",
     "__version__",
+    "batch",
     "enhance",
     "evaluate",
     "fit",
@@ -61,6 +63,7 @@ _HOMES = {
     "Model": "networks.model",
     "Result": "result",
     "Volume": "volume",
+    "batch": "archive.run",
     "enhance": "pipeline",
     "evaluate": "evaluation.run",
     "fit": "pipeline",

@@ -6,6 +6,7 @@ the command line. A warning is a `Notice`: it never stops a run, it goes to stde
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from pathlib import PurePath
 from typing import ClassVar
 
 _KEPT = "\x05"  # a space within a name, two of which are two
+_OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory")  # torch, of its RuntimeErrors
 _NAMED = re.compile("\x02([^\x03\x04]*)\x04([^\x03\x04]*)\x03")
 
 
@@ -127,6 +129,18 @@ class ModelError(ThinsliceError):
     """The model or its self-check refuses (exit 7)."""
 
     exit_code = 7
+
+
+def as_thinslice_error(error: Exception) -> ThinsliceError:
+    """The error with a code of thinslice: usage (2), no memory (5), a bug (1)."""
+    if isinstance(error, ThinsliceError):
+        return error
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+        return OutputError("OUT-WRITE", f"output cannot be written: {error.strerror}")
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):
+        return ResourceError("RES-MEMORY", "memory ran out; free some, or use a machine with more of it")
+    what = type(error).__name__  # a library's words may hold what a header says of the patient
+    return ThinsliceError("BUG", f"{what}: this is a fault of thinslice; run again with --verbose and report it")
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def plan_job(
     if placement is not None:
         check_placement(placement)
     s = volume.slice_spacing_mm
-    d = _output_spacing(volume, spacing=spacing, factor=factor)
+    d = output_spacing_mm(s, volume.voxel_mm[:2], spacing=spacing, factor=factor)
     whole = abs(s / d - round(s / d)) < _ROUNDED
     unplaced = whole and volume.origin.facts.get("affine_from") == "pixdim"
     chosen: Placement = placement or ("centres" if unplaced else "slabs")
@@ -189,8 +189,21 @@ def grid_of(acquired: Volume, result: Volume) -> SliceGrid:
     return SliceGrid(places, output, acquired.thickness or acquired.slice_spacing_mm)
 
 
-def _output_spacing(volume: Volume, *, spacing: float | None, factor: float | None) -> float:
-    s = volume.slice_spacing_mm
+def output_spacing_mm(
+    s: float, pixel_mm: tuple[float, float], *, spacing: float | None = None, factor: float | None = None
+) -> float:
+    """Spacing of the output slices in mm: as asked for, or by the rule of docs/decisions/default-spacing.md.
+
+    Args:
+        s: spacing of the acquired slices, in mm.
+        pixel_mm: (x, y).
+        spacing: asked for, in mm.
+        factor: asked for, how many times finer.
+
+    Raises:
+        UsageError: USE-TARGET, USE-FACTOR.
+        GeometryError: GEO-NOTTHICK.
+    """
     if spacing is not None and factor is not None:
         raise UsageError("USE-TARGET", f"both spacing {spacing} and factor {factor} are given; give one")
     if factor is not None:
@@ -200,7 +213,7 @@ def _output_spacing(volume: Volume, *, spacing: float | None, factor: float | No
         return s / factor
     if spacing is not None:
         return _on_acquired(_over_zero(spacing, "USE-TARGET", "spacing"), s)
-    pixel = max(volume.voxel_mm[:2])
+    pixel = max(pixel_mm)
     wanted = max(pixel, FINEST_DEFAULT_MM, s / LARGEST_FACTOR)
     if s / wanted < 1.2:
         raise GeometryError(

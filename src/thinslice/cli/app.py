@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import logging
 import platform
@@ -17,6 +16,7 @@ import typer
 
 from thinslice import __version__
 from thinslice.cli import options
+from thinslice.cli.batch import batch
 from thinslice.cli.demo import demo
 from thinslice.cli.enhance import enhance
 from thinslice.cli.evaluate import evaluate
@@ -27,14 +27,13 @@ from thinslice.cli.measure import measure
 from thinslice.cli.profile import profile
 from thinslice.cli.train import train
 from thinslice.cli.usage import ParserError, usage_error
-from thinslice.errors import OutputError, ResourceError, ThinsliceError, UsageError
+from thinslice.errors import UsageError, as_thinslice_error
 
 _log = logging.getLogger("thinslice")
 
 INTERRUPTED = 130
 _VERBOSE = re.compile(r"--verbose|-q*v[qv]*")  # known before the parser runs, whose own errors it is to trace
 _BLANK = re.compile(r"(--[\w-]+=)?")
-_OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory")  # torch, of its RuntimeErrors
 
 app = typer.Typer(
     name="thinslice",
@@ -51,9 +50,9 @@ def thinslice(context: typer.Context, version: options.Version = False) -> None:
         typer.echo(context.get_help())
 
 
-for command in (demo, inspect, enhance, evaluate, train, profile, measure):
+for command in (demo, inspect, enhance, evaluate, train, profile, measure, batch):
     app.command(cls=Command)(command)
-COMMANDS = ("demo", "inspect", "enhance", "evaluate", "train", "profile", "measure")
+COMMANDS = ("demo", "inspect", "enhance", "evaluate", "train", "profile", "measure", "batch")
 
 
 def main() -> NoReturn:
@@ -96,18 +95,6 @@ def _run(arguments: Sequence[str]) -> int:
     if code == INTERRUPTED:  # the parser made an exit of a KeyboardInterrupt
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
-
-
-def as_thinslice_error(error: Exception) -> ThinsliceError:
-    """The error with a code of thinslice: usage (2), no memory (5), a bug (1)."""
-    if isinstance(error, ThinsliceError):
-        return error
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
-        return OutputError("OUT-WRITE", f"output cannot be written: {error.strerror}")
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):
-        return ResourceError("RES-MEMORY", "memory ran out; free some, or use a machine with more of it")
-    what = type(error).__name__  # a library's words may hold what a header says of the patient
-    return ThinsliceError("BUG", f"{what}: this is a fault of thinslice; run again with --verbose and report it")
 
 
 def _trace(error: BaseException, *, names: bool) -> str:

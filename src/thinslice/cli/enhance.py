@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from thinslice.cli import options
+from thinslice.cli.choices import Choices, with_choices
 from thinslice.cli.inputs import one_scan
 from thinslice.cli.options import with_common_options
 from thinslice.cli.outputs import Output, save
@@ -20,10 +22,11 @@ if TYPE_CHECKING:
     from thinslice.plan import Job
     from thinslice.volume import Volume
 
-_GRID, _METHOD, _WRITING = "Grid", "Method", "Writing"
+_WRITING = "Writing"
 
 
 @with_common_options
+@with_choices
 def enhance(
     terminal: Terminal,
     source_paths: options.Input,
@@ -33,94 +36,7 @@ def enhance(
             "-o", "--output", metavar="PATH", help="File (.nii.gz .nii .nrrd .nhdr .mha .mhd) or DICOM folder."
         ),
     ],
-    spacing: Annotated[
-        float | None,
-        typer.Option(
-            metavar="MM", help="Target slice spacing.", show_default="near the pixels'", rich_help_panel=_GRID
-        ),
-    ] = None,
-    factor: Annotated[
-        float | None,
-        typer.Option(metavar="F", help="Or: how many times finer, 1.2 to 8.", rich_help_panel=_GRID),
-    ] = None,
-    thickness: Annotated[
-        float | None,
-        typer.Option(
-            metavar="MM", help="Slice thickness.", show_default="the file's, else the spacing", rich_help_panel=_GRID
-        ),
-    ] = None,
-    profile: Annotated[
-        Literal["auto", "box", "gauss"],
-        typer.Option(
-            metavar="auto|box|gauss",
-            help="Slice profile: found in the scan, or given, with --thickness.",
-            rich_help_panel=_METHOD,
-        ),
-    ] = "auto",
-    grid: options.Grid = None,
-    fit: Annotated[
-        Literal["auto", "scan", "none"] | None,
-        typer.Option(
-            metavar="auto|scan|none",
-            help="Adapt weights to this scan, fit from nothing, or neither.",
-            show_default="auto; with --weights none",
-            rich_help_panel=_METHOD,
-        ),
-    ] = None,
-    budget: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Wall time for fitting.", rich_help_panel=_METHOD)
-    ] = 180,
-    iterations: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Steps instead of wall time: repeatable.", rich_help_panel=_METHOD),
-    ] = None,
-    views: Annotated[
-        Any,
-        typer.Option(
-            parser=options.names("axial", "coronal", "sagittal"),
-            metavar="V,V",
-            help="Views that run and are fused.",
-            rich_help_panel=_METHOD,
-        ),
-    ] = "axial,coronal,sagittal",
-    consistency: Annotated[
-        Any,
-        typer.Option(
-            parser=options.damping,
-            metavar="L|off",
-            help="Damping of the projection onto the acquired slices (contiguous ones are met anyway).",
-            show_default="from T/s",
-            rich_help_panel=_METHOD,
-        ),
-    ] = None,
-    detilt: Annotated[
-        bool,
-        typer.Option("--detilt", help="Make a tilted scan upright in the end.", rich_help_panel=_GRID),
-    ] = False,
-    texture: Annotated[
-        Literal["keep", "match"],
-        typer.Option(
-            metavar="keep|match",
-            help="match: a viewing copy, synthesised slices as noisy as acquired ones.",
-            rich_help_panel=_METHOD,
-        ),
-    ] = "keep",
-    weights: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Weights in place of the shipped ones.", rich_help_panel=_METHOD),
-    ] = None,
-    no_check: Annotated[
-        bool,
-        typer.Option(
-            "--no-check",
-            help="Leave the self-check out: sooner done, without the comparison with cubic.",
-            rich_help_panel=_METHOD,
-        ),
-    ] = False,
-    seed: Annotated[
-        Any,
-        typer.Option(parser=options.seed, metavar="N", help="Of weights and draws, from 0.", rich_help_panel=_METHOD),
-    ] = 0,
+    choices: Choices,
     labels: Annotated[
         Path | None,
         typer.Option(
@@ -135,39 +51,6 @@ def enhance(
     allow_derived: options.AllowDerived = False,
     strict: options.Strict = False,
     limit: options.Limit = None,
-    dtype: Annotated[
-        Literal["int16", "float32"],
-        typer.Option(metavar="int16|float32", help="Values of an output file.", rich_help_panel=_WRITING),
-    ] = "int16",
-    compress: Annotated[
-        Literal["none", "jpegls", "j2k", "rle"],
-        typer.Option(metavar="none|jpegls|j2k|rle", help="Compression of DICOM output.", rich_help_panel=_WRITING),
-    ] = "none",
-    series_number: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=0,
-            max=(1 << 31) - 1,
-            help="SeriesNumber of DICOM output.",
-            show_default="the source's plus 9000",
-            rich_help_panel=_WRITING,
-        ),
-    ] = None,
-    like_source: Annotated[
-        bool,
-        typer.Option(
-            "--like-source",
-            help="Store DICOM output in the source's bits, sign and intercept.",
-            rich_help_panel=_WRITING,
-        ),
-    ] = False,
-    no_sidecar: Annotated[
-        bool,
-        typer.Option(
-            "--no-sidecar", metavar="", help="Write no NAME.json beside a NIfTI result.", rich_help_panel=_WRITING
-        ),
-    ] = False,
     save_weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep the fitted weights.", rich_help_panel=_WRITING)
     ] = None,
@@ -199,17 +82,13 @@ def enhance(
 
       thinslice enhance -i dicom_folder -o thin_folder
     """
-    if spacing is not None and factor is not None:
-        raise UsageError("USE-TARGET", f"both --spacing {spacing:g} and --factor {factor:g} are given; give one")
     _refuse_endings(preview, report)
+    detilt = choices.arguments["detilt"]
     if labels is not None and detilt:
         raise UsageError("USE-LABELS", "--labels does not go with --detilt: make the label map upright elsewhere")
     source = one_scan([*source_paths, *(more or [])])
-    form = OutputFormat(
-        dtype=dtype, compress=compress, series_number=series_number, like_source=like_source,
-        sidecar=not no_sidecar, overwrite=terminal.overwrite,
-    )  # fmt: skip
-    inputs = (source, labels, weights)
+    form = replace(choices.form, overwrite=terminal.overwrite)
+    inputs = (source, labels, choices.arguments["model"])
     asked = Output(
         output, form, weights=save_weights, picture=preview, report=report, uncertainty=uncertainty,
         labels=labels is not None,
@@ -218,7 +97,6 @@ def enhance(
 
     from thinslice.io import scan
     from thinslice.io.label_map import read_label_map
-    from thinslice.method import Method, effort_of, loaded
     from thinslice.pipeline import run
     from thinslice.record import add_time
     from thinslice.synthesis.upright import tilt_as_upright
@@ -237,18 +115,8 @@ def enhance(
     for own in outputs if len(outputs) > 1 else ():  # their names are new
         own.refuse(terminal, inputs)
     with scan.errors_naming(source):
-        jobs = [
-            _planned(
-                volume, own, detilt=detilt, spacing=spacing, factor=factor, thickness=thickness, profile=profile,
-                views=views, placement=grid,
-            )
-            for volume, own in zip(volumes, outputs, strict=True)
-        ]  # fmt: skip
-    method = Method(
-        fit, effort_of(budget=budget / len(volumes), iterations=iterations, seed=seed, check=not no_check),
-        loaded(weights), views, consistency=consistency, texture=texture, detilt=detilt,
-        uncertainty=uncertainty is not None, threads=terminal.threads, device_name=terminal.device,
-    )  # fmt: skip
+        jobs = [_planned(volume, own, choices) for volume, own in zip(volumes, outputs, strict=True)]
+    method = choices.method(terminal, parts=len(volumes), uncertainty=uncertainty is not None)
     label_map = None if labels is None else read_label_map(labels, scan=volumes[0])
     results = []
     for volume, job in zip(volumes, jobs, strict=True):
@@ -267,17 +135,17 @@ def _refuse_endings(preview: Path | None, report: Path | None) -> None:
         raise UsageError("USE-REPORT", f"--report {named(report, '')} does not end in .html")
 
 
-def _planned(volume: Volume, own: Output, *, detilt: bool, **asked: Any) -> Job:
-    """The job of a volume (`thinslice.plan.plan_job`); what its output could not hold is refused before work."""
+def _planned(volume: Volume, own: Output, choices: Choices) -> Job:
+    """The job of a volume; what its output could not hold is refused before work."""
     from thinslice.io import writing
-    from thinslice.plan import plan_job
     from thinslice.synthesis.upright import upright_shapes
 
     volume.refuse_nan()
+    detilt = choices.arguments["detilt"]
     made_upright = detilt and bool(upright_shapes(volume, slices=volume.shape[0], step=1.0))
     writing.check_target(own.result, own.form, source=volume, upright=made_upright)
     if own.uncertainty is not None and not writing.is_map(own.uncertainty):
         writing.check_target(own.uncertainty, OutputFormat(dtype="float32"), source=volume, upright=made_upright)
-    job = plan_job(volume, **asked)
+    job = choices.job(volume)
     writing.check_room(own.result, own.form, shape=(len(job.grid.output_mm), *volume.shape[1:]))
     return job

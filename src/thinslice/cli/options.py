@@ -96,7 +96,7 @@ def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
         terminal = _common(**{name: arguments.pop(name) for name in shared})
         command(terminal, **arguments)
 
-    return _with_parameters(run, [*own, *shared.values()])
+    return with_parameters(run, [*own, *shared.values()])
 
 
 def _with_home(value: Any) -> Any:
@@ -106,7 +106,7 @@ def _with_home(value: Any) -> Any:
     return as_path(value) if isinstance(value, Path) else value
 
 
-def _with_parameters(run: Callable[..., None], parameters: list[inspect.Parameter]) -> Callable[..., None]:
+def with_parameters(run: Callable[..., None], parameters: list[inspect.Parameter]) -> Callable[..., None]:
     """The function, with these parameters instead of those of what it wraps."""
     named = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
     run.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined]
@@ -294,4 +294,4 @@ def with_reading_options(command: Callable[..., None]) -> Callable[..., None]:
         reading = _reading(**{name: arguments.pop(name) for name in shared})
         command(terminal, reading=reading, **arguments)
 
-    return _with_parameters(run, [*(p for p in own if p.name != "reading"), *shared.values()])
+    return with_parameters(run, [*(p for p in own if p.name != "reading"), *shared.values()])

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from thinslice.cli.progress import progress
 from thinslice.conventions import OnProgress
 from thinslice.errors import Notice, OutputError, named
-from thinslice.system.output import IsOwn, refuse_clashes, refuse_existing, refuse_inside, whole_file
+from thinslice.system.output import IsOwn, refuse_clashes, refuse_existing, refuse_inside, write_json
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -113,9 +113,7 @@ class Terminal:
         """Write the JSON document where --json says."""
         if self.json is None:
             return
-        text = json_text.dumps(record, indent=2, ensure_ascii=self.json == "-", allow_nan=False) + "\n"
         if self.json == "-":
-            sys.stdout.write(text)
+            sys.stdout.write(json_text.dumps(record, indent=2, allow_nan=False) + "\n")
             return
-        with whole_file(Path(self.json), overwrite=self.overwrite) as file:
-            file.write_text(text, encoding="utf-8")
+        write_json(record, Path(self.json), overwrite=self.overwrite)

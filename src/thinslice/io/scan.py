@@ -6,7 +6,7 @@ Which format it is follows from the path: a folder, a zip and anything that look
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
@@ -94,6 +94,7 @@ def read_parts(
     allow_derived: bool = False,
     strict: bool = False,
     limits: Mapping[str, float] | None = None,
+    names: Sequence[str] | None = None,
 ) -> list[Volume]:
     """Read a CT volume, or under on_gap "split" the regular parts of a DICOM series.
 
@@ -116,6 +117,7 @@ def read_parts(
         allow_derived: read what is itself synthesised.
         strict: make every warning an error.
         limits: limits for DICOM input, by name.
+        names: of a DICOM folder, the files to look at, relative to it; by default all.
 
     Raises:
         InputError, GeometryError, UsageError: see `thinslice.io.files.read` and `thinslice.io.dicom`.
@@ -133,7 +135,7 @@ def read_parts(
         with errors_naming(path):
             volumes = dicom.read_parts(
                 path, series=series, phase=phase, rescale=rescale, on_gap=on_gap, allow_derived=allow_derived,
-                strict=strict, limits=limits,
+                strict=strict, limits=limits, names=names,
             )  # fmt: skip
         volumes = [_naming(path, volume) for volume in volumes]
     else:

@@ -8,11 +8,13 @@ leaves a temporary name at most, and the next run into the same folder removes i
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from thinslice.errors import OutputError, ResourceError, counted, named
 from thinslice.system.temporary import PREFIX, clear_away, exchange, temporary_name
@@ -163,6 +165,16 @@ def whole_folder(path: Path, *, is_own: IsOwn, overwrite: bool = False) -> Itera
             _flush(temporary.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(document: Any, path: Path, *, overwrite: bool = False) -> None:
+    """Write a JSON document to a file, whole or not at all.
+
+    Raises:
+        OutputError: as `whole_file`.
+    """
+    with whole_file(path, overwrite=overwrite) as file:
+        file.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -52,7 +52,7 @@ class Features:
         places, last = grid.places(), len(grid.acquired_mm) - 1
         self._first = np.clip(np.floor(places).astype(int), 0, last - 1)
         self._share = np.clip(places - self._first, 0, 1)
-        self._base = as_sparse(base_matrix(grid))
+        self._base = as_sparse(base_matrix(grid)).astype(np.float32)  # in float64 the product would copy the scan
         self._kept: dict[int, Tensor] = {}
         spacing = np.diff(grid.acquired_mm)[self._first]
         shared = noise_correlation(acquisition.hu)

@@ -15,7 +15,7 @@ import numpy as np
 from thinslice.errors import InputError, ThinsliceError, UsageError, counted, named
 from thinslice.io.dicom.headers.checks import is_lossy, is_synthetic, rescale_of
 from thinslice.io.dicom.headers.codes import Findings
-from thinslice.io.dicom.headers.find import Entry, find, find_beside, linked_folders
+from thinslice.io.dicom.headers.find import Entry, find, find_beside, find_named, linked_folders
 from thinslice.io.dicom.headers.limits import Limits
 from thinslice.io.dicom.headers.quiet import quiet
 from thinslice.io.dicom.headers.slices import Slice, read_slices
@@ -70,6 +70,7 @@ def read_parts(
     allow_derived: bool = False,
     strict: bool = False,
     limits: Mapping[str, float] | Limits | None = None,
+    names: Sequence[str] | None = None,
 ) -> list[Volume]:
     """Read a CT series from a folder of any depth, a zip archive or a file.
 
@@ -84,6 +85,7 @@ def read_parts(
         allow_derived: read a source that is itself synthesised.
         strict: every warning is an error.
         limits: changed limits (`thinslice.io.dicom.headers.limits.Limits`).
+        names: of a folder, the files to look at, relative to it; by default all.
 
     Returns:
         One volume in HU, or several under "split"; slices run along the normal (row direction x column
@@ -104,7 +106,7 @@ def read_parts(
         )
     bounds = Limits.from_options(limits)
     findings = Findings(strict=strict)
-    found = find_series(Path(path), bounds, findings)
+    found = find_series(Path(path), bounds, findings, names=names)
     images = choose_series(found.series, series)
     uid = images[0].attributes.text("SeriesInstanceUID")
     if fault := fault_of(found.faults, uid, distinguished=found.distinguished(asked=series is not None)):
@@ -156,13 +158,14 @@ def read_series(path: str | Path, **options: Any) -> Volume:
     return parts[0]
 
 
-def find_series(path: Path, limits: Limits, findings: Findings) -> Found:
+def find_series(path: Path, limits: Limits, findings: Findings, *, names: Sequence[str] | None = None) -> Found:
     """Read all headers of an input and sort the CT images into series (pass 1).
 
-    A file that holds one slice stands for its series, as far as that lies in the same folder.
+    A file that holds one slice stands for its series, as far as that lies in the same folder. `names` are those of the
+    files of a folder to look at, where they are known already.
     """
-    entries = find(path, limits)
-    if linked := linked_folders(path):
+    entries = find(path, limits) if names is None else find_named(path, names, limits)
+    if names is None and (linked := linked_folders(path)):
         links = (
             f"{counted(len(linked), 'link')} to folders elsewhere {'is' if len(linked) == 1 else 'are'} not followed"
         )

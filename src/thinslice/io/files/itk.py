@@ -90,6 +90,19 @@ def _load(path: Path) -> tuple[sitk.Image, dict[str, Any]]:
     return image, {"name": named(path), "kind": kind, "warnings": warnings}
 
 
+def read_information(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
+    """Size along i, j, k, and affine to RAS mm, of an NRRD or MetaImage file, from its header alone.
+
+    Raises:
+        RuntimeError: ITK's, where it cannot be read.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    with _without_itk_warnings():
+        reader.ReadImageInformation()
+    return tuple(reader.GetSize()), _affine(reader)
+
+
 def marks_in(path: Path) -> Marks:
     """What marks a file as synthetic, by where it stands. Only the header's text is looked at, not by ITK."""
     with path.open("rb") as file:
@@ -238,7 +251,7 @@ def refuse_shear(affine: np.ndarray, shape: tuple[int, int, int], *, upright: bo
     )
 
 
-def _affine(image: sitk.Image) -> np.ndarray:
+def _affine(image: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
     """Voxel (i, j, k) to RAS mm."""
     dimension = image.GetDimension()
     direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]

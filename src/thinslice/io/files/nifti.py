@@ -73,7 +73,7 @@ def read(
     name = name or named(path)
     scale = check_rescale(rescale) if rescale else None
     with _opened(path) as stream:
-        header = _header(stream, name)
+        header = read_header(stream, name)
         i, j, k = check_shape(header.get_data_shape(), name)
         check_dtype(_dtype(header, name), name)
         _check_length(path, i * j * k * header.get_data_dtype().itemsize)
@@ -96,7 +96,7 @@ def marks_in(path: Path) -> Marks:
         packed = plain.read(2) == b"\x1f\x8b"
     with gzip.open(path) if packed else path.open("rb") as file:
         stream = cast(BinaryIO, file)
-        return _marks(stream, _header(stream, named(path)), named(path))
+        return _marks(stream, read_header(stream, named(path)), named(path))
 
 
 def write(volume: Volume, path: Path, *, dtype: np.dtype, values: np.ndarray | None = None) -> None:
@@ -151,7 +151,12 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         ) from error
 
 
-def _header(stream: BinaryIO, name: str) -> nib.Nifti1Header:
+def read_header(stream: BinaryIO, name: str) -> nib.Nifti1Header:
+    """The header of a NIfTI-1 or NIfTI-2 file, from the beginning of its bytes.
+
+    Raises:
+        InputError: FILE-FORMAT.
+    """
     block = stream.read(540)
     for kind, size in ((nib.Nifti1Header, 348), (nib.Nifti2Header, 540)):
         if len(block) >= size and kind.may_contain_header(block[:size]):

@@ -10,7 +10,7 @@ import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -107,6 +107,26 @@ def find_beside(file: Path, limits: Limits) -> list[Entry]:
         InputError: DCM-UNREADABLE, DCM-LIMIT.
     """
     return _numbered(_walk(file.parent, limits, deeper=False))
+
+
+def find_named(folder: Path, names: Iterable[str], limits: Limits) -> list[Entry]:
+    """Files of a folder that are known by name, relative to it, sorted by name.
+
+    Raises:
+        InputError: DCM-UNREADABLE where one of them is not there any more; DCM-LIMIT.
+    """
+
+    def entries() -> Iterator[Entry]:
+        for count, name in enumerate(names, 1):
+            limits.check("files", count, f"files under {named(folder, 'the input')}")
+            file = folder / name
+            try:
+                yield Entry(name, file.stat().st_size, file)
+            except OSError as error:
+                what = named(file, "a file of the input")
+                raise InputError("DCM-UNREADABLE", f"cannot read {what}: {error.strerror}; a slice is lost") from error
+
+    return _numbered(entries())
 
 
 def is_directory_file(path: Path) -> bool:

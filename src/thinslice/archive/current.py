@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ _PIECE = 1 << 20
 
 
 def input_files(task: Task) -> list[Path]:
-    """The files that a scan consists of."""
+    """The files that a scan consists of, as far as they are there."""
     if task.names:
         return [task.source / name for name in task.names]
-    return list(files.parts_read(task.source))
+    return [path for path in files.parts_read(task.source) if path.is_file()]
 
 
 def stamp(task: Task) -> str:
@@ -30,7 +30,9 @@ def stamp(task: Task) -> str:
     digest = hashlib.sha256()
     for path in input_files(task):
         status = path.stat()
-        digest.update(f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}\n".encode("utf-8", "replace"))
+        digest.update(
+            f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}\n".encode("utf-8", "replace")
+        )
     return digest.hexdigest()
 
 

@@ -116,7 +116,7 @@ def _slots(client: Client) -> int:
     return sum(worker["nthreads"] for worker in client.scheduler_info(n_workers=-1)["workers"].values())
 
 
-def _needs(task: Task, client: Client) -> dict[str, float] | None | ResourceError:
+def _needs(task: Task, client: Client) -> dict[str, float] | ResourceError | None:
     """The memory that a task takes of its worker, where workers say how much they have; an error where none has it."""
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     offers = [worker["resources"][MEMORY] for worker in workers if MEMORY in worker.get("resources", {})]
@@ -141,7 +141,9 @@ def check_workers(client: Any, *, wait_s: float) -> None:
     try:
         client.wait_for_workers(1, timeout=wait_s)
     except TimeoutError as error:
-        raise ThinsliceError("BATCH-WORKERS", f"no worker joined the scheduler within {wait_s:g} s; start some") from error
+        raise ThinsliceError(
+            "BATCH-WORKERS", f"no worker joined the scheduler within {wait_s:g} s; start some"
+        ) from error
     found: set[str] = set(client.run(_version, on_error="return").values())
     if wrong := {str(version) for version in found if version != __version__}:
         message = f"workers have thinslice {', '.join(sorted(wrong))}, and here it is {__version__}"

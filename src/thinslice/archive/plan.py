@@ -129,7 +129,9 @@ def _places(scans: Sequence[Scan], numbers: Sequence[str], top: Path, form: str)
     for scan, number, place in zip(scans, numbers, plain, strict=True):
         ending = "" if form in (SAME, DICOM) else f".{form}"
         if scan.is_dicom and (number or place in below or not place.name):
-            place = PurePath(called(scan, top) if scan.path != top else ".") / f"series_{number or _first(scan)}{ending}"
+            place = (
+                PurePath(called(scan, top) if scan.path != top else ".") / f"series_{number or _first(scan)}{ending}"
+            )
         first, count = place, 1
         while place in taken:
             count += 1
@@ -142,7 +144,9 @@ def _places(scans: Sequence[Scan], numbers: Sequence[str], top: Path, form: str)
 
 def _place(scan: Scan, top: Path, form: str) -> PurePath:
     """Where the result of a scan goes if nothing else wants to go there."""
-    relative = PurePath(scan.path.relative_to(top)) if scan.path != top else PurePath(top.name if top.is_file() else ".")
+    relative = (
+        PurePath(scan.path.relative_to(top)) if scan.path != top else PurePath(top.name if top.is_file() else ".")
+    )
     if form in (SAME, DICOM) or not relative.name:  # a file cannot become DICOM: its task will say so
         return relative
     known = "" if scan.is_dicom else files.ending_of(scan.path)

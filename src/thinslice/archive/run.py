@@ -17,7 +17,7 @@ from thinslice.archive.attempts import Attempts
 from thinslice.archive.current import is_current
 from thinslice.archive.dispatch import check_workers, outcomes
 from thinslice.archive.manifest import Manifest, locked
-from thinslice.archive.outcome import Outcome, done, failed
+from thinslice.archive.outcome import Outcome, done
 from thinslice.archive.overview import write_overview
 from thinslice.archive.plan import Task, called, tasks_of
 from thinslice.archive.settings import SAME, Settings
@@ -25,9 +25,9 @@ from thinslice.archive.where import condition
 from thinslice.conventions import OnProgress
 from thinslice.errors import InputError, OutputError, named
 from thinslice.io.output_format import OutputFormat
+from thinslice.io.scan import READING
 from thinslice.io.survey import survey
-from thinslice.pipeline import enhance
-from thinslice.system.keywords import checks_keywords, names_of
+from thinslice.system.keywords import names_of, refuse_unknown
 from thinslice.system.paths import as_path
 
 if TYPE_CHECKING:
@@ -139,7 +139,6 @@ def run_batch(
             write_overview(plan.output, manifest.rows())
 
 
-@checks_keywords(*names_of(enhance), *names_of(OutputFormat))
 def batch(
     inputs: str | PathLike[str] | Iterable[str | PathLike[str]],
     output: str | PathLike[str],
@@ -171,18 +170,22 @@ def batch(
         on_progress: called with (stage, done, total).
         **options: as for `thinslice.enhance` (a model by its path) and `Result.save`.
 
-    Yields:
-        Rows of the manifest as dictionaries (`thinslice.archive.outcome.Outcome`), those of current results first.
+    Returns:
+        An iterator of what is being done: rows of the manifest as dictionaries (`thinslice.archive.outcome.Outcome`), those of current results first.
 
     Raises:
         ThinsliceError: with a stable code; what refuses one scan is in its row and stops nothing.
     """
-    form = {name: options.pop(name) for name in names_of(OutputFormat) if name in options}
-    settings = Settings(options, OutputFormat(**form), format, report, uncertainty, on_gap)
+    from thinslice.pipeline import enhance
+
+    refuse_unknown("batch", options, [*names_of(batch), *names_of(enhance), *names_of(OutputFormat), *READING])
+    form = OutputFormat(**{name: options.pop(name) for name in names_of(OutputFormat) if name in options})
+    options["threads"] = options.get("threads") or 1
+    settings = Settings(options, form, format, report, uncertainty, on_gap)
     plan = plan_batch(inputs, output, settings, where=where, on_progress=on_progress)
-    threads = options.get("threads") or 1
-    connect = nullcontext(client) if client is not None else cluster.local(
-        [task.need_bytes for task in plan.tasks], workers=workers, threads=threads
+    connect = (
+        nullcontext(client)
+        if client is not None
+        else cluster.local([task.need_bytes for task in plan.tasks], workers=workers, threads=options["threads"])
     )
-    for row in run_batch(plan, connect, on_progress=on_progress):
-        yield asdict(row)
+    return (asdict(row) for row in run_batch(plan, connect, on_progress=on_progress))

@@ -17,7 +17,6 @@ from thinslice.errors import ThinsliceError, as_thinslice_error
 from thinslice.io import files, scan
 from thinslice.io.files.mark import joined
 from thinslice.io.writing import check_target, of_a_series
-from thinslice.report.thumbnail import save_thumbnail
 from thinslice.system.output import none_left, numbered, write_json
 
 if TYPE_CHECKING:
@@ -114,6 +113,8 @@ def uncertainty_path(target: Path) -> Path:
 
 def _save_beside(result: Result, target: Path, settings: Settings) -> None:
     """The uncertainty and the report of a result where they are asked for, and its thumbnail."""
+    from thinslice.report.thumbnail import save_thumbnail
+
     if settings.uncertainty:
         series = None if files.has_known_ending(target) else target
         result.save_uncertainty(uncertainty_path(target), overwrite=True, series=series)

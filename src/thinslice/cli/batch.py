@@ -34,9 +34,7 @@ _ARCHIVE, _WORKERS, _WRITING = "Archive", "Workers", "Writing"
 @with_choices
 def batch(
     terminal: Terminal,
-    inputs: Annotated[
-        list[Path], typer.Option("-i", "--input", metavar="DIR", help="Folder of scans, of any depth.")
-    ],
+    inputs: Annotated[list[Path], typer.Option("-i", "--input", metavar="DIR", help="Folder of scans, of any depth.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the results.")],
     choices: Choices,
     where: Annotated[
@@ -66,7 +64,10 @@ def batch(
     workers: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="On this machine, of --threads each (1).", show_default="one a core, by memory",
+            min=1,
+            metavar="N",
+            help="On this machine, of --threads each (1).",
+            show_default="one a core, by memory",
             rich_help_panel=_WORKERS,
         ),
     ] = None,
@@ -185,7 +186,13 @@ def _seconds(plan: Plan, task: Task) -> float:
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.0f} h"
+    )
 
 
 def _as_record(plan: Plan) -> dict[str, Any]:

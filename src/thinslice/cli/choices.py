@@ -41,9 +41,7 @@ class Choices:
         from thinslice.plan import plan_job
 
         names = ("spacing", "factor", "thickness", "profile", "views")
-        return plan_job(
-            volume, placement=self.arguments["grid"], **{name: self.arguments[name] for name in names}
-        )
+        return plan_job(volume, placement=self.arguments["grid"], **{name: self.arguments[name] for name in names})
 
     def method(self, terminal: Terminal, *, parts: int, uncertainty: bool) -> Method:
         """How it is to be done; the budget is shared out among the parts of a series."""

@@ -66,7 +66,7 @@ class Scan:
 
     @property
     def format(self) -> str:
-        """ "dicom", or the ending of the file without its point."""
+        """The ending of the file without its point, or "dicom"."""
         return "dicom" if self.is_dicom else files.ending_of(self.path)[1:]
 
 

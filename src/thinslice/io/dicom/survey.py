@@ -6,6 +6,7 @@ of a series, what `inspect` shows of it. Whether its geometry is accepted, readi
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,11 +14,10 @@ from pathlib import Path
 
 import numpy as np
 from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
 
-from thinslice.errors import ThinsliceError
 from thinslice.io.dicom.headers.attributes import Attributes
 from thinslice.io.dicom.headers.find import Entry, is_meant
+from thinslice.io.dicom.headers.glance import START, Glance
 from thinslice.io.dicom.headers.limits import Limits
 from thinslice.io.dicom.headers.quiet import quiet
 from thinslice.io.dicom.headers.slices import CT_CLASSES, read_slices
@@ -28,6 +28,9 @@ _ASKED = (
     "KVP", "ConvolutionKernel", "SeriesInstanceUID", "SeriesNumber", "ImagePositionPatient", "ImageOrientationPatient",
     "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "SyntheticData",
 )  # fmt: skip
+
+
+_GLANCE = Glance(*_ASKED)
 
 
 @dataclass(frozen=True)
@@ -101,23 +104,35 @@ def survey_folder(folder: Path, names: Iterable[str]) -> tuple[dict[str, Gathere
     found: dict[str, Gathered] = {}
     broken: list[str] = []
     for name in names:
-        path = os.path.join(folder, name)
         try:
-            with open(path, "rb") as stream:
-                kind = kind_of(stream.read(START_BYTES))
-                if kind == "foreign":
-                    if is_meant(name):
-                        broken.append(name)
-                    continue
-                stream.seek(0)
-                header = dcmread(stream, stop_before_pixels=True, force=kind == "headerless", specific_tags=_ASKED)
-                size = os.fstat(stream.fileno()).st_size
-            _gather(found, folder, name, Attributes(header), size)
-        except (OSError, InvalidDicomError, ThinsliceError):
-            broken.append(name)
+            attributes, size = _attributes(os.path.join(folder, name))
+            if attributes is not None:
+                _gather(found, folder, name, attributes, size)
+            elif is_meant(name):
+                broken.append(name)
         except Exception:  # pydicom lets many types escape on broken files
             broken.append(name)
     return found, broken
+
+
+def _attributes(path: str) -> tuple[Attributes | None, int]:
+    """What is asked of a file, None where it is no DICOM, and its size."""
+    with open(path, "rb", buffering=0) as stream:
+        start = stream.read(START)
+        kind = kind_of(start[:START_BYTES])
+        size = os.fstat(stream.fileno()).st_size
+        if kind == "foreign":
+            return None, size
+        header = _GLANCE.of(start)
+        if header is None:
+            stream.seek(0)
+            header = dcmread(
+                io.BufferedReader(stream),
+                stop_before_pixels=True,
+                force=kind == "headerless",
+                specific_tags=list(_ASKED),
+            )
+    return Attributes(header), size
 
 
 def _gather(found: dict[str, Gathered], folder: Path, name: str, attributes: Attributes, size: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _NEVER = 1_000_000  # times that Dask itself may blame a task; our notes decide (`attempts`)
 _CONNECT_S = 20
+_NO_INTERRUPT = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""What workers run first: Ctrl-C is for the batch, which then ends them."""
 
 
 @contextmanager
@@ -43,7 +46,7 @@ def local(needs: Sequence[int], *, workers: int | None = None, threads: int = 1)
     environment = thread_environment(threads)
     options = {
         "nthreads": 1, "memory_limit": 0, "env": environment, "silence_logs": logging.CRITICAL, "dashboard": False,
-        "host": "127.0.0.1",
+        "host": "127.0.0.1", "preload": [_NO_INTERRUPT],
     }  # fmt: skip
     specification = {
         number: {"cls": distributed.Nanny, "options": options | {"resources": {MEMORY: offer}}}
@@ -96,6 +99,8 @@ def at(address: str) -> Iterator[Client]:
     """
     distributed = import_extra("distributed", "batch")
     try:
+        host, port = distributed.comm.get_address_host_port(address)
+        socket.create_connection((host, port), timeout=_CONNECT_S).close()  # a client that fails prints a traceback
         client = distributed.Client(address, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         message = f"no Dask scheduler answers at {address} ({type(error).__name__})"

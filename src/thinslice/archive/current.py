@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from thinslice.archive.plan import Task
+from thinslice.archive.plan import Task, beside
 from thinslice.io import files
 
 _PIECE = 1 << 20
@@ -43,12 +43,12 @@ def contents(task: Task) -> str:
 
 
 def entry(task: Task, settings_digest: str, *, input_digest: str, outputs: Iterable[Path]) -> dict[str, Any]:
-    """What a record notes, so that its result is known again (docs/record.schema.json)."""
+    """What a record notes, so that its result is known again: no names, but what they end in."""
     return {
         "settings_sha256": settings_digest,
         "input_sha256": input_digest,
         "input_stamp": stamp(task),
-        "outputs": {path.relative_to(task.target.parent).as_posix(): _size(path) for path in outputs},
+        "outputs": {path.name[len(beside(task.target, "").name) :]: _size(path) for path in outputs},
     }
 
 
@@ -80,7 +80,7 @@ def records_of(task: Task) -> list[dict[str, Any]]:
 
 def _whole(task: Task, outputs: dict[str, int]) -> bool:
     try:
-        return all(_size(task.target.parent / name) == size for name, size in outputs.items())
+        return all(_size(beside(task.target, ending)) == size for ending, size in outputs.items())
     except OSError:
         return False
 

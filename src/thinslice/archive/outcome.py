@@ -78,11 +78,10 @@ def done(task: Task, *, outcome: Kind = "done") -> Outcome:
         path = beside(task.target, ending)
         return path.relative_to(output_folder).as_posix() if path.exists() else ""
 
-    outputs = first["batch"]["outputs"]
     return Outcome(
         scan=task.scan,
         outcome=outcome,
-        output=(task.target.parent / next(iter(outputs))).relative_to(output_folder).as_posix(),
+        output=relative(next(iter(first["batch"]["outputs"]))),
         record=task.record.relative_to(output_folder).as_posix(),
         report=relative(REPORT),
         thumbnail=relative(THUMBNAIL),

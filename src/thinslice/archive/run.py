@@ -171,7 +171,8 @@ def batch(
         **options: as for `thinslice.enhance` (a model by its path) and `Result.save`.
 
     Returns:
-        An iterator of what is being done: rows of the manifest as dictionaries (`thinslice.archive.outcome.Outcome`), those of current results first.
+        An iterator that does the work: rows of the manifest as dictionaries (`thinslice.archive.outcome.Outcome`),
+        those of current results first.
 
     Raises:
         ThinsliceError: with a stable code; what refuses one scan is in its row and stops nothing.

@@ -66,7 +66,7 @@ class Settings:
 def _weights_digest(model: str | None) -> str:
     """SHA-256 of the file of the weights, shipped or named."""
     if model is None:
-        data = resources.files("thinslice.weights").joinpath("thinslice.safetensors").read_bytes()
+        data = resources.files("thinslice").joinpath("weights", "thinslice.safetensors").read_bytes()
     else:
         files.check_there(Path(model), what="file of weights")
         data = Path(model).read_bytes()

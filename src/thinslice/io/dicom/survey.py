@@ -137,7 +137,10 @@ def _attributes(path: str) -> tuple[Attributes | None, int]:
 
 def _gather(found: dict[str, Gathered], folder: Path, name: str, attributes: Attributes, size: int) -> None:
     """Count a file to its series, where it is of CT and no localizer."""
-    if attributes.text("SOPClassUID") not in CT_CLASSES or attributes.text("Modality") not in ("", "CT"):
+    sop_class, modality = attributes.text("SOPClassUID"), attributes.text("Modality")
+    if modality != "CT" and (modality or sop_class not in CT_CLASSES):
+        return
+    if sop_class and sop_class not in CT_CLASSES:
         return
     if "LOCALIZER" in [word.upper() for word in attributes.values("ImageType")[2:3]]:
         return

@@ -118,13 +118,18 @@ def slurm(file: Path) -> Iterator[Client]:
         InputError: FILE-MISSING, FILE-FORMAT.
     """
     distributed, jobqueue = import_extra("distributed", "batch"), import_extra("dask_jobqueue", "slurm")
+    from dask.utils import parse_bytes
+
     options = dict(read_toml(file))
-    jobs = options.pop("jobs", 1)
-    threads = int(options.get("cores", 1)) // int(options.get("processes", 1))
-    options.setdefault("job_script_prologue", [])
-    options["job_script_prologue"] += [f"export {name}={value}" for name, value in thread_environment(threads).items()]
-    options["worker_extra_args"] = [*options.get("worker_extra_args", []), "--nthreads", "1"]
+    jobs, processes = options.pop("jobs", 1), int(options.get("processes", 1))
+    environment = thread_environment(max(1, int(options.get("cores", 1)) // processes))
+    exports = [f"export {name}={value}" for name, value in environment.items()]
+    options["job_script_prologue"] = [*exports, *options.get("job_script_prologue", [])]
+    more = ["--nthreads", "1"]
     try:
+        if "memory" in options:
+            more += ["--resources", f"{MEMORY}={parse_bytes(options['memory']) // processes}"]
+        options["worker_extra_args"] = [*more, *options.get("worker_extra_args", [])]
         cluster = jobqueue.SLURMCluster(**options)
     except (TypeError, ValueError) as error:
         raise UsageError("USE-SLURM", f"{named(file, 'the file for Slurm')}: {error}") from error

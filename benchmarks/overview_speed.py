@@ -1,4 +1,4 @@
-"""How long the overview of an archive takes to write, to open in Chromium, to sort and to filter, and what it weighs."""
+"""How long the overview of an archive takes to write, to open in Chromium, to sort, and what it weighs."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
 "use strict";
 (() => {
   const KEYS = { u: "use", l: "look again", r: "reject" };
-  const NAMES = Object.values(KEYS), OUTCOME = 1, WARNINGS = 9, GROUP = 100;
+  const NAMES = Object.values(KEYS), OUTCOME = 1, WARNINGS = 9, GROUP = 100, FILTERS = ["text", "outcome", "marked"];
   const table = document.querySelector("table"), tools = document.getElementById("tools");
   const heads = Array.from(table.tHead.rows[0].cells), MARK = heads.length - 1;
   const buttons = document.getElementById("marks").content.firstElementChild;
@@ -15,6 +15,7 @@
     (seen) => seen.forEach((each) => each.isIntersecting && fill(each.target)), { rootMargin: "800px" });
   let rows = Array.from(table.tBodies, (group) => Array.from(group.rows)).flat(), marks = {}, first = null;
 
+  const name = (row) => row.querySelector(".name-of");
   const comma = (number) => number.toLocaleString("en");
   const say = (number) => { find("shown").textContent = `${comma(number)} of ${comma(rows.length)} scans shown.`; };
 
@@ -32,14 +33,14 @@
   function keep() {
     try {
       localStorage.setItem(place, JSON.stringify(marks));
-    } catch {
+    } catch { // none, or it is full
       find("kept").textContent = "This browser keeps no marks: export them before you leave the page.";
     }
   }
 
   function paint(row) {
-    const cell = row.cells[MARK];
-    for (const button of cell ? cell.children : []) button.ariaPressed = String(button.textContent === marks[row.id]);
+    const mark = marks[row.id];
+    for (const button of row.cells[MARK]?.children ?? []) button.ariaPressed = String(button.textContent === mark);
   }
 
   function set(row, mark) {
@@ -53,11 +54,11 @@
 
   function count() {
     const found = Object.fromEntries(NAMES.map((name) => [name, 0]));
-    for (const row of rows) if (marks[row.id]) found[marks[row.id]] += 1;
-    const total = NAMES.reduce((sum, name) => sum + found[name], 0);
-    const each = NAMES.map((name) => `${comma(found[name])} ${name}`).join(", ");
-    find("counts").textContent = `Marked: ${each}; ${comma(rows.length - total)} without a mark.`;
-    find("export").disabled = total === 0;
+    const marked = rows.filter((row) => marks[row.id]);
+    for (const row of marked) found[marks[row.id]] += 1;
+    const each = NAMES.map((mark) => `${comma(found[mark])} ${mark}`).join(", ");
+    find("counts").textContent = `Marked: ${each}; ${comma(rows.length - marked.length)} without a mark.`;
+    find("export").disabled = marked.length === 0;
   }
 
   // --- export ------------------------------------------------------------------------------------------
@@ -75,9 +76,8 @@
   }
 
   function csv() {
-    const lines = rows.filter((row) => marks[row.id]).map((row) =>
-      [row.querySelector(".name-of").textContent, output(row), marks[row.id]].map(quoted).join(","));
-    return ["scan,output,mark", ...lines, ""].join("\r\n");
+    const line = (row) => [name(row).textContent, output(row), marks[row.id]].map(quoted).join(",");
+    return ["scan,output,mark", ...rows.filter((row) => marks[row.id]).map(line), ""].join("\r\n");
   }
 
   function download() {
@@ -89,9 +89,8 @@
   // --- order -------------------------------------------------------------------------------------------
 
   function value(row, column, isNumber) {
-    const cell = row.cells[column];
     if (column === MARK) return marks[row.id] || "";
-    const text = (column === 0 ? cell.querySelector(".name-of") : cell).textContent;
+    const text = (column === 0 ? name(row) : row.cells[column]).textContent;
     return isNumber && text ? Number(text.replace("\u2212", "-")) : text;
   }
 
@@ -112,14 +111,14 @@
 
   function says(row) {
     if (!words.has(row)) {
-      const cells = [row.querySelector(".name-of"), row.cells[OUTCOME], row.cells[WARNINGS]];
+      const cells = [name(row), row.cells[OUTCOME], row.cells[WARNINGS]];
       words.set(row, cells.map((cell) => cell.textContent).join("\n").toLowerCase());
     }
     return words.get(row);
   }
 
   function arrange() {
-    const [text, outcome, marked] = ["text", "outcome", "marked"].map((name) => find(name).value);
+    const [text, outcome, marked] = FILTERS.map((part) => find(part).value);
     const wanted = text.trim().toLowerCase();
     const shown = rows.filter((row) => (!outcome || row.dataset.outcome === outcome) &&
       (!marked || (marks[row.id] || "none") === marked) && (!wanted || says(row).includes(wanted)));
@@ -153,10 +152,10 @@
   // --- keys: one row can be reached by Tab, others by arrows from there -----------------------------------
 
   function start(row) {
-    if (!row) return;
+    if (!row || row === first) return;
+    row.tabIndex = 0;
     if (first) first.removeAttribute("tabindex");
     first = row;
-    row.tabIndex = 0;
   }
 
   function step(row, after) {
@@ -166,8 +165,7 @@
       fill(beside);
       next = after ? beside.firstElementChild : beside.lastElementChild;
     }
-    start(next);
-    if (next) next.focus();
+    if (next) next.tabIndex = 0, next.focus(); // it is the first from then on, as any row that gets the focus
   }
 
   table.addEventListener("keydown", (event) => {
@@ -185,20 +183,14 @@
     if (button && table.tHead.contains(button)) sort(button.closest("th"));
     else if (button) set(button.closest("tr"), button.textContent);
   });
-  for (const name of ["text", "outcome", "marked"]) find(name).addEventListener("input", arrange);
+  for (const part of FILTERS) find(part).addEventListener("input", arrange);
   find("export").addEventListener("click", download);
   addEventListener("beforeprint", () => Array.from(table.tBodies).forEach(fill));
-  addEventListener("storage", () => { // another tab has marked
-    marks = stored() || marks;
-    rows.forEach(paint);
-    count();
-  });
+  addEventListener("storage", () => (marks = stored() || marks, rows.forEach(paint), count())); // marked in another tab
 
   heads[MARK].hidden = tools.hidden = false;
   for (const head of heads) head.firstElementChild.disabled = false;
-  const before = stored();
-  if (before) marks = before;
-  else keep(); // says where it cannot
+  marks = stored() || (keep(), {}); // `keep` says where it cannot
   count();
   say(rows.length);
   watch();

@@ -122,10 +122,14 @@ def measure(workers: int, *, processes: int, seconds: float, milliseconds: int) 
         with Client(address, set_as_default=False) as client:
             client.wait_for_workers(workers, timeout=80)
             connected = time.perf_counter() - began
+            print(f"{workers:,} workers connected in {connected:.1f} s", flush=True)
             idle = process.memory_info().rss
             attempts = Attempts(Path(name, "attempts"), "run")
             found, beats = outcomes(client, tasks_of(milliseconds), Settings(), attempts, do=sleeping), []
-            for _ in range(workers):  # the first round fills the workers
+            next(found)  # by then all workers have been given tasks, as fast as these can be handed out
+            filled = time.perf_counter() - began - connected
+            print(f"first tasks handed out in {filled:.1f} s", flush=True)
+            for _ in range(min(workers, 200)):
                 next(found)
             before, own = process.cpu_times(), time.process_time()
             began = time.perf_counter()
@@ -144,6 +148,7 @@ def measure(workers: int, *, processes: int, seconds: float, milliseconds: int) 
         "workers": f"{workers:,}",
         "task sleeps": f"{milliseconds / 1e3:g} s",
         "connected in": f"{connected:.1f} s",
+        "first tasks handed out in": f"{filled:.1f} s",
         "tasks a second": f"{rate:.1f}",
         "of what they could": f"{rate / (workers / (milliseconds / 1e3)):.0%}",
         "scheduler, CPU a task": f"{busy / len(beats) * 1e3:.2f} ms",

@@ -15,6 +15,7 @@ import logging
 import multiprocessing
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -83,6 +84,7 @@ def hold_workers(address: str, count: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     dask.config.set(_QUIET)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     logging.disable(logging.CRITICAL)
     asyncio.run(run())
 
@@ -165,6 +167,7 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=20.0, help="that each row is measured")
     options.add_argument("--sleep-ms", type=int, nargs="+", default=[100], help="of a task: one for all, or one a row")
     chosen = options.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the scheduler and the workers end as well
     sleeps = chosen.sleep_ms * (len(chosen.workers) if len(chosen.sleep_ms) == 1 else 1)
     rows: list[dict[str, Any]] = []
     for workers, sleep in zip(chosen.workers, sleeps, strict=True):

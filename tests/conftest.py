@@ -1,7 +1,10 @@
-"""What all tests share: threads, reproducible examples, the folder of real scans."""
+"""What all tests share: threads, reproducible examples, the folder of real scans, a browser."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Before numpy and torch are first imported: small arrays gain nothing from more threads.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -57,3 +60,16 @@ def thick_phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("phantom") / "thick.nii.gz"
     files.write(thick, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium (Debian package `chromium`); where there is none, tests of pages fail."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium") or pytest.fail("chromium is not here: apt-get install chromium", pytrace=False)
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=arguments)
+        yield chromium
+        chromium.close()

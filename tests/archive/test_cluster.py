@@ -78,7 +78,7 @@ def test_a_file_that_slurm_cannot_be_asked_by_is_one_line(text, code, tmp_path):
 def test_workers_of_another_version_are_refused(client, monkeypatch):
     check_workers(client, wait_s=10)
     monkeypatch.setattr(thinslice, "__version__", "9.9.9")
-    with pytest.raises(ThinsliceError, match="here it is 9.9.9"):
+    with pytest.raises(ThinsliceError, match=r"here it is 9\.9\.9"):
         check_workers(client, wait_s=10)
 
 

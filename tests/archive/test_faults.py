@@ -1,4 +1,4 @@
-"""What goes wrong in an archive: workers, schedulers, disks and clocks. Nothing is lost, half written or blamed wrongly."""
+"""What goes wrong in an archive: workers, schedulers, disks. Nothing is lost, half written or blamed wrongly."""
 
 import json
 import os
@@ -53,7 +53,7 @@ def processes(folder: Path, *, workers: int, allowed_failures: int):
     common = [sys.executable, "-m", "dask"]
     started = [
         subprocess.Popen(
-            [*common, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)],
+            [*common, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", file],
             env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder,
         )
     ]  # fmt: skip
@@ -113,8 +113,8 @@ def dies(number: int) -> int:
 
 def command(archive: Path, output: Path, *more: str) -> list[str]:
     return [
-        sys.executable, "-m", "thinslice", "batch", "-i", str(archive), "-o", str(output), "--fit", "none", "--no-check",
-        "--spacing", "2.5", *more,
+        sys.executable, "-m", "thinslice", "batch", "-i", str(archive), "-o", str(output), "--fit", "none",
+        "--no-check", "--spacing", "2.5", *more,
     ]  # fmt: skip
 
 

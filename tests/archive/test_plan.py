@@ -55,7 +55,7 @@ def test_a_condition_speaks_of_what_headers_say(text, holds):
 
 @pytest.mark.parametrize("text", ["slices >", "thicknes > 2", "__import__('os')", "open('x')", "slices / 0", "9**9**9"])
 def test_what_is_no_condition_is_refused_in_one_line(text):
-    with pytest.raises(UsageError, match="USE-WHERE|--where") as refused:
+    with pytest.raises(UsageError, match="--where") as refused:
         condition(text)(scan("a"), "a")
     assert "\n" not in refused.value.line
 
@@ -75,7 +75,7 @@ def test_what_was_synthesised_is_left_out(tmp_path):
 
 
 def test_nothing_is_planned_into_the_input_or_from_nothing(kept_archive, tmp_path):
-    with pytest.raises(OutputError, match="OUT-INPUT|is the input"):
+    with pytest.raises(OutputError, match="is the input"):
         plan_batch(kept_archive, kept_archive, Settings())
     with pytest.raises(OutputError, match="holds it"):
         plan_batch(kept_archive / "a", kept_archive, Settings())

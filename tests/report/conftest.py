@@ -1,7 +1,5 @@
-"""A browser for all tests of pages, and a result to show."""
+"""Pages opened from files, and a result to show."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,19 +11,6 @@ import pytest
 
 import thinslice
 from thinslice.phantom import make_phantom, thicken
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Headless Chromium (Debian package `chromium`); where there is none, tests of pages fail."""
-    from playwright.sync_api import sync_playwright
-
-    program = shutil.which("chromium") or pytest.fail("chromium is not here: apt-get install chromium", pytrace=False)
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=arguments)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="session")

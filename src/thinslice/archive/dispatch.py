@@ -8,8 +8,10 @@ aside when it ended its worker twice itself, and an innocent one is handed out a
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from thinslice.archive.attempts import MOST, Attempts
@@ -28,6 +30,7 @@ _log = logging.getLogger("thinslice.archive")
 MEMORY = "memory"
 """The resource that workers offer and tasks take, in bytes."""
 _AHEAD = 2  # tasks handed out for each that can run: the next is there when one ends, and no more are in flight
+_ASK_S = 1.0  # so old what is known of the workers may be: to ask takes the scheduler longer than a task, with hundreds
 _RESENT = 20  # times that an innocent task may be handed out again before workers are taken to be broken
 
 Do = Callable[[Task, Settings, str, Attempts], Outcome]
@@ -52,10 +55,10 @@ def outcomes(
     digest, waiting = settings.digest(), iter(tasks)
     running: dict[Future, Task] = {}
     sent: Counter[str] = Counter()
-    ended = distributed.as_completed([], loop=client.loop)
+    ended, workers = distributed.as_completed([], loop=client.loop), _Workers(client)
 
     def hand_out(task: Task) -> Outcome | None:
-        needs = _needs(task, client)
+        needs = _needs(task, workers)
         if isinstance(needs, ThinsliceError):
             return failed(task, needs)
         sent[task.key] += 1
@@ -68,7 +71,7 @@ def outcomes(
         return None
 
     def fill() -> Iterator[Outcome]:
-        most = _AHEAD * max(1, _slots(client))
+        most = _AHEAD * max(1, workers.slots())
         while len(running) < most and (task := next(waiting, None)) is not None:
             if (refused := hand_out(task)) is not None:
                 yield refused
@@ -111,15 +114,39 @@ def _outcome(future: Future, task: Task, client: Client) -> Outcome | None:
     return failed(task, as_thinslice_error(error if isinstance(error, Exception) else RuntimeError()))
 
 
-def _slots(client: Client) -> int:
-    """How many tasks can run at once."""
-    return sum(worker["nthreads"] for worker in client.scheduler_info(n_workers=-1)["workers"].values())
+class _Workers:
+    """The workers of a cluster, as its scheduler knows them.
+
+    Args:
+        client: of the cluster.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._asked = -math.inf
+        self._known: list[Mapping[str, Any]] = []
+
+    def slots(self) -> int:
+        """How many tasks can run at once."""
+        return sum(worker["nthreads"] for worker in self._recent())
+
+    def offers(self, *, anew: bool = False) -> list[int]:
+        """Bytes of memory of each worker that says how much it has; asked anew, those that have just joined too."""
+        workers = self._recent(0.0 if anew else _ASK_S)
+        return [worker["resources"][MEMORY] for worker in workers if MEMORY in worker.get("resources", {})]
+
+    def _recent(self, age_s: float = _ASK_S) -> Sequence[Mapping[str, Any]]:
+        if time.monotonic() - self._asked >= age_s:
+            self._known = list(self._client.scheduler_info(n_workers=-1)["workers"].values())
+            self._asked = time.monotonic()
+        return self._known
 
 
-def _needs(task: Task, client: Client) -> dict[str, float] | ResourceError | None:
+def _needs(task: Task, workers: _Workers) -> dict[str, float] | ResourceError | None:
     """The memory that a task takes of its worker, where workers say how much they have; an error where none has it."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    offers = [worker["resources"][MEMORY] for worker in workers if MEMORY in worker.get("resources", {})]
+    offers = workers.offers()
+    if offers and task.need_bytes > max(offers):
+        offers = workers.offers(anew=True)
     if not offers:
         return None
     if task.need_bytes > max(offers):

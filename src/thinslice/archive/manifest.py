@@ -18,7 +18,8 @@ from thinslice.errors import OutputError, named
 from thinslice.system.output import whole_file
 
 NAME = "manifest.jsonl"
-_STATE = ".thinslice-batch"  # folder in the output folder: the lock, and notes of scans that were begun
+STATE = ".thinslice-batch"
+"""Folder in the output folder: the lock, notes of scans that were begun, what the archive is known by."""
 
 
 @contextlib.contextmanager
@@ -30,7 +31,7 @@ def locked(output: Path) -> Iterator[Path]:
     """
     import fcntl
 
-    state = output / _STATE
+    state = output / STATE
     try:
         state.mkdir(parents=True, exist_ok=True)
         handle = os.open(state / "lock", os.O_RDWR | os.O_CREAT, 0o600)

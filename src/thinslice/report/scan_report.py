@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +13,7 @@ from markupsafe import Markup
 from thinslice.report.figures import WINDOWS
 from thinslice.report.sections import how_to_read, sections
 from thinslice.report.stills import curve, rows_of, usual_window
-from thinslice.report.template import render_page, script
+from thinslice.report.template import render_page, script, script_hash
 from thinslice.report.viewer import colours, viewer
 from thinslice.report.words import grid_line
 from thinslice.system.output import whole_file
@@ -72,7 +70,7 @@ def _page(scan: Volume, result: Volume, record: Mapping[str, Any], uncertainty: 
         upright=_is_upright(record),
         json=json.dumps(record, indent=2, ensure_ascii=False),
         script=source,
-        script_hash=base64.b64encode(hashlib.sha256(source.encode()).digest()).decode("ascii"),
+        script_hash=script_hash(source),
         numbers=Markup(json.dumps(shown.numbers, separators=(",", ":"))),
         volumes={name: Markup(text) for name, text in shown.volumes.items()},
         scale=shown.words,

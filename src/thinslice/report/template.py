@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from functools import cache
 from importlib.resources import files as package_files
 from typing import Any
@@ -23,9 +25,14 @@ def render_page(name: str, /, *, of: str = "thinslice.report", **values: Any) ->
     return _environment(of).get_template(name).render(version=__version__, **values)
 
 
-def script(name: str) -> Markup:
-    """A script of this package, to stand within a page."""
-    return Markup(package_files("thinslice.report").joinpath(name).read_text("utf-8"))
+def script(name: str, /, *, of: str = "thinslice.report") -> Markup:
+    """A script of a package, to stand within a page."""
+    return Markup(package_files(of).joinpath(name).read_text("utf-8"))
+
+
+def script_hash(text: str) -> str:
+    """By which a page's content security policy knows its script: SHA-256, base64."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -214,3 +215,35 @@ def test_a_full_disk_is_told_of_scan_by_scan_and_leaves_no_part(tmp_path):
     assert "Traceback" not in done.stderr
     assert no_remains(kept)
     assert all(is_whole(path) for path in kept.glob("*.nii.gz"))
+
+
+@pytest.mark.slow
+def test_forty_scans_while_workers_are_killed_at_random(tmp_path):
+    """Every scan is done, once, and the manifest says so."""
+    archive, output = many(tmp_path / "in", 40, slices=24), tmp_path / "out"
+    draw = random.Random(1)
+    with processes(tmp_path, workers=2, allowed_failures=3) as (address, _):
+        run = subprocess.Popen(command(archive, output, "--scheduler", address), stderr=subprocess.PIPE, text=True)
+        killed = 0
+        while run.poll() is None and killed < 12:
+            time.sleep(draw.uniform(0.5, 2.5))
+            if workers := worker_processes(address):
+                os.kill(draw.choice(workers), signal.SIGKILL)
+                killed += 1
+        _, said = run.communicate(timeout=600)
+    found = [json.loads(line) for line in (output / "manifest.jsonl").read_text().splitlines()]
+    assert len(found) == len({row["scan"] for row in found}) == 40
+    assert {row["outcome"] for row in found} <= {"done", "lost"}
+    assert sum(row["outcome"] == "lost" for row in found) <= killed / 2
+    assert run.returncode == (8 if any(row["outcome"] == "lost" for row in found) else 0), said
+    assert all(is_whole(output / row["scan"]) for row in found if row["outcome"] == "done")
+    again = subprocess.run(command(archive, output, "--workers", "1"), capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert len(rows_of(output)) == 40
+    assert no_remains(output)
+
+
+def worker_processes(address: str) -> list[int]:
+    """Process ids of the workers of a scheduler: those that compute, not the nannies that begin them anew."""
+    with cluster.at(address) as client:
+        return list(client.run(os.getpid, on_error="ignore").values())

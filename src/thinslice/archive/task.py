@@ -64,8 +64,8 @@ def _enhanced(task: Task, settings: Settings, settings_digest: str) -> Outcome:
     """The results of a scan, written."""
     from thinslice.pipeline import enhance
 
-    if is_current(task, settings_digest):  # another run, or an attempt whose worker was lost a moment later
-        return done(task, outcome="current")
+    if is_current(task, settings_digest):  # made a moment ago, by a worker that was lost before it could tell
+        return done(task)
     input_digest = contents(task)
     volumes, options = _read(task, settings)
     budget = options.pop("budget", 180.0) / len(volumes)

@@ -38,11 +38,12 @@ class Reduction:
         n, rows, columns = shape
         return max(1, n // self.slices), max(1, rows // self.pixels), max(1, columns // self.pixels)
 
-    def applied(self, hu: np.ndarray) -> Iterator[np.ndarray]:
-        """Means over blocks, slice by slice: float32 (rows, columns)."""
+    def applied(self, hu: np.ndarray, *, power: int = 1) -> Iterator[np.ndarray]:
+        """Means over blocks, of values or of a power of them, slice by slice: float32 (rows, columns)."""
         n, rows, columns = self.shape(hu.shape)
         for number in range(n):
             block = hu[number * self.slices : (number + 1) * self.slices]
+            block = block if power == 1 else block**power
             yield self._of_slice(block.mean(axis=0) if len(block) > 1 else block[0], rows, columns)
 
     def along_slices(self, weights: np.ndarray) -> np.ndarray:

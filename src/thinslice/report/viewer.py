@@ -133,7 +133,7 @@ def _taps(weights: np.ndarray) -> list[list[float]]:
 def _uncertainty(sigma: np.ndarray, reduced: Reduction) -> tuple[dict[str, Any], str]:
     """Half as fine in the plane as the volumes: it is smooth. Its colours run from 0 to `top`."""
     coarse = replace(reduced, pixels=2 * reduced.pixels)
-    mean = coarse.applied(np.square(sigma))
+    mean = coarse.applied(sigma, power=2)
     table = np.arange(_MOST_UNCERTAIN_HU + 1)
     codes = coded((np.sqrt(plane) for plane in mean), table)
     top = max(5, int(np.quantile(codes[codes > 0], _SHARE_BELOW_TOP))) if codes.any() else 5

@@ -20,13 +20,7 @@ ORTHANC = "/usr/sbin/Orthanc"
 USER, PASSWORD = "node", "a-password-that-no-log-may-hold"
 ENTRY = 4646
 PATIENCE_S = 240.0
-ROUTE = """
-function OnStableSeries(seriesId, tags, metadata)
-   if tags['Manufacturer'] == 'thinslice' then
-      SendToModality(seriesId, 'pacs')
-   end
-end
-"""
+ROUTE = Path(__file__).parents[2] / "deploy" / "route.lua"
 
 
 def wait_until(true: Callable[[], Any], what: str, *, patience_s: float = PATIENCE_S) -> Any:
@@ -59,7 +53,6 @@ class Orthanc:
         self.folder, self.name, self.dicom_port = folder, name, dicom_port
         self.url = f"http://127.0.0.1:{http_port}"
         folder.mkdir()
-        (folder / "route.lua").write_text(ROUTE)
         (folder / "orthanc.json").write_text(
             json.dumps(
                 {
@@ -78,7 +71,7 @@ class Orthanc:
                     "Plugins": ["/usr/share/orthanc/plugins/libOrthancDicomWeb.so"],
                     "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
                     "DicomModalities": {"pacs": ["PACS", "127.0.0.1", route_to]} if route_to else {},
-                    "LuaScripts": [str(folder / "route.lua")] if route_to else [],
+                    "LuaScripts": [str(ROUTE)] if route_to else [],
                 }
             )
         )
@@ -147,9 +140,13 @@ port = {port}
 
     def start(self) -> None:
         self.log = (self.folder / "log").open("ab")
+        self.log_from = (self.folder / "log").stat().st_size
         command = [sys.executable, "-m", "thinslice", "serve", "--config", str(self.folder / "node.toml")]
         environment = os.environ | {"NODE_PASSWORD": PASSWORD, "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(command, stderr=self.log, env=environment, cwd=self.folder)
+
+    def log_since_start(self) -> str:
+        return (self.folder / "log").read_text()[self.log_from :]
 
     def kill(self) -> None:
         self.process.kill()

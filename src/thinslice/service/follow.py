@@ -21,6 +21,7 @@ from thinslice.service.waiting import Waiting
 
 _OF_INTEREST = ("NewInstance", "NewSeries", "StableSeries")
 _PAGE, _SERIES_PAGE = 500, 50
+_BEFORE_ALL = 0  # number of what no change tells of: until it is finished, the next run looks at every series again
 
 
 class Follower:
@@ -73,7 +74,7 @@ class Follower:
         since = 0
         while page := self._orthanc.all_series(since, limit=_SERIES_PAGE):
             for series in page:
-                self._consider(series, last)
+                self._consider(series, _BEFORE_ALL)
             since += len(page)
         self._read = last
 

@@ -84,7 +84,8 @@ def end_to_end(folder: Path) -> dict[str, Any]:
         derived = next(iter(held(place.node)["derived"]))
         found = {
             name: wait_until(
-                lambda: one.qido("instances", StudyInstanceUID=study, SeriesInstanceUID=derived), f"it is in {name}"
+                lambda one=one: one.qido("instances", StudyInstanceUID=study, SeriesInstanceUID=derived),
+                f"it is in {name}",
             )
             for name, one in (("node", place.node), ("pacs", pacs))
         }
@@ -161,8 +162,10 @@ def late(folder: Path) -> dict[str, Any]:
         before = held(place.node)
         place.send(1, first=8)
         wait_until(
-            lambda: (place.node.entry(uid_of(1)) or {}).get("results") != before["sources"][uid_of(1)]["results"]
-            and state(place.node, 1) == "done",
+            lambda: (
+                (place.node.entry(uid_of(1)) or {}).get("results") != before["sources"][uid_of(1)]["results"]
+                and state(place.node, 1) == "done"
+            ),
             "it is done again",
         )
         return {"before": before, "after": held(place.node)}
@@ -189,12 +192,46 @@ def refused(folder: Path) -> dict[str, Any]:
         place.close()
 
 
+def worker_killed(folder: Path) -> dict[str, Any]:
+    """The worker is killed each time it is at one series; the other is none the worse for it."""
+    place = Place(folder)
+    notes = folder / "serve/spool/work/attempts"
+    try:
+        place.serve.start()
+        place.send(1)
+        for begun in (1, 2):
+
+            def is_begun(begun: int = begun) -> bool:
+                return any(json.loads(note.read_text())["begun"] == begun for note in notes.glob("*[0-9a-f]"))
+
+            wait_until(is_begun, f"it is begun for the {begun}. time")
+            for pid in workers_of(place.serve.process.pid):
+                os.kill(pid, 9)
+        wait_for_all(place.node, [1])
+        place.send(2)
+        wait_for_all(place.node, [2])
+        return held(place.node) | {"log": place.serve.events()}
+    finally:
+        place.close()
+
+
+def workers_of(pid: int) -> list[int]:
+    """The processes that `serve` has begun and that compute."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        parent = status.read_text().rpartition(")")[2].split()[1]
+        command = (status.parent / "cmdline").read_bytes()
+        if parent == str(pid) and b"spawn_main" in command:
+            found.append(int(status.parent.name))
+    return found
+
+
 def restarted(folder: Path) -> dict[str, Any]:
     """Orthanc is restarted while series arrive and while they are worked on, without having called them stable."""
     place = Place(folder)
     try:
         place.serve.start()
-        wait_until(lambda: b"followed" in ask(place.serve.page + "/"), "serve is up")
+        wait_until(lambda: "looked at" in place.serve.log_since_start(), "serve follows")
         place.send(1)
         place.node.stop(9)  # before StableAge is over
         time.sleep(2)

@@ -24,7 +24,9 @@ def server(monkeypatch):
         protocol_version = "HTTP/1.1"
 
         def any(self):
-            server.asked.append((self.command, self.path, self.rfile.read(int(self.headers.get("Content-Length") or 0))))
+            server.asked.append(
+                (self.command, self.path, self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+            )
             server.headers.append(dict(self.headers))
             answer = server.answers.pop(0) if len(server.answers) > 1 else server.answers[0]
             status, body, stated, pause = answer

@@ -13,7 +13,9 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from thinslice.archive.outcome import Outcome
 from thinslice.archive.plan import Task, tasks_of
@@ -35,9 +37,11 @@ be told from a crash. What ends its worker, whose end can be told, may do so twi
 _MOST_TROUBLE = 8  # times that Orthanc may fail with one series while it answers otherwise
 _OF_THE_SERIES = (3, 4, 7)  # exit codes of what refuses a scan, whoever tries it
 _GROWTH = 6  # bytes in the spool for a byte fetched: itself, and a result of up to five times as many slices
-_FETCHES, _STORES = 4, 3  # at once; tries of each instance
+_FETCHES = 4  # at once
+_TRIES, _PAUSE_S = 3, 0.5  # of what changes Orthanc and does no harm when it is done twice
 _AGAIN_S, _LONGEST_S = 2.0, 120.0  # until a series is tried again that Orthanc failed with; it doubles up to
 
+_Answer = TypeVar("_Answer")
 Enhance = Callable[[Task], Outcome]
 
 
@@ -167,7 +171,7 @@ class Carrier:
         with self._spool.room(_GROWTH * sum(sizes.values()), self._stop) as folder:
             self._board.stage(name, "fetching")
             self._fetch(sizes, folder / "in")
-            self._orthanc.put_entry(series.id, entry.text())
+            self._keep(series, entry)
             self._begun[series.id] = entry.work
             self._board.stage(name, "enhancing")
             made = self._enhanced(folder, name)
@@ -176,7 +180,7 @@ class Carrier:
             self._board.stage(name, "storing")
             results = tuple(sorted(made))
             old = tuple(uid for uid in entry.old if uid not in made)
-            self._orthanc.put_entry(series.id, replace(entry, state="storing", results=results, old=old).text())
+            self._keep(series, replace(entry, state="storing", results=results, old=old))
             try:
                 for files in made.values():
                     self._store(files)
@@ -225,35 +229,28 @@ class Carrier:
 
     def _store(self, files: list[Path]) -> None:
         """Store a result; every instance of it is confirmed, and then found in its series."""
-        ids = [self._stored(file) for file in sorted(files)]
+        ids = [_patiently(partial(self._orthanc.store, file)) for file in sorted(files)]
         there = {instance for series in self._orthanc.series_of(ids[:1]) for instance in series.instances}
         if missing := set(ids) - there:
             raise Refused(f"Orthanc confirmed {len(ids)} instances and {len(missing)} of them are not in their series")
         self._board.stored(len(ids))
 
-    def _stored(self, file: Path) -> str:
-        for left in reversed(range(_STORES)):
-            try:
-                return self._orthanc.store(file)
-            except Away:
-                if not left:
-                    raise
-            time.sleep(0.5)
-        raise AssertionError
-
     def _delete(self, uid: str) -> None:
         """Delete a result that another has taken the place of, and never anything else."""
         for id in self._orthanc.find_series(uid):
             if self._orthanc.series(id).manufacturer.strip().lower() == OWN:
-                self._orthanc.delete_series(id)
+                _patiently(partial(self._orthanc.delete_series, id))
                 note("superseded", series=short(id))
+
+    def _keep(self, series: Series, entry: Entry) -> None:
+        """Keep the entry in Orthanc."""
+        _patiently(partial(self._orthanc.put_entry, series.id, entry.text()))
 
     def _end(self, series: Series, entry: Entry, state: State, error: ThinsliceError | None, began: float) -> None:
         """Note in Orthanc how it went, then tell."""
         seconds = time.monotonic() - began
         code, message = (error.code, error.message) if error else ("", "")
-        marked = replace(entry, state=state, code=code, attempts=0, seconds=round(seconds, 3))
-        self._orthanc.put_entry(series.id, marked.text())
+        self._keep(series, replace(entry, state=state, code=code, attempts=0, seconds=round(seconds, 3)))
         ended = Ended(short(series.id), state, code, message, seconds, time.time())
         self._board.ended(ended)
         note(state, series=ended.series, code=code, message=message, seconds=round(seconds, 2))
@@ -268,6 +265,20 @@ class _Ended(Exception):
         super().__init__(outcome.code)
         self.state: State = "failed" if outcome.outcome == "current" else outcome.outcome
         self.error = ThinsliceError(outcome.code, outcome.message)
+
+
+def _patiently(do: Callable[[], _Answer]) -> _Answer:
+    """Do what may as well be done twice, again where no whole answer comes.
+
+    Raises:
+        Away: none came.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return do()
+        except Away:
+            time.sleep(_PAUSE_S)
+    return do()
 
 
 def _state_of(error: ThinsliceError) -> State:

@@ -161,9 +161,9 @@ port = {port}
         return code
 
     def events(self) -> list[dict[str, Any]]:
-        """The log: every line of it is JSON, but for what Python's own tracker of resources says of a kill."""
+        """The log: every line of it is JSON."""
         lines = (self.folder / "log").read_text().splitlines()
-        return [json.loads(line) for line in lines if "resource_tracker" not in line]
+        return [json.loads(line) for line in lines]
 
 
 class Proxy:

@@ -82,7 +82,7 @@ def test_and_not_for_ever(fault, server):
     orthanc = at(server, timeout_s=0.3)
     with pytest.raises(Away):
         orthanc.system()
-    assert len(server.asked) == 4
+    assert len(server.asked) == 5
 
 
 def test_what_changes_something_is_asked_once(server):

@@ -38,7 +38,7 @@ _MOST_TROUBLE = 8  # times that Orthanc may fail with one series while it answer
 _OF_THE_SERIES = (3, 4, 7)  # exit codes of what refuses a scan, whoever tries it
 _GROWTH = 6  # bytes in the spool for a byte fetched: itself, and a result of up to five times as many slices
 _FETCHES = 4  # at once
-_TRIES, _PAUSE_S = 3, 0.5  # of what changes Orthanc and does no harm when it is done twice
+_TRIES, _PAUSE_S = 6, 0.2  # of what changes Orthanc and does no harm when it is done twice; the pause doubles
 _AGAIN_S, _LONGEST_S = 2.0, 120.0  # until a series is tried again that Orthanc failed with; it doubles up to
 
 _Answer = TypeVar("_Answer")
@@ -96,7 +96,7 @@ class Carrier:
             if not isinstance(error, Gone) or self._is_there(id):
                 delay = min(_AGAIN_S * 2 ** self._trouble[id], _LONGEST_S)
                 code = "" if isinstance(error, Changed) else error.code
-                note("put back", series=short(id), code=code, again_s=delay)
+                note("put back", series=short(id), code=code, message=str(error), again_s=delay)
                 self._waiting.add(id, seq, attempts=self._trouble[id], delay_s=delay)
         except InterruptedError:
             note("put down", series=short(id))
@@ -176,7 +176,7 @@ class Carrier:
             self._board.stage(name, "enhancing")
             made = self._enhanced(folder, name)
             if work_of(self._orthanc.series(series.id), self._digest) != entry.work:
-                raise Changed
+                raise Changed("instances arrived meanwhile")
             self._board.stage(name, "storing")
             results = tuple(sorted(made))
             old = tuple(uid for uid in entry.old if uid not in made)
@@ -273,11 +273,11 @@ def _patiently(do: Callable[[], _Answer]) -> _Answer:
     Raises:
         Away: none came.
     """
-    for _ in range(_TRIES - 1):
+    for tried in range(_TRIES - 1):
         try:
             return do()
         except Away:
-            time.sleep(_PAUSE_S)
+            time.sleep(_PAUSE_S * 2**tried)
     return do()
 
 

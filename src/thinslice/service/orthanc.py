@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ENTRY = 4646
 """Number of the metadata that holds our entry on a series; Orthanc leaves those from 1024 on to its users."""
-_TRIES, _PAUSE_S = 4, 0.2  # of a question; the pause doubles
+_TRIES, _PAUSE_S = 5, 0.2  # of a question; the pause doubles
 _SLOWEST = 50_000  # bytes a second, below which an answer that drips counts as none
 _CONNECT_S = 5.0
 _PIECE = 1 << 16

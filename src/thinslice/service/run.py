@@ -52,6 +52,7 @@ def serve(config: Config) -> None:
     for module in ("requests", "prometheus_client", "distributed"):
         import_extra(module, "serve")
     os.umask(0o077)  # of the workers as well: whatever they write is for its owner alone
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of theirs: what libraries say is no line of the log
     stop = threading.Event()
     with ExitStack() as stack:
         stack.enter_context(_ending_by_signal(stop))

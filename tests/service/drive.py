@@ -234,8 +234,9 @@ def restarted(folder: Path) -> dict[str, Any]:
         wait_until(lambda: "looked at" in place.serve.log_since_start(), "serve follows")
         place.send(1)
         place.node.stop(9)  # before StableAge is over
-        time.sleep(2)
+        wait_until(lambda: "orthanc is away" in place.serve.log_since_start(), "serve finds that out")
         place.node.start()
+        wait_until(lambda: "orthanc is back" in place.serve.log_since_start(), "and that it is back")
         place.send(2)
         wait_until(lambda: state(place.node, 1) or state(place.node, 2), "one is begun")
         place.node.stop()
@@ -282,7 +283,7 @@ def killed_at_random(folder: Path) -> dict[str, Any]:
             if time_of % 5 == 0:
                 place.send(numbers[time_of // 5])
             wait_until(lambda: "begun" in place.serve.log_since_start(), "it begins")
-            time.sleep(draw.uniform(0.0, 15.0))
+            time.sleep(draw.uniform(0.0, 10.0))
             place.serve.kill()
         place.serve.start()
         wait_for_all(place.node, numbers, patience_s=600)

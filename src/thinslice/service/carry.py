@@ -7,6 +7,7 @@ was confirmed; and only then the entry says "done".
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -100,9 +101,15 @@ class Carrier:
                 self._waiting.add(id, seq, attempts=self._trouble[id], delay_s=delay)
         except InterruptedError:
             note("put down", series=short(id))
-        except ThinsliceError as error:  # BATCH-SCHEDULER
-            self.broken = error
-            self._stop.set()
+        except Exception as error:
+            known = as_thinslice_error(error)
+            if known.code == "BATCH-SCHEDULER":
+                self.broken = known
+                self._stop.set()
+                return
+            self._trouble[id] += 1  # its end could not be noted: another time, and less and less often
+            note("put back", level=logging.ERROR, series=short(id), code=known.code, message=known.message)
+            self._waiting.add(id, seq, attempts=self._trouble[id], delay_s=_LONGEST_S)
 
     def _is_there(self, id: str) -> bool:
         try:

@@ -50,13 +50,13 @@ def held(node: Orthanc) -> dict[str, Any]:
 class Place:
     """The folder of a scenario, its Orthanc and its `serve`."""
 
-    def __init__(self, folder: Path, *, route_to: int = 0, proxy: bool = False, more: str = "") -> None:
+    def __init__(self, folder: Path, *, route_to: int = 0, proxy: bool = False, enhance: str = "check = false") -> None:
         folder.mkdir()
         self.folder = folder
         self.node = Orthanc(folder / "node", name="NODE", http_port=18042, dicom_port=14242, route_to=route_to)
         self.node.start()
         self.proxy = Proxy(18044, self.node.url) if proxy else None
-        self.serve = Serve(folder / "serve", self.proxy.url if self.proxy else self.node.url, more=more)
+        self.serve = Serve(folder / "serve", self.proxy.url if self.proxy else self.node.url, enhance=enhance)
 
     def send(self, number: int, *, first: int = 0, **options: Any) -> None:
         self.node.send(saved(thick(number, **options)[first:], self.folder / f"in{number}_{first}"))
@@ -224,6 +224,24 @@ def workers_of(pid: int) -> list[int]:
         if parent == str(pid) and b"spawn_main" in command:
             found.append(int(status.parent.name))
     return found
+
+
+def terminated(folder: Path) -> dict[str, Any]:
+    """SIGTERM in the middle of a fit of minutes."""
+    place = Place(folder, enhance='fit = "scan"\nbudget = 200.0')
+    try:
+        place.serve.start()
+        place.send(1)
+        wait_until(lambda: state(place.node, 1) == "working", "it is begun")
+        time.sleep(2)
+        began = time.monotonic()
+        code = place.serve.end()
+        left = [path.name for path in (folder / "serve/spool/work").iterdir() if path.name != "attempts"]
+        return held(place.node) | {
+            "exit": code, "seconds": time.monotonic() - began, "log": place.serve.events(), "left": left
+        }  # fmt: skip
+    finally:
+        place.close()
 
 
 def restarted(folder: Path) -> dict[str, Any]:

@@ -117,7 +117,7 @@ class Orthanc:
 class Serve:
     """`thinslice serve` as a process of its own."""
 
-    def __init__(self, folder: Path, url: str, *, port: int = 18043, more: str = "") -> None:
+    def __init__(self, folder: Path, url: str, *, port: int = 18043, enhance: str = "check = false") -> None:
         self.folder, self.page = folder, f"http://127.0.0.1:{port}"
         folder.mkdir()
         (folder / "node.toml").write_text(f"""
@@ -128,14 +128,13 @@ password_env = "NODE_PASSWORD"
 timeout_s = 5
 poll_s = 0.3
 [enhance]
-check = false
+{enhance}
 [workers]
 count = 1
 [spool]
 folder = "{folder}/spool"
 [status]
 port = {port}
-{more}
 """)
 
     def start(self) -> None:

@@ -114,6 +114,16 @@ def test_sigterm_ends_it_in_order(end_to_end):
     assert [one["event"] for one in end_to_end["log"]][-2:] == ["ending", "ended"]
 
 
+def test_sigterm_puts_down_what_takes_long(drive):
+    answers = drive("terminated")
+    assert answers["exit"] == 0
+    entry = answers["sources"][uid_of(1)]
+    assert (entry["state"], entry["attempts"]) == ("waiting", 0)  # the next run begins it again
+    assert answers["derived"] == {}
+    assert "put down" in [one["event"] for one in answers["log"]]
+    assert answers["left"] == []
+
+
 def test_kill_9_loses_nothing_and_doubles_nothing(drive):
     answers = drive("killed")
     assert answers["seen"] == ["fetch", "enhance", "store"]

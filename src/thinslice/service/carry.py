@@ -7,6 +7,7 @@ was confirmed; and only then the entry says "done".
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -144,7 +145,10 @@ class Carrier:
             if attempts > MOST_BEGUN:
                 raise ThinsliceError("SRV-LOST", f"serve ended {MOST_BEGUN} times while it was at this series")
             results = self._made_and_stored(series, entry)
-        except (Locked, Gone, Changed, InterruptedError):
+        except (Locked, Gone, Changed):
+            raise
+        except InterruptedError:
+            self._put_down(series, entry)
             raise
         except Away as error:
             if not self._blames(id):
@@ -156,6 +160,7 @@ class Carrier:
             known = as_thinslice_error(error)
             if known.code == "BATCH-SCHEDULER":
                 if self._stop.is_set():
+                    self._put_down(series, entry)
                     raise InterruptedError from error
                 raise
             self._end(series, entry, _state_of(known), known, began)
@@ -252,6 +257,12 @@ class Carrier:
     def _keep(self, series: Series, entry: Entry) -> None:
         """Keep the entry in Orthanc."""
         _patiently(partial(self._orthanc.put_entry, series.id, entry.text()))
+
+    def _put_down(self, series: Series, entry: Entry) -> None:
+        """An end in order is no attempt that failed."""
+        if self._begun.get(series.id) == entry.work:
+            with contextlib.suppress(ThinsliceError):
+                self._orthanc.put_entry(series.id, replace(entry, state="waiting", attempts=entry.attempts - 1).text())
 
     def _end(self, series: Series, entry: Entry, state: State, error: ThinsliceError | None, began: float) -> None:
         """Note in Orthanc how it went, then tell."""

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 _USUAL = (80, 512, 512), (400, 512, 512)  # acquired and output slices that a worker must have memory for
 _MORE, _MOST = 1, 32  # threads that carry series beside one a worker, for fetching and storing; at most
 _LONGEST_PAUSE_S = 60.0
-_GRACE_S = 20.0  # for what is being stored when the program is told to end
+_GRACE_S, _PUT_DOWN_S = 20.0, 10.0  # for what is being stored when the program is told to end; and for the rest
 _WAIT_FOR_WORKERS_S = 600.0
 
 
@@ -77,7 +78,8 @@ def serve(config: Config) -> None:
             thread.start()
         _follow(follower, board, stop, poll_s=config.orthanc.poll_s)
         note("ending")
-        _wait_for(threads)
+        _wait_for(threads, _GRACE_S)
+    _wait_for(threads, _PUT_DOWN_S)  # there are no workers any more: what they were at is put down
     if carrier.broken is not None:
         raise carrier.broken
     note("ended")
@@ -148,10 +150,11 @@ def _carriers(client: Client) -> int:
     return min(max(1, slots) + _MORE, _MOST)
 
 
-def _wait_for(threads: list[threading.Thread]) -> None:
-    """Give what is being fetched or stored the time to end; what is being enhanced is put down and made again."""
+def _wait_for(threads: list[threading.Thread], seconds: float) -> None:
+    """Give what is under way the time to end; what takes longer is made again."""
+    end = time.monotonic() + seconds
     for thread in threads:
-        thread.join(_GRACE_S / len(threads))
+        thread.join(max(0.0, end - time.monotonic()))
 
 
 def _spool(config: Config) -> Spool:

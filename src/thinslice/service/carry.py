@@ -33,9 +33,10 @@ from thinslice.service.rules import OWN
 from thinslice.service.spool import Spool
 from thinslice.service.waiting import Waiting
 
-MOST_BEGUN = 10
-"""So often a series may be begun without coming to an end, `serve` having ended each time: a kill from outside cannot
-be told from a crash. What ends its worker, whose end can be told, may do so twice (`thinslice.archive.attempts`)."""
+MOST_BEGUN = 50
+"""So often a series may be begun without coming to an end, `serve` having ended each time. A kill from outside cannot
+be told from a crash: with 10, thirty kills within minutes set two of six innocent series aside. What ends its worker,
+whose end can be told, may do so twice (`thinslice.archive.attempts`)."""
 _MOST_TROUBLE = 8  # times that Orthanc may fail with one series while it answers otherwise
 _OF_THE_SERIES = (3, 4, 7)  # exit codes of what refuses a scan, whoever tries it
 _GROWTH = 6  # bytes in the spool for a byte fetched: itself, and a result of up to five times as many slices

@@ -25,6 +25,7 @@ from thinslice.cli.inspect import inspect
 from thinslice.cli.log import log
 from thinslice.cli.measure import measure
 from thinslice.cli.profile import profile
+from thinslice.cli.serve import serve
 from thinslice.cli.train import train
 from thinslice.cli.usage import ParserError, usage_error
 from thinslice.errors import UsageError, as_thinslice_error
@@ -50,9 +51,9 @@ def thinslice(context: typer.Context, version: options.Version = False) -> None:
         typer.echo(context.get_help())
 
 
-for command in (demo, inspect, enhance, evaluate, train, profile, measure, batch):
+for command in (demo, inspect, enhance, evaluate, train, profile, measure, batch, serve):
     app.command(cls=Command)(command)
-COMMANDS = ("demo", "inspect", "enhance", "evaluate", "train", "profile", "measure", "batch")
+COMMANDS = ("demo", "inspect", "enhance", "evaluate", "train", "profile", "measure", "batch", "serve")
 
 
 def main() -> NoReturn:

@@ -77,7 +77,8 @@ def run_plain(folder: Path, scans: list[Path], threads: int) -> float:
         "paths = sys.argv[1:]\n"
         "thinslice.enhance(paths[0], **options)\n"
         "began = time.perf_counter()\n"
-        f"for path in paths:\n thinslice.enhance(path, **options).save({str(folder / 'plain.nii.gz')!r}, overwrite=True)\n"
+        f"result = {str(folder / 'plain.nii.gz')!r}\n"
+        "for path in paths: thinslice.enhance(path, **options).save(result, overwrite=True)\n"
         "print(time.perf_counter() - began)"
     )
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}

@@ -143,7 +143,7 @@ def test_in_python_records_come_as_scans_are_done(kept_archive, tmp_path, client
     rows = thinslice.batch(kept_archive, tmp_path / "out", client=client, where="format == 'nrrd'", **QUICK)
     assert [(row["scan"], row["outcome"]) for row in rows] == [("b/two.nrrd", "done")]
     with pytest.raises(TypeError, match="spacing"):
-        thinslice.batch(kept_archive, tmp_path / "out", client=client, spacin=1.0)
+        thinslice.batch(kept_archive, tmp_path / "out", client=client, spcing=1.0)
 
 
 def test_paths_of_scans_may_be_given(kept_archive, tmp_path, client):

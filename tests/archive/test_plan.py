@@ -53,7 +53,7 @@ def test_a_condition_speaks_of_what_headers_say(text, holds):
     assert condition(text)(scan("a/one.nii.gz"), "a/one.nii.gz") is holds
 
 
-@pytest.mark.parametrize("text", ["slices >", "thicknes > 2", "__import__('os')", "open('x')", "slices / 0", "9**9**9"])
+@pytest.mark.parametrize("text", ["slices >", "thickn > 2", "__import__('os')", "open('x')", "slices / 0", "9**9**9"])
 def test_what_is_no_condition_is_refused_in_one_line(text):
     with pytest.raises(UsageError, match="--where") as refused:
         condition(text)(scan("a"), "a")

@@ -26,7 +26,7 @@ OPTIONS = {"fit": "none", "check": False, "factor": 4.0}
 TYPED = ["--fit", "none", "--no-check", "--factor", "4"]
 
 
-def cut_scans(folder: Path, *, count: int = 40, shape: tuple[int, int, int] = (16, 96, 96)) -> None:
+def cut_scans(folder: Path, *, count: int = 40, shape: tuple[int, int, int] = (12, 56, 56)) -> None:
     """Write windows of real scans, thickened to 4 slices' means where they are thin."""
     real = Path(os.environ.get("THINSLICE_CT", "../shared/ct"))
     sources = [thinslice.read(path) for path in sorted((real / "thick").glob("*.nii.gz"))]
@@ -102,26 +102,32 @@ def memory(folder: Path) -> None:
                 print(f"{number} scans: {used / 1e6:.0f} MB", flush=True)
 
 
+WAITING = {
+    "as it is": {}, "GOMP_SPINCOUNT=10000": {"GOMP_SPINCOUNT": "10000"}, "PASSIVE": {"OMP_WAIT_POLICY": "PASSIVE"},
+}  # fmt: skip
+BUSY = [sys.executable, "-c", "while True: pass"]
+
+
 def spin(folder: Path) -> None:
-    """Seconds of one scan by two threads, alone and beside a busy program, with threads that spin and that rest."""
+    """Seconds of one scan by two threads: alone, beside a busy program, beside another run like it."""
     (scan, *_) = sorted((folder / "in").iterdir())
-    for beside in (False, True):
-        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(beside)]
-        for policy in ("", "PASSIVE"):
-            code = (
-                "import time, thinslice\n"
-                f"enhance = lambda: thinslice.enhance({str(scan)!r}, **{OPTIONS!r})\n"
-                "enhance(); began = time.perf_counter(); enhance(); print(time.perf_counter() - began)"
-            )
-            environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
-            environment |= {"OMP_NUM_THREADS": "2"} | ({"OMP_WAIT_POLICY": policy} if policy else {})
-            done = subprocess.run(
-                [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
-            )
-            where = "beside a busy program" if beside else "alone"
-            print(f"{where}, wait policy {policy or 'as it is'}: {float(done.stdout):.2f} s", flush=True)
-        for process in busy:
-            process.kill()
+    code = (
+        "import time, thinslice\n"
+        f"enhance = lambda: thinslice.enhance({str(scan)!r}, **{OPTIONS!r})\n"
+        "enhance(); began = time.perf_counter(); enhance(); enhance(); print((time.perf_counter() - began) / 2)"
+    )
+    run = [sys.executable, "-c", code]
+    endless = [sys.executable, "-c", f"{code.splitlines()[0]}\n{code.splitlines()[1]}\nwhile True: enhance()"]
+    for where, other in (("alone", None), ("beside a busy program", BUSY), ("beside another run", endless)):
+        for name, setting in WAITING.items():
+            environment = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+            environment |= {"OMP_NUM_THREADS": "2"} | setting
+            beside = None if other is None else subprocess.Popen(other, env=environment)
+            done = subprocess.run(run, capture_output=True, text=True, check=True, env=environment)
+            print(f"{where}, threads wait {name}: {float(done.stdout):.2f} s", flush=True)
+            if beside is not None:
+                beside.kill()
+                beside.wait()
 
 
 if __name__ == "__main__":

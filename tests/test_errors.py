@@ -7,7 +7,7 @@ import pytest
 
 from thinslice import errors
 
-CODE = r"\b(?:FILE|FIT|GEO|IN|LABEL|MODEL|RES|TEXTURE|TRAIN|USE)-[A-Z]+\b"
+CODE = r"\b(?:BATCH|FILE|FIT|GEO|IN|LABEL|MODEL|RES|SRV|TEXTURE|TRAIN|USE)-[A-Z]+\b"
 
 
 @pytest.fixture(scope="module")

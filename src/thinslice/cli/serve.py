@@ -9,6 +9,7 @@ import typer
 
 from thinslice.cli.options import with_common_options
 from thinslice.cli.terminal import Terminal
+from thinslice.errors import UsageError
 
 
 @with_common_options
@@ -26,6 +27,8 @@ def serve(
 
       thinslice serve --config node.toml
     """
+    if terminal.threads is not None or terminal.device != "auto":
+        raise UsageError("USE-OPTION", "threads and device of serve stand in its configuration: [workers], [enhance]")
     from thinslice.service.config import read_config
     from thinslice.service.journal import journal
     from thinslice.service.run import serve as run

@@ -94,3 +94,18 @@ def test_a_scan_that_no_worker_can_hold_is_told_of_and_the_others_are_done(tmp_p
     rows = {row.scan: row for row in outcomes(client, tasks, settings, Attempts(tmp_path / "notes", "run"))}
     assert (rows[first.scan].outcome, rows[first.scan].code) == ("failed", "RES-MEMORY")
     assert rows[second.scan].outcome == "done"
+
+
+def test_each_graphics_processor_has_a_worker_of_its_own(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    with cluster.local([], device="cuda") as found:
+        assert sorted(found.run(os.environ.get, "CUDA_VISIBLE_DEVICES").values()) == ["3", "5"]
+    with cluster.local([], workers=1, device="cpu") as found:
+        assert list(found.run(os.environ.get, "CUDA_VISIBLE_DEVICES").values()) == ["3,5"]
+
+
+def test_threads_of_this_process_do_not_bound_the_workers(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
+    with cluster.local([], threads=1) as found:
+        assert len(found.scheduler_info(n_workers=-1)["workers"]) == 2

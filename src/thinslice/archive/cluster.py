@@ -14,7 +14,7 @@ from thinslice.archive.dispatch import MEMORY
 from thinslice.archive.extras import import_extra
 from thinslice.errors import InputError, ThinsliceError, UsageError, named
 from thinslice.system.memory import free_bytes
-from thinslice.system.processors import processors, thread_environment
+from thinslice.system.processors import cores, graphics, thread_environment
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -26,21 +26,25 @@ _NO_INTERRUPT = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
 @contextmanager
-def local(needs: Sequence[int], *, workers: int | None = None, threads: int = 1) -> Iterator[Client]:
+def local(
+    needs: Sequence[int], *, workers: int | None = None, threads: int = 1, device: str = "cpu"
+) -> Iterator[Client]:
     """Workers on this machine, processes of one scan at a time each.
 
     Args:
         needs: bytes of memory of the scans.
-        workers: how many; by default one a core, as far as memory goes.
+        workers: how many; by default one a core, or one a graphics processor, as far as memory goes.
         threads: of each; one is best where there are scans enough (docs/scaling.md).
+        device: what they compute on, as for `thinslice.enhance`; each has a graphics processor to itself.
 
     Raises:
         UsageError: USE-EXTRA, USE-WORKERS.
     """
     distributed, dask = import_extra("distributed", "batch"), import_extra("dask", "batch")
-    count = workers or max(1, processors() // threads)
-    if count * threads > processors():
-        message = f"{count} workers of {threads} threads are more than the {processors()} cores here"
+    cards = [] if device == "cpu" else graphics()
+    count = workers or len(cards) or max(1, cores() // threads)
+    if count * threads > cores():
+        message = f"{count} workers of {threads} threads are more than the {cores()} cores here"
         raise UsageError("USE-WORKERS", f"{message}: they would only wait for one another")
     offers = shares(free_bytes(), needs, count)
     environment = thread_environment(threads)
@@ -49,7 +53,12 @@ def local(needs: Sequence[int], *, workers: int | None = None, threads: int = 1)
         "host": "127.0.0.1", "preload": [_NO_INTERRUPT],
     }  # fmt: skip
     specification = {
-        number: {"cls": distributed.Nanny, "options": options | {"resources": {MEMORY: offer}}}
+        number: {
+            "cls": distributed.Nanny,
+            "options": options
+            | {"resources": {MEMORY: offer}}
+            | ({"env": environment | {"CUDA_VISIBLE_DEVICES": cards[number % len(cards)]}} if cards else {}),
+        }
         for number, offer in enumerate(offers)
     }
     scheduler = {

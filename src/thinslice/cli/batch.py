@@ -135,8 +135,10 @@ def _connect(
         return cluster.at(scheduler)
     if slurm is not None:
         return cluster.slurm(slurm)
-    threads = plan.settings.options["threads"]
-    return cluster.local([task.need_bytes for task in plan.tasks], workers=workers, threads=threads)
+    options = plan.settings.options
+    return cluster.local(
+        [task.need_bytes for task in plan.tasks], workers=workers, threads=options["threads"], device=options["device"]
+    )
 
 
 def _remarks(plan: Plan) -> list[str]:

@@ -140,8 +140,10 @@ def _enhancer(client: Client, config: Config, spool: Spool, stop: threading.Even
 def _workers(config: Config) -> AbstractContextManager[Client]:
     if config.workers.scheduler:
         return cluster.at(config.workers.scheduler)
-    need = estimate_bytes(*_USUAL)
-    return cluster.local([need], workers=config.workers.count or None, threads=config.workers.threads)
+    return cluster.local(
+        [estimate_bytes(*_USUAL)], workers=config.workers.count or None, threads=config.workers.threads,
+        device=config.settings.options.get("device", "auto"),
+    )  # fmt: skip
 
 
 def _carriers(client: Client) -> int:

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 
 
 def processors() -> int:
     """Those that this process may run on, and no more than `--threads` (OMP_NUM_THREADS) allows."""
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     given = os.environ.get("OMP_NUM_THREADS", "")
-    return min(bound, int(given)) if given.isdigit() and int(given) else bound
+    return min(cores(), int(given)) if given.isdigit() and int(given) else cores()
+
+
+def cores() -> int:
+    """Those that this process, and others that it starts, may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def graphics() -> list[str]:
+    """The numbers of NVIDIA's devices that this process may use, as CUDA_VISIBLE_DEVICES has them."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [number for number in given.split(",") if number.strip() not in ("", "-1")]
+    found = (re.fullmatch(r"nvidia(\d+)", path.name) for path in Path("/dev").glob("nvidia*"))
+    return sorted(match[1] for match in found if match)
 
 
 def thread_environment(threads: int) -> dict[str, str]:

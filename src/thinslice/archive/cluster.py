@@ -67,6 +67,7 @@ def local(
     }
     settings = {
         "distributed.scheduler.allowed-failures": _NEVER,
+        "distributed.worker.profile.enabled": False,  # its samples of an hour grow a worker by 0.4 MB a second
         "distributed.nanny.pre-spawn-environ": environment,
     }
     with (

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from thinslice.archive.outcome import Outcome
 from thinslice.errors import OutputError, named
+from thinslice.system.lock import lock
 from thinslice.system.output import whole_file
 
 NAME = "manifest.jsonl"
@@ -29,20 +30,15 @@ def locked(output: Path) -> Iterator[Path]:
     Raises:
         OutputError: OUT-BUSY where another batch writes into it; OUT-WRITE.
     """
-    import fcntl
-
     state = output / STATE
     try:
         state.mkdir(parents=True, exist_ok=True)
-        handle = os.open(state / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        handle = lock(state / "lock")
     except OSError as error:
         raise OutputError("OUT-WRITE", f"cannot write into folder {named(output, '')}: {error.strerror}") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
+    if handle is None:
         message = f"another batch is writing into {named(output, 'the output folder')}; wait for it, or name another"
-        raise OutputError("OUT-BUSY", message) from error
+        raise OutputError("OUT-BUSY", message)
     try:
         yield state
     finally:

@@ -188,8 +188,10 @@ def batch(
         nullcontext(client)
         if client is not None
         else cluster.local(
-            [task.need_bytes for task in plan.tasks], workers=workers, threads=options["threads"],
+            [task.need_bytes for task in plan.tasks],
+            workers=workers,
+            threads=options["threads"],
             device=options.get("device", "auto"),
-        )  # fmt: skip
+        )
     )
     return (asdict(row) for row in run_batch(plan, connect, on_progress=on_progress))

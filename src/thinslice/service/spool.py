@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from thinslice.errors import OutputError, ResourceError, named
+from thinslice.system.lock import lock
 from thinslice.system.output import write_json
 
 _WORK, _HINT, _LOCK = "work", "followed.json", "lock"
@@ -34,7 +35,13 @@ class Spool:
         self._changed = threading.Condition()
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = _locked(folder / _LOCK)
+            handle = lock(folder / _LOCK)
+            if handle is None:
+                what = named(folder, "the spool")
+                raise OutputError(
+                    "SRV-BUSY", f"another thinslice serve works in {what}; end it, or name another folder"
+                )
+            self._lock = handle
             shutil.rmtree(folder / _WORK, ignore_errors=True)
             (folder / _WORK).mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
@@ -99,19 +106,3 @@ class Spool:
     def close(self) -> None:
         """Let another have the folder."""
         os.close(self._lock)
-
-
-def _locked(path: Path) -> int:
-    """An open file that no other process can lock until this one closes it, or ends."""
-    import fcntl
-
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        what = named(path.parent, "the spool")
-        raise OutputError(
-            "SRV-BUSY", f"another thinslice serve works in {what}; end it, or name another folder"
-        ) from error
-    return handle

@@ -16,6 +16,7 @@ import numpy as np
 from pydicom import dcmread
 
 from thinslice.io.dicom.headers.attributes import Attributes
+from thinslice.io.dicom.headers.checks import says_synthetic
 from thinslice.io.dicom.headers.find import Entry, is_meant
 from thinslice.io.dicom.headers.glance import START, Glance
 from thinslice.io.dicom.headers.limits import Limits
@@ -196,7 +197,6 @@ def summary(uid: str, parts: list[Gathered], broken: dict[Path, list[str]]) -> S
     along = np.array([place for part in parts for place in part.along])
     gaps = np.diff(np.unique(np.round(along[np.isfinite(along)], 3)))
     pixel = first.numbers("PixelSpacing")
-    synthetic = first.text("SyntheticData").upper() == "YES" or first.text("Manufacturer").lower() == "thinslice"
     return SurveyedSeries(
         folder=folder,
         names=tuple(sorted(names)),
@@ -211,5 +211,5 @@ def summary(uid: str, parts: list[Gathered], broken: dict[Path, list[str]]) -> S
         kernel=first.text("ConvolutionKernel")[:64],
         manufacturer=first.text("Manufacturer")[:64],
         kvp=first.finite("KVP"),
-        synthetic=synthetic,
+        synthetic=says_synthetic(first),
     )

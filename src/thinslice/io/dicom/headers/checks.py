@@ -10,6 +10,7 @@ import numpy as np
 
 from thinslice.errors import counted
 from thinslice.io.dicom.headers import syntaxes
+from thinslice.io.dicom.headers.attributes import Attributes
 from thinslice.io.dicom.headers.charset import text_of
 from thinslice.io.dicom.headers.codes import Findings
 from thinslice.io.dicom.headers.limits import Limits
@@ -80,10 +81,12 @@ def is_lossy(image: Slice) -> bool:
 
 def is_synthetic(image: Slice) -> bool:
     """Whether the image says that its content was made artificially, or is a result of this program."""
-    return (
-        image.attributes.text("SyntheticData").upper() == "YES"
-        or image.attributes.text("Manufacturer").lower() == "thinslice"
-    )
+    return says_synthetic(image.attributes)
+
+
+def says_synthetic(attributes: Attributes) -> bool:
+    """Whether attributes say so."""
+    return attributes.text("SyntheticData").upper() == "YES" or attributes.text("Manufacturer").lower() == "thinslice"
 
 
 def check_origin(slices: Sequence[Slice], findings: Findings, *, allow_derived: bool) -> None:

@@ -5,6 +5,7 @@ import stat
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from archive_makers import QUICK, many
 
@@ -99,9 +100,9 @@ def test_a_scan_that_no_worker_can_hold_is_told_of_and_the_others_are_done(tmp_p
 def test_each_graphics_processor_has_a_worker_of_its_own(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     with cluster.local([], device="cuda") as found:
-        assert sorted(found.run(os.environ.get, "CUDA_VISIBLE_DEVICES").values()) == ["3", "5"]
+        assert sorted(found.run(os.getenv, "CUDA_VISIBLE_DEVICES").values()) == ["3", "5"]
     with cluster.local([], workers=1, device="cpu") as found:
-        assert list(found.run(os.environ.get, "CUDA_VISIBLE_DEVICES").values()) == ["3,5"]
+        assert list(found.run(os.getenv, "CUDA_VISIBLE_DEVICES").values()) == ["3,5"]
 
 
 def test_threads_of_this_process_do_not_bound_the_workers(monkeypatch):
@@ -109,3 +110,17 @@ def test_threads_of_this_process_do_not_bound_the_workers(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     with cluster.local([], threads=1) as found:
         assert len(found.scheduler_info(n_workers=-1)["workers"]) == 2
+
+
+def test_nothing_listens_but_on_loopback():
+    with cluster.local([], workers=1) as found:
+        found.wait_for_workers(1)
+        own = psutil.Process()
+        places = [
+            connection.laddr.ip
+            for process in (own, *own.children(recursive=True))
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+    assert len(places) >= 3
+    assert set(places) == {"127.0.0.1"}

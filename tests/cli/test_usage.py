@@ -16,7 +16,10 @@ from thinslice.cli.app import run
         ("enhance --thick 1", "--thick; did you mean --thickness?"),
         ("train --iteration 3", "--iteration; did you mean --iterations? See thinslice train -h"),
         ("enhance --nonsense", "No such option: --nonsense; see thinslice enhance -h"),
-        ("-i a.nii -o b.nii", "begin with a command: demo, inspect, enhance, evaluate, train, profile or measure"),
+        (
+            "-i a.nii -o b.nii",
+            "begin with a command: demo, inspect, enhance, evaluate, train, profile, measure, batch or serve",
+        ),
         ("scan.nii.gz", "begin with a command"),
         ("enhance --views", "Option '--views' requires an argument; see thinslice enhance -h"),
         ("enhance --spacing thin", "'--spacing': 'thin' should be a valid number; see"),

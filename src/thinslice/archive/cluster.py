@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _NEVER = 1_000_000  # times that Dask itself may blame a task; our notes decide (`attempts`)
 _CONNECT_S = 20
+_LOOPBACK = "127.0.0.1:0"  # of what Dask serves by HTTP, dashboard or not
 _NO_INTERRUPT = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 """What workers run first: Ctrl-C is for the batch, which then ends them."""
 
@@ -50,7 +51,7 @@ def local(
     environment = thread_environment(threads)
     options = {
         "nthreads": 1, "memory_limit": 0, "env": environment, "silence_logs": logging.CRITICAL, "dashboard": False,
-        "host": "127.0.0.1", "preload": [_NO_INTERRUPT],
+        "dashboard_address": _LOOPBACK, "host": "127.0.0.1", "preload": [_NO_INTERRUPT],
     }  # fmt: skip
     specification = {
         number: {
@@ -63,7 +64,7 @@ def local(
     }
     scheduler = {
         "cls": distributed.Scheduler,
-        "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": None},
+        "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": _LOOPBACK},
     }
     settings = {
         "distributed.scheduler.allowed-failures": _NEVER,

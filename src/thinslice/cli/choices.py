@@ -204,4 +204,6 @@ def with_choices(command: Callable[..., None]) -> Callable[..., None]:
         choices = _choices(**{name: arguments.pop(name) for name in shared})
         command(terminal, choices=choices, **arguments)
 
-    return options.with_parameters(run, [*own, *shared.values()])
+    asked = [p for p in own if p.default is p.empty]
+    offered = [p for p in own if p.default is not p.empty]
+    return options.with_parameters(run, [*asked, *shared.values(), *offered])

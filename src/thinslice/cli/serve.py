@@ -20,10 +20,10 @@ def serve(
         bool, typer.Option("--check", help="Check the configuration and end; nothing is contacted.")
     ] = False,
 ) -> None:
-    """Follow an Orthanc server: enhance thick CT series as they arrive, and store thin ones beside them.
+    """Enhance thick CT series as they arrive in an Orthanc.
 
-    It runs until SIGTERM or Ctrl-C. What it has done is noted in Orthanc: it may be ended at any moment,
-    and goes on where it was. The log goes to stderr, a line of JSON for each event. For example:
+    Thin ones are stored beside them. It runs until SIGTERM or Ctrl-C. What it has done is noted in Orthanc: it may be
+    ended at any moment, and goes on where it was. The log goes to stderr, a line of JSON for each event. For example:
 
       thinslice serve --config node.toml
     """

@@ -40,6 +40,7 @@ def read(
     allow_derived: bool = False,
     strict: bool = False,
     limits: Mapping[str, float] | None = None,
+    names: Sequence[str] | None = None,
 ) -> Volume:
     """Read a CT volume.
 
@@ -63,6 +64,7 @@ def read(
         allow_derived: read a series that is synthesised itself.
         strict: make every warning an error.
         limits: limits for DICOM input, by name.
+        names: of a DICOM folder, the files to look at, relative to it; by default all.
 
     Returns:
         The volume, its slices along the first axis of `hu`.
@@ -73,7 +75,7 @@ def read(
     """
     volumes = read_parts(
         source, affine=affine, thickness=thickness, axis=axis, rescale=rescale, series=series, phase=phase,
-        on_gap=on_gap, allow_derived=allow_derived, strict=strict, limits=limits,
+        on_gap=on_gap, allow_derived=allow_derived, strict=strict, limits=limits, names=names,
     )  # fmt: skip
     if len(volumes) > 1:
         raise UsageError("DCM-ON-GAP", f"the series is split into {len(volumes)} parts; read_parts gives them all")

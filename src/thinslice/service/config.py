@@ -19,7 +19,7 @@ from thinslice.io.scan import READING
 from thinslice.pipeline import enhance
 from thinslice.system.keywords import names_of
 
-_NOT_OFFERED = {"affine", "labels", "config", "on_progress", "uncertainty", "axis", "series", "phase"}
+_NOT_OFFERED = {"affine", "labels", "config", "on_progress", "uncertainty", "axis", "series", "phase", "names"}
 _FORM = ("compress", "series_number", "like_source")
 ENHANCE = (*(n for n in (*names_of(enhance), *READING) if n not in _NOT_OFFERED), *_FORM, "on_gap")
 """Names that the section [enhance] may hold."""

@@ -150,6 +150,8 @@ def test_paths_of_scans_may_be_given(kept_archive, tmp_path, client):
     paths = [kept_archive / "a/one.nii.gz", kept_archive / "b/two.nrrd"]
     rows = list(thinslice.batch(paths, tmp_path / "out", client=client, **QUICK))
     assert {row["output"] for row in rows} == {"a/one.nii.gz", "b/two.nrrd"}
+    (row,) = thinslice.batch(paths[0], tmp_path / "one", client=client, **QUICK)
+    assert (row["scan"], row["output"]) == ("one.nii.gz", "one.nii.gz")
 
 
 def thinslice_command(*arguments, **options):

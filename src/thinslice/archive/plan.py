@@ -102,7 +102,7 @@ def tasks_of(scans: Sequence[Scan], *, top: Path, output: Path, settings: Settin
 
 def called(scan: Scan, top: Path) -> str:
     """What a scan is called: its path relative to the input folder, and nothing of what its header says."""
-    return str(scan.path.relative_to(top)) if scan.path != top else scan.path.name
+    return str(scan.path.relative_to(top)) if scan.path != top else top.name
 
 
 def _numbers(scans: Sequence[Scan]) -> list[str]:
@@ -129,9 +129,7 @@ def _places(scans: Sequence[Scan], numbers: Sequence[str], top: Path, form: str)
     for scan, number, place in zip(scans, numbers, plain, strict=True):
         ending = "" if form in (SAME, DICOM) else f".{form}"
         if scan.is_dicom and (number or place in below or not place.name):
-            place = (
-                PurePath(called(scan, top) if scan.path != top else ".") / f"series_{number or _first(scan)}{ending}"
-            )
+            place = PurePath(scan.path.relative_to(top)) / f"series_{number or _first(scan)}{ending}"
         first, count = place, 1
         while place in taken:
             count += 1
@@ -144,9 +142,7 @@ def _places(scans: Sequence[Scan], numbers: Sequence[str], top: Path, form: str)
 
 def _place(scan: Scan, top: Path, form: str) -> PurePath:
     """Where the result of a scan goes if nothing else wants to go there."""
-    relative = (
-        PurePath(scan.path.relative_to(top)) if scan.path != top else PurePath(top.name if top.is_file() else ".")
-    )
+    relative = PurePath(scan.path.relative_to(top))
     if form in (SAME, DICOM) or not relative.name:  # a file cannot become DICOM: its task will say so
         return relative
     known = "" if scan.is_dicom else files.ending_of(scan.path)

@@ -41,6 +41,7 @@ class Plan:
     """What a batch is to do.
 
     Attributes:
+        top: the folder that the scans were found in, as it was typed.
         output: the folder of the results.
         settings: what is done to every scan.
         tasks: the scans that are to be enhanced.
@@ -50,6 +51,7 @@ class Plan:
         unwanted: how many were left out by `where`.
     """
 
+    top: Path
     output: Path
     settings: Settings
     tasks: Sequence[Task]
@@ -80,7 +82,8 @@ def plan_batch(
     for path in paths:
         if path.resolve().is_relative_to(target.resolve()):
             raise OutputError("OUT-INPUT", f"output {named(target, '')} is the input, or holds it; name another folder")
-    top = paths[0] if len(paths) == 1 else Path(os.path.commonpath([path.parent for path in paths]))
+    alone = len(paths) == 1 and paths[0].is_dir()
+    top = paths[0] if alone else Path(os.path.commonpath([path.parent for path in paths]))
     scans = [
         scan
         for path in paths
@@ -95,6 +98,7 @@ def plan_batch(
     digest = settings.digest()
     known = {task.key: is_current(task, digest) for task in tasks}
     return Plan(
+        top,
         target,
         settings,
         [task for task in tasks if not known[task.key]],
@@ -106,11 +110,21 @@ def plan_batch(
 
 
 def run_batch(
-    plan: Plan, connect: AbstractContextManager[Client], *, on_progress: OnProgress = lambda stage, done, total: None
+    plan: Plan,
+    connect: AbstractContextManager[Client],
+    *,
+    wait_s: float = _WAIT_FOR_WORKERS_S,
+    on_progress: OnProgress = lambda stage, done, total: None,
 ) -> Iterator[Outcome]:
     """Do what is planned: outcomes as they come, each in the manifest before it is given.
 
     The overview is written in the end, also where the run is interrupted.
+
+    Args:
+        plan: what is to be done.
+        connect: gives the client of a cluster within its block.
+        wait_s: how long to wait for its first worker.
+        on_progress: called with (stage, done, total).
 
     Raises:
         OutputError: OUT-BUSY, OUT-WRITE, OUT-FULL.
@@ -128,7 +142,7 @@ def run_batch(
             yield from rows
             if plan.tasks:
                 with connect as client:
-                    check_workers(client, wait_s=_WAIT_FOR_WORKERS_S)
+                    check_workers(client, wait_s=wait_s)
                     for row in outcomes(client, plan.tasks, plan.settings, attempts):
                         manifest.add(row)
                         count += 1

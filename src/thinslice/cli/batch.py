@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SOME_FAILED = 8
 """Exit code where some scans have no result."""
+_JOIN_S, _QUEUE_S = 600, 7 * 86_400  # how long to wait for a first worker, and for the first job of a queue
 _ARCHIVE, _WORKERS, _WRITING = "Archive", "Workers", "Writing"
 
 
@@ -115,9 +116,10 @@ def batch(
     connect = _connect(plan, workers=workers, scheduler=scheduler, slurm=slurm)
     rows = []
     with terminal.progress() as on_progress:
-        for row in run.run_batch(plan, connect, on_progress=on_progress):
+        wait_s = _QUEUE_S if slurm else _JOIN_S
+        for row in run.run_batch(plan, connect, wait_s=wait_s, on_progress=on_progress):
             rows.append(row)
-            _tell(terminal, row, inputs[0])
+            _tell(row, plan.top)
     count = Counter(row.outcome for row in rows)
     terminal.write_record({"command": "batch", "outcomes": dict(count)})
     terminal.say(", ".join(f"{number} {kind}" for kind, number in count.items()), f"overview: {output / PAGE}")
@@ -153,7 +155,7 @@ def _remarks(plan: Plan) -> list[str]:
     return ["; ".join(filter(None, (f"{counted(total, 'scan')} found", *parts)))]
 
 
-def _tell(terminal: Terminal, row: Outcome, top: Path) -> None:
+def _tell(row: Outcome, top: Path) -> None:
     """A line for a scan that has no result, named as the user named the folder."""
     if not row.is_good:
         line = f"{printable(top / row.scan)}: {row.outcome}[{row.code}]: {row.message}"

@@ -38,7 +38,7 @@ check: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell src tests docs benchmarks examples *.md Makefile pyproject.toml CITATION.cff
+	$(BIN)/codespell src tests docs benchmarks examples deploy *.md Makefile pyproject.toml CITATION.cff
 
 format: $(STAMP)
 	$(BIN)/ruff format

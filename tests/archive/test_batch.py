@@ -73,6 +73,16 @@ def test_records_follow_the_schema(finished, repository):
         jsonschema.validate(json.loads(record.read_text()), schema)
 
 
+def test_records_name_paths_where_that_is_asked_for_alone(finished, kept_archive, tmp_path, one_worker):
+    output, _ = finished
+    assert str(kept_archive) not in (output / "a/one.record.json").read_text()
+    run(kept_archive / "a", tmp_path / "out", one_worker, show_identity=True)
+    record = json.loads((tmp_path / "out/one.record.json").read_text())
+    assert record["identity"] == {
+        "input": str(kept_archive / "a/one.nii.gz"), "output": str(tmp_path / "out/one.nii.gz"),
+    }  # fmt: skip
+
+
 def test_pandas_opens_the_manifest(finished):
     output, _ = finished
     table = pd.read_json(output / "manifest.jsonl", lines=True).set_index("scan")

@@ -29,6 +29,7 @@ class Settings:
         format: "same" as the scan, "dicom", or an ending such as "nii.gz".
         report: whether a report goes beside every result.
         uncertainty: whether the uncertainty does.
+        show_identity: whether records name paths.
         on_gap: what is done with missing slices of a DICOM series ("error", "split", "fill").
 
     Raises:
@@ -41,6 +42,7 @@ class Settings:
     report: bool = False
     uncertainty: bool = False
     on_gap: str = "error"
+    show_identity: bool = False
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:

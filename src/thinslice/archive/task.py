@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -80,11 +81,17 @@ def _enhanced(task: Task, settings: Settings, settings_digest: str) -> Outcome:
             result = enhance(volume, budget=budget, uncertainty=settings.uncertainty, **options)
             result.save(path, **asdict(form))
             _save_beside(result, path, settings)
-            records.append(result.record)
+            records.append(result.record | (_identity(task, path) if settings.show_identity else {}))
         noted = entry(task, settings_digest, input_digest=input_digest, outputs=[p for p in written if p.exists()])
         records = [record | {"batch": noted} for record in records]
         write_json(records if len(records) > 1 else records[0], task.record, overwrite=True)
     return done(task)
+
+
+def _identity(task: Task, target: Path) -> dict[str, Any]:
+    """What a record says of paths where that is asked for."""
+    told = (os.fsencode(path).decode("utf-8", "replace") for path in (task.source, target))
+    return {"identity": dict(zip(("input", "output"), told, strict=True))}
 
 
 def _read(task: Task, settings: Settings) -> tuple[list[Volume], dict[str, Any]]:

@@ -105,7 +105,7 @@ def batch(
         arguments["model"] = str(arguments["model"].resolve())
     arguments |= {"threads": terminal.threads or 1, "device": terminal.device}
     form = replace(choices.form, overwrite=terminal.overwrite)
-    settings = Settings(arguments, form, format, report, uncertainty, on_gap)
+    settings = Settings(arguments, form, format, report, uncertainty, on_gap, show_identity=terminal.show_identity)
     with terminal.progress() as on_progress:
         plan = run.plan_batch(inputs, output, settings, where=where, on_progress=on_progress)
     terminal.say(*_remarks(plan))

@@ -5,13 +5,14 @@ import stat
 import sys
 from pathlib import Path
 
+import distributed
 import psutil
 import pytest
 from archive_makers import QUICK, many
 
 import thinslice
 from thinslice.archive import cluster
-from thinslice.archive.dispatch import MEMORY, check_workers
+from thinslice.archive.dispatch import MEMORY, _outcome, check_workers
 from thinslice.archive.run import plan_batch, run_batch
 from thinslice.archive.settings import Settings
 from thinslice.errors import InputError, ThinsliceError, UsageError
@@ -124,3 +125,38 @@ def test_nothing_listens_but_on_loopback():
         ]
     assert len(places) >= 3
     assert set(places) == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("status", "raised", "found"),
+    [
+        (
+            "finished",
+            distributed.KilledWorker("key", None, 0),
+            None,
+        ),  # its worker is lost before the outcome is fetched
+        ("error", distributed.KilledWorker("key", None, 0), None),
+        ("error", ValueError("of a worker"), "BUG"),
+    ],
+)
+def test_a_worker_that_is_lost_late_is_lost_all_the_same(status, raised, found, tmp_path):
+    class Future:
+        def __init__(self):
+            self.status = status
+
+        def result(self):
+            raise raised
+
+    (task,) = plan_batch(many(tmp_path / "in", 1), tmp_path / "out", Settings(QUICK)).tasks
+    outcome = _outcome(Future(), task)
+    assert (outcome and outcome.code) == found
+
+
+@pytest.mark.parametrize("status", ["cancelled", "lost"])
+def test_a_scheduler_that_is_gone_is_told_of(status):
+    class Future:
+        def __init__(self):
+            self.status = status
+
+    with pytest.raises(ThinsliceError, match="the scheduler is gone"):
+        _outcome(Future(), None)

@@ -80,7 +80,7 @@ def outcomes(
     while running:
         future = next(ended)
         task = running.pop(future)
-        found = _outcome(future, task, client)
+        found = _outcome(future, task)
         if found is None and attempts.begun(task.key) >= MOST:
             found = lost(task)
             attempts.end(task.key)
@@ -94,24 +94,26 @@ def outcomes(
         yield from fill()
 
 
-def _outcome(future: Future, task: Task, client: Client) -> Outcome | None:
+def _outcome(future: Future, task: Task) -> Outcome | None:
     """How a task ended; None where its worker did.
 
     Raises:
         ThinsliceError: BATCH-SCHEDULER.
     """
-    from distributed import KilledWorker
+    from distributed import CancelledError, KilledWorker
 
-    if future.status == "finished":
-        found: Outcome = future.result()
-        return found
-    if future.status in ("cancelled", "lost"):
-        message = "the scheduler is gone; what is done is done: run the same command again to go on"
-        raise ThinsliceError("BATCH-SCHEDULER", message)
-    error = future.exception()
-    if isinstance(error, KilledWorker):
+    try:
+        if future.status not in ("cancelled", "lost"):
+            found: Outcome = future.result()  # of a worker that was lost before it could tell, it is done once more
+            return found
+    except KilledWorker:
         return None
-    return failed(task, as_thinslice_error(error if isinstance(error, Exception) else RuntimeError()))
+    except CancelledError:
+        pass
+    except Exception as error:
+        return failed(task, as_thinslice_error(error))
+    message = "the scheduler is gone; what is done is done: run the same command again to go on"
+    raise ThinsliceError("BATCH-SCHEDULER", message)
 
 
 class _Workers:

@@ -96,6 +96,7 @@ def test_a_crash_is_blamed_on_the_scan_that_crashed_and_on_no_other(tmp_path):
     assert no_remains(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_dask_alone_would_blame_the_others(tmp_path):
     """What the notes are for: without them the same cluster gives up scans that never began."""
     with processes(tmp_path, workers=1, allowed_failures=0) as (address, _), cluster.at(address) as client:
@@ -148,7 +149,14 @@ def test_the_scheduler_is_killed_and_the_command_goes_on(tmp_path):
     assert no_remains(output)
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "signal_number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_that_is_ended_leaves_whole_results_and_goes_on(signal_number, tmp_path):
     archive, output = many(tmp_path / "in", 6, slices=24), tmp_path / "out"
     run = subprocess.Popen(
@@ -185,6 +193,7 @@ def alive_in(session: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_a_corrupt_series_among_many_stops_no_other(tmp_path):
     archive = many(tmp_path / "in", 5)
     broken = archive / "scan_002.nii.gz"

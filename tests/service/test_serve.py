@@ -114,6 +114,7 @@ def test_sigterm_ends_it_in_order(end_to_end):
     assert [one["event"] for one in end_to_end["log"]][-2:] == ["ending", "ended"]
 
 
+@pytest.mark.slow
 def test_sigterm_puts_down_what_takes_long(drive):
     answers = drive("terminated")
     assert answers["exit"] == 0
@@ -146,6 +147,7 @@ def test_a_refused_series_is_marked_once(drive):
     assert answers["sources"][uid_of(2)]["state"] == "done"
 
 
+@pytest.mark.slow
 def test_a_series_that_ends_its_worker_twice_is_set_aside(drive):
     answers = drive("worker_killed")
     marked = answers["sources"][uid_of(1)]
@@ -154,6 +156,7 @@ def test_a_series_that_ends_its_worker_twice_is_set_aside(drive):
     assert len(answers["derived"]) == 1
 
 
+@pytest.mark.slow
 def test_a_restart_of_orthanc_loses_nothing(drive):
     answers = drive("restarted")
     assert_once_each(answers, [1, 2])

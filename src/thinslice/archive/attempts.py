@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from thinslice.system.output import write_json
 
 MOST = 2
 """So often a scan may be begun in one run."""
@@ -38,14 +39,7 @@ class Attempts:
 
     def begin(self, key: str) -> None:
         """Note that a scan is begun, before anything is done to it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        noted, path = json.dumps({"run": self.run, "begun": self.begun(key) + 1}), self.folder / key
-        temporary = path.with_name(f"{key}.{os.getpid()}")
-        with temporary.open("w") as file:
-            file.write(noted)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        write_json({"run": self.run, "begun": self.begun(key) + 1}, self.folder / key, overwrite=True)
 
     def end(self, key: str) -> None:
         """It ended, well or not, and its worker is alive."""

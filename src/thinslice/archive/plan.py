@@ -16,6 +16,7 @@ from thinslice.io import files
 from thinslice.io.survey import Scan
 from thinslice.plan import output_spacing_mm
 from thinslice.system.memory import estimate_bytes
+from thinslice.system.output import numbered
 
 RECORD, REPORT, THUMBNAIL = ".record.json", ".report.html", ".thumbnail.jpg"
 """What the names of files beside a result end in."""
@@ -115,8 +116,7 @@ def _numbers(scans: Sequence[Scan]) -> list[str]:
         same = scan.path, scan.number
         seen[same] += 1
         place = f".{seen[same]}" if alike[same] > 1 else ""
-        number = "-" if scan.number is None else str(scan.number)
-        found.append(number + place if folders[scan.path] > 1 else "")
+        found.append(_number(scan) + place if folders[scan.path] > 1 else "")
     return found
 
 
@@ -129,12 +129,11 @@ def _places(scans: Sequence[Scan], numbers: Sequence[str], top: Path, form: str)
     for scan, number, place in zip(scans, numbers, plain, strict=True):
         ending = "" if form in (SAME, DICOM) else f".{form}"
         if scan.is_dicom and (number or place in below or not place.name):
-            place = PurePath(scan.path.relative_to(top)) / f"series_{number or _first(scan)}{ending}"
+            place = PurePath(scan.path.relative_to(top)) / f"series_{number or _number(scan)}{ending}"
         first, count = place, 1
         while place in taken:
             count += 1
-            known = files.ending_of(Path(first))
-            place = first.with_name(f"{first.name[: len(first.name) - len(known)]}_{count}{known}")
+            place = numbered(Path(first), count, ending=files.ending_of(Path(first)))
         taken.add(place)
         places.append(place)
     return places
@@ -149,7 +148,8 @@ def _place(scan: Scan, top: Path, form: str) -> PurePath:
     return relative.with_name(f"{relative.name[: len(relative.name) - len(known)]}.{form}")
 
 
-def _first(scan: Scan) -> str:
+def _number(scan: Scan) -> str:
+    """Its SeriesNumber as `inspect` shows it."""
     return "-" if scan.number is None else str(scan.number)
 
 

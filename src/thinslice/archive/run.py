@@ -33,7 +33,8 @@ from thinslice.system.paths import as_path
 if TYPE_CHECKING:
     from distributed import Client
 
-_WAIT_FOR_WORKERS_S = 600.0
+JOIN_S, QUEUE_S = 600.0, 7 * 86_400.0
+"""How long to wait for a first worker, and for the first job of a queue."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def run_batch(
     plan: Plan,
     connect: AbstractContextManager[Client],
     *,
-    wait_s: float = _WAIT_FOR_WORKERS_S,
+    wait_s: float = JOIN_S,
     on_progress: OnProgress = lambda stage, done, total: None,
 ) -> Iterator[Outcome]:
     """Do what is planned: outcomes as they come, each in the manifest before it is given.

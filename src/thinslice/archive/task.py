@@ -27,22 +27,21 @@ if TYPE_CHECKING:
 _log = logging.getLogger("thinslice.archive")
 
 
-def enhance_scan(task: Task, settings: Settings, settings_digest: str, attempts: Attempts | None = None) -> Outcome:
+def enhance_scan(task: Task, settings: Settings, settings_digest: str, attempts: Attempts) -> Outcome:
     """Do what a task asks for; whatever refuses the scan is told, not raised.
 
     Args:
         task: the scan, and where its result goes.
         settings: what is done to it.
         settings_digest: their digest, made where the batch was begun.
-        attempts: notes of the run; None where nobody counts.
+        attempts: notes of the run.
 
     Returns:
         How it went; "lost" where it has ended as many workers as it may.
     """
-    if attempts is not None:
-        if attempts.begun(task.key) >= MOST:
-            return lost(task)
-        attempts.begin(task.key)
+    if attempts.begun(task.key) >= MOST:
+        return lost(task)
+    attempts.begin(task.key)
     began = time.perf_counter()
     try:
         outcome = _enhanced(task, settings, settings_digest)
@@ -50,8 +49,7 @@ def enhance_scan(task: Task, settings: Settings, settings_digest: str, attempts:
         known = as_thinslice_error(error)
         _log.info("a scan failed: %s", known.code)
         outcome = failed(task, known)
-    if attempts is not None:
-        attempts.end(task.key)
+    attempts.end(task.key)
     return replace(outcome, seconds=time.perf_counter() - began)
 
 

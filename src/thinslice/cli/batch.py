@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 SOME_FAILED = 8
 """Exit code where some scans have no result."""
-_JOIN_S, _QUEUE_S = 600, 7 * 86_400  # how long to wait for a first worker, and for the first job of a queue
 _ARCHIVE, _WORKERS, _WRITING = "Archive", "Workers", "Writing"
 
 
@@ -116,7 +115,7 @@ def batch(
     connect = _connect(plan, workers=workers, scheduler=scheduler, slurm=slurm)
     rows = []
     with terminal.progress() as on_progress:
-        wait_s = _QUEUE_S if slurm else _JOIN_S
+        wait_s = run.QUEUE_S if slurm else run.JOIN_S
         for row in run.run_batch(plan, connect, wait_s=wait_s, on_progress=on_progress):
             rows.append(row)
             _tell(row, plan.top)

@@ -13,6 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from thinslice.system import forks as _forks  # noqa: F401 - from here on, a fork is noticed
+from thinslice.system import processors as _processors
+
+_processors.let_idle_threads_rest()
 
 __version__ = "0.1.0"
 

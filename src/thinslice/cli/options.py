@@ -16,6 +16,7 @@ from thinslice.cli.help import COMMON as _COMMON
 from thinslice.cli.terminal import Terminal
 from thinslice.conventions import MOST_SEED
 from thinslice.system.paths import as_path
+from thinslice.system.processors import THREAD_COUNTS
 
 T = TypeVar("T")
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -76,9 +77,7 @@ def _common(
     version: Version = False,
 ) -> Terminal:
     if threads is not None:  # numerical libraries read these when they are first imported
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ[name] = str(threads)
-        os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = str(threads)
+        os.environ.update(dict.fromkeys(THREAD_COUNTS, str(threads)))
     return Terminal(
         quiet=quiet, threads=threads, device=device, json=json and str(as_path(json)), overwrite=overwrite,
         show_identity=show_identity,

@@ -6,7 +6,6 @@ of a series, what `inspect` shows of it. Whether its geometry is accepted, readi
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -118,21 +117,18 @@ def survey_folder(folder: Path, names: Iterable[str]) -> tuple[dict[str, Gathere
 
 def _attributes(path: str) -> tuple[Attributes | None, int]:
     """What is asked of a file, None where it is no DICOM, and its size."""
-    with open(path, "rb", buffering=0) as stream:
-        start = stream.read(START)
-        kind = kind_of(start[:START_BYTES])
-        size = os.fstat(stream.fileno()).st_size
-        if kind == "foreign":
-            return None, size
-        header = _GLANCE.of(start)
-        if header is None:
-            stream.seek(0)
-            header = dcmread(
-                io.BufferedReader(stream),
-                stop_before_pixels=True,
-                force=kind == "headerless",
-                specific_tags=list(_ASKED),
-            )
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        start = os.read(file, START)
+        size = os.fstat(file).st_size
+    finally:
+        os.close(file)
+    kind = kind_of(start[:START_BYTES])
+    if kind == "foreign":
+        return None, size
+    header = _GLANCE.of(start)
+    if header is None:
+        header = dcmread(path, stop_before_pixels=True, force=kind == "headerless", specific_tags=list(_ASKED))
     return Attributes(header), size
 
 

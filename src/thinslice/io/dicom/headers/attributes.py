@@ -12,12 +12,14 @@ from __future__ import annotations
 import math
 import re
 import struct
+from functools import cache
 from typing import Any, cast
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag, Tag
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 _UID = re.compile(r"[0-9.]{1,64}")
@@ -40,6 +42,11 @@ def parse_number(text: str) -> float:
 def is_uid(text: str) -> bool:
     """Whether a text may be used as a DICOM UID."""
     return bool(_UID.fullmatch(text)) and not text.startswith(".") and not text.endswith(".") and ".." not in text
+
+
+@cache
+def _tag(keyword: str) -> BaseTag:
+    return Tag(cast(int, tag_for_keyword(keyword)))
 
 
 def value_vr(element: Any) -> str | None:
@@ -75,7 +82,7 @@ class Attributes:
 
     def raw(self, keyword: str) -> Any:
         """The element as stored, or None."""
-        tag = cast(int, tag_for_keyword(keyword))
+        tag = _tag(keyword)
         for dataset in self.datasets:
             if tag in dataset:
                 return dataset.get_item(tag)

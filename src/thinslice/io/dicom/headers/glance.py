@@ -18,6 +18,13 @@ START = 16 << 10
 _EXPLICIT, _IMPLICIT = b"1.2.840.10008.1.2.1", b"1.2.840.10008.1.2"
 _ENCAPSULATED = b"1.2.840.10008.1.2.4", b"1.2.840.10008.1.2.5"  # explicit, little-endian
 _LONG = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV"})
+_SHORT = frozenset(
+    {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
+     b"ST", b"TM", b"UI", b"UL", b"US"}
+)  # fmt: skip
+_EXPLICIT_HEAD = struct.Struct("<HH2sH").unpack_from  # tag, VR and a short length
+_IMPLICIT_HEAD = struct.Struct("<HHI").unpack_from
+_LENGTH = struct.Struct("<I").unpack_from
 _ITEM, _ITEM_ENDS, _SEQUENCE_ENDS = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF
 _DEEPEST = 16
@@ -58,14 +65,12 @@ class Glance:
         found: dict[BaseTag, RawDataElement] = {}
         previous = 0
         while True:
-            group, element = struct.unpack_from("<HH", data, at)
-            number = group << 16 | element
+            number, vr, length, at = _head(data, at, explicit=explicit)
             if number <= previous:  # tags ascend: this is no data set
                 raise _Unusual
             if number > self._last:
                 break
             previous = number
-            vr, length, at = _head(data, at, explicit=explicit)
             if length == _UNDEFINED:
                 at = _behind_items(data, at, explicit=explicit)
                 continue
@@ -87,7 +92,7 @@ def _after_meta(data: bytes) -> tuple[bool, int]:
     at, syntax = 132, b""
     while data[at : at + 2] == b"\x02\x00":
         element = data[at + 2 : at + 4]
-        _, length, at = _head(data, at, explicit=True)
+        _, _, length, at = _head(data, at, explicit=True)
         if element == b"\x10\x00":
             syntax = data[at : at + length].rstrip(b"\0 ")
         at += length
@@ -98,19 +103,18 @@ def _after_meta(data: bytes) -> tuple[bool, int]:
     raise _Unusual
 
 
-def _head(data: bytes, at: int, *, explicit: bool) -> tuple[bytes, int, int]:
-    """VR (b"" where it is not written), length, and where the value of an element begins."""
+def _head(data: bytes, at: int, *, explicit: bool) -> tuple[int, bytes, int, int]:
+    """Tag, VR (b"" where it is not written), length, and where the value of an element begins."""
     if not explicit:
-        (length,) = struct.unpack_from("<I", data, at + 4)
-        return b"", length, at + 8
-    vr = data[at + 4 : at + 6]
+        group, element, length = _IMPLICIT_HEAD(data, at)
+        return group << 16 | element, b"", length, at + 8
+    group, element, vr, length = _EXPLICIT_HEAD(data, at)
+    if vr in _SHORT:
+        return group << 16 | element, vr, length, at + 8
     if vr in _LONG:
-        (length,) = struct.unpack_from("<I", data, at + 8)
-        return vr, length, at + 12
-    if not vr.isalpha() or not vr.isupper():
-        raise _Unusual
-    (length,) = struct.unpack_from("<H", data, at + 6)
-    return vr, length, at + 8
+        (length,) = _LENGTH(data, at + 8)
+        return group << 16 | element, vr, length, at + 12
+    raise _Unusual
 
 
 def _behind_items(data: bytes, at: int, *, explicit: bool, depth: int = 0) -> int:
@@ -129,6 +133,6 @@ def _behind_items(data: bytes, at: int, *, explicit: bool, depth: int = 0) -> in
             at += length
             continue
         while struct.unpack_from("<HH", data, at) != (_ITEM_ENDS >> 16, _ITEM_ENDS & 0xFFFF):
-            _, length, at = _head(data, at, explicit=explicit)
+            _, _, length, at = _head(data, at, explicit=explicit)
             at = _behind_items(data, at, explicit=explicit, depth=depth + 1) if length == _UNDEFINED else at + length
         at += 8

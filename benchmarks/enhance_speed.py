@@ -17,21 +17,8 @@ from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 import thinslice
+from thinslice.networks.device import convolution_rate
 from thinslice.phantom import make_phantom, thicken
-
-
-def convolution_rate(dtype: torch.dtype, *, seconds: float = 2.0) -> float:
-    """Floating-point operations a second of a 3 x 3 convolution of 64 channels, forward."""
-    layer = torch.nn.Conv2d(64, 64, 3, padding=1).to(dtype=dtype, memory_format=torch.channels_last)
-    images = torch.randn(8, 64, 96, 96, dtype=dtype).to(memory_format=torch.channels_last)
-    work = 2 * images.numel() * 64 * 9
-    with torch.inference_mode():
-        layer(images)
-        began, runs = time.perf_counter(), 0
-        while (spent := time.perf_counter() - began) < seconds:
-            layer(images)
-            runs += 1
-    return work * runs / spent
 
 
 def main() -> None:
@@ -56,7 +43,7 @@ def main() -> None:
         writing = time.perf_counter() - began
     record = result.record
     precision = record["device"]["precision"]
-    rate = convolution_rate(getattr(torch, precision))
+    rate = convolution_rate(torch.device("cpu"), getattr(torch, precision), seconds=2)
     flops, seconds = counter.get_total_flops(), dict(record["times_s"]) | {"write": writing}
     networks = seconds.pop("fit") + seconds.pop("synthesis")
     table = Table("stage", "seconds", "GFLOP", "floor, s", "times the floor")

@@ -81,6 +81,41 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(scans, tmp_path):
     assert torch.equal(_weights(whole), _weights(resumed))
 
 
+def test_workers_draw_the_pairs_that_one_process_draws(scans, tmp_path):
+    config = replace(SMALL, iterations=9)
+    alone = train(_pool(scans), config=config, seed=3)
+    helped = train(_pool(scans), config=config, seed=3, workers=2)
+    assert (_weights(alone) - _weights(helped)).abs().max() < 1e-5
+
+
+def test_scans_that_memory_does_not_hold_are_shared_out_among_workers(scans):
+    config = replace(SMALL, iterations=2)
+    alone = train(_pool(scans), config=config)
+    helped = train(_pool(scans, memory_bytes=1), config=config, workers=2)
+    assert (_weights(alone) - _weights(helped)).abs().max() < 1e-5
+
+
+def test_a_scan_that_is_refused_is_refused_before_workers_begin(scans, tmp_path):
+    small = Volume(np.zeros((9, 12, 40)), np.diag([1.0, 1.0, 4.0, 1.0]))
+    files.write(small, tmp_path / "small.nii.gz")
+    with pytest.raises(GeometryError, match="small"):
+        train(_pool([*scans, tmp_path / "small.nii.gz"]), config=replace(SMALL, iterations=2), workers=2)
+
+
+def test_all_of_a_step_happens_on_the_device(scans):
+    """Tensors of the meta device hold no numbers, and PyTorch refuses to compute with them and others together."""
+
+    def stop_at_the_end(stage, done, total):
+        if done == total:
+            raise _CutOffError
+
+    with pytest.raises(_CutOffError):
+        train(
+            _pool(scans), config=replace(SMALL, iterations=3, validate_every=2), device=torch.device("meta"),
+            workers=2, on_progress=stop_at_the_end,
+        )  # fmt: skip
+
+
 def test_thick_scans_alone_teach_the_coronal_and_sagittal_network(tmp_path):
     thick, _ = thicken(make_phantom(shape=(64, 64, 64), spacing_mm=(1.25, 1.5, 1.5), seed=2).volume, 7.5)
     files.write(thick, tmp_path / "thick.nii.gz")
@@ -169,7 +204,7 @@ def test_the_command_line_adds_blocks_to_weights(scans, tmp_path):
     first, deeper = tmp_path / "first.safetensors", tmp_path / "deeper.safetensors"
     train(_pool(scans), config=replace(SMALL, iterations=2)).save(first)
     options = ["train", "-i", *map(str, scans), "--axis", "z", "--iterations", "1", "--batch", "2", "--threads", "1",
-               "--weights", str(first), "-o", str(deeper), "-q", "--json", "-"]  # fmt: skip
+               "--weights", str(first), "--workers", "2", "-o", str(deeper), "-q", "--json", "-"]  # fmt: skip
     said = subprocess.run([program, *options, "--blocks", "3"], check=True, capture_output=True, text=True)
     record = json.loads(said.stdout)
     assert record["sha256"] == Model.load(deeper).digest

@@ -50,12 +50,17 @@ def train(
     ] = None,
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Patches of a draw; a step takes two draws.")] = 16,
     memory: Annotated[float, typer.Option(metavar="GB", help="What scans may take together.")] = 4,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", show_default="0; 4 with --device cuda", help="Processes that draw pairs."),
+    ] = None,
     seed: Annotated[Any, typer.Option(parser=options.seed, metavar="N", help="Of weights and draws, from 0.")] = 0,
 ) -> None:
     """Train weights on many scans, thick or thin.
 
     A run that is cut off goes on from its last checkpoint (FILE.checkpoint): give the same command
-    again. Under torchrun, the draws of a step are shared among the processes.
+    again. Under torchrun, the draws of a step are shared among the processes, each with a graphics
+    card of its own where --device cuda is given.
 
     For example:
 
@@ -68,8 +73,8 @@ def train(
         raise UsageError("USE-OUTPUT", "no output is given; name a file with -o")
     if weights is not None and channels:
         raise UsageError("USE-SIZE", "--channels does not go with --weights, whose sizes count")
-    if terminal.device not in ("auto", "cpu"):
-        raise UsageError("USE-DEVICE", f"train runs on the CPU, not on {terminal.device}")
+    if terminal.device == "mps":
+        raise UsageError("USE-DEVICE", "train runs on cpu or cuda, not on mps")
     if not (math.isfinite(memory) and memory > 0):
         raise UsageError("USE-MEMORY", f"memory must be over 0 GB, found {memory:g}")
     terminal.refuse_existing(output)
@@ -78,9 +83,13 @@ def train(
 
     import thinslice
     from thinslice.io import scan
+    from thinslice.networks.device import choose_device, cuda_is_there
     from thinslice.networks.model import Model
     from thinslice.training import ScanPool, TrainConfig, train_processes
 
+    device = choose_device("cpu" if terminal.device == "auto" else terminal.device)
+    if terminal.device == "auto" and cuda_is_there():
+        terminal.say("device:     cpu; --device cuda is there too, and was never tried on a graphics card")
     defaults = TrainConfig()
     sizes = {name: size for name, size in (("channels", channels), ("blocks", blocks)) if size is not None}
     fit = replace(defaults.fit, inplane=replace(defaults.fit.inplane, **sizes), batch=batch)
@@ -108,6 +117,8 @@ def train(
             validation=[pool([path])[0] for path in validate or []],
             checkpoint=checkpoint,
             threads=terminal.threads,
+            device=device,
+            workers=(4 if device.type == "cuda" else 0) if workers is None else workers,
             on_progress=on_progress,
         )
     if model is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import torch
 from torch import nn
 
 
@@ -20,6 +21,7 @@ class Average:
         self.network = copy.deepcopy(network).requires_grad_(False)
         self.learner, self._time_constant, self._steps = network, time_constant, 0
 
+    @torch.no_grad()
     def update(self) -> None:
         """Take one more step into account."""
         self._steps += 1

@@ -30,15 +30,23 @@ from thinslice.physics.operator import SliceOperator
 
 @dataclass(frozen=True)
 class Patches:
-    """One step's pairs: thick (b, planes, m, w) and truth (b, n, w), HU float32, and their task."""
+    """One step's pairs and their task: thick (b, planes, m, w) and truth (b, n, w), HU float32.
+
+    Of the axial network: thick (m, y, x) and truth (n, y, x).
+    """
 
     thick: Tensor
     truth: Tensor
     task: Task
 
     def to(self, device: torch.device) -> Patches:
-        """The same on another device."""
-        return Patches(self.thick.to(device), self.truth.to(device), self.task.to(device))
+        """The same on another device; from pinned memory without waiting."""
+        thick, truth = (pairs.to(device, non_blocking=True) for pairs in (self.thick, self.truth))
+        return Patches(thick, truth, self.task.to(device))
+
+    def pin_memory(self) -> Patches:
+        """The same in memory that a graphics card copies from directly."""
+        return Patches(self.thick.pin_memory(), self.truth.pin_memory(), self.task)
 
 
 def label_operator(pixels: int, labels: int, *, step: float, aperture: float, offset: float) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Training on many scans, on one process or several, with checkpoints.
 
-A step takes `groups` draws for the network of the coronal and the sagittal view and as many for the
-axial one. What is drawn depends on seed, step and group alone: a run that was cut off goes on as if
-nothing had happened, and processes that share the groups of a step take the step that one would.
+A step takes `groups` draws (`training/draws.py`) for the network of the coronal and the sagittal view and as many for
+the axial one. What is drawn depends on seed, step and group alone: a run that was cut off goes on as if nothing had
+happened, and processes that share the groups of a step take the step that one would.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
 from thinslice.networks.task import CONDITIONS
 from thinslice.system.output import whole_file
-from thinslice.training.pairs import axial_pairs, has_axial_pairs, inplane_pairs
+from thinslice.training.draws import Draw, Draws, drawn, pairs_of
+from thinslice.training.pace import Pace
+from thinslice.training.pairs import has_axial_pairs
 from thinslice.training.scans import ScanPool, TrainingScan
-from thinslice.training.shapes import shape_pairs
 
+CPU = torch.device("cpu")
 _log = logging.getLogger("thinslice.training")
 
 
@@ -74,8 +76,8 @@ class TrainConfig:
 class _Training:
     """Networks, their averages and optimiser, and how far they are."""
 
-    def __init__(self, config: TrainConfig, seed: int, start: Model | None) -> None:
-        self.model = Model.new(config.fit.inplane, config.fit.axial, seed=seed)
+    def __init__(self, config: TrainConfig, seed: int, start: Model | None, device: torch.device) -> None:
+        self.model = Model.new(config.fit.inplane, config.fit.axial, seed=seed).to(device)
         for name, network in start.networks.items() if start else ():
             self.model.networks[name].load_state_dict(network.state_dict())
         networks = self.model.networks
@@ -103,6 +105,11 @@ class _Training:
     def facts(self) -> dict[str, Any]:
         return {"steps": self.step, "seconds": round(self.seconds), "curve": self.curve}
 
+    def learn(self, name: str, loss: Tensor, *, share: float) -> None:
+        """Let a network follow the gradient of its loss; `share` of the run is over."""
+        self.optimisers[name].step(loss, share=share)
+        self.averages[name].update()
+
     def averaged(self) -> Model:
         parts: dict[str, Any] = {name: average.network for name, average in self.averages.items()}
         return replace(self.model, **parts)
@@ -116,6 +123,8 @@ def train(
     start: Model | None = None,
     validation: Sequence[TrainingScan] = (),
     checkpoint: Path | None = None,
+    device: torch.device = CPU,
+    workers: int = 0,
     on_progress: OnProgress = lambda stage, done, total: None,
 ) -> Model:
     """Train a model on many scans. The axial network stays as it is where no scan is thin: nothing could teach it.
@@ -127,14 +136,17 @@ def train(
         start: trained weights to go on from; their sizes count, not those of `config`.
         validation: scans that the curve is measured on; nothing is learned from them.
         checkpoint: file that a run is continued from where it exists, and kept in while it lasts.
+        device: where networks learn; a checkpoint may go on elsewhere.
+        workers: processes that draw pairs ahead of the device; what is drawn stays the same.
         on_progress: called with ("train", step, steps).
 
     Returns:
-        The averaged weights, with the validation curve among their facts.
+        The averaged weights, on the CPU, with the validation curve among their facts.
 
     Raises:
         InputError: TRAIN-CHECKPOINT where the checkpoint is not of this configuration and these scans.
-        UsageError: USE-GROUPS where the groups of a step cannot be shared evenly among processes.
+        UsageError: USE-GROUPS where the groups of a step cannot be shared evenly among processes; USE-WORKERS where
+            processes cannot be forked here.
     """
     config = config or TrainConfig()
     rank, processes = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
@@ -144,63 +156,67 @@ def train(
         fit = config.fit.going_on(start.inplane.config, start.axial.config, rate=config.go_on_rate)
         config = replace(config, fit=fit)
     about = _describe(config, seed, start, pool.digest)
-    run = _Training(config, seed, start)
+    run = _Training(config, seed, start, device)
     if checkpoint is not None and checkpoint.exists():
-        _go_on(run, checkpoint, about)
-    wrap = DistributedDataParallel if processes > 1 else (lambda network: network)
+        _go_on(run, checkpoint, about, device)
     taught = ["inplane", "axial"] if any(has_axial_pairs(pool[number]) for number in range(len(pool))) else ["inplane"]
-    learning = {name: wrap(run.model.networks[name]) for name in taught}
-    began, saved = time.monotonic() - run.seconds, time.monotonic()
+    learning = {name: _shared(run.model.networks[name], device, processes) for name in taught}
+    mine = range(rank, config.groups, processes)
+    wanted = (
+        Draw(name, step, group)
+        for step in range(run.step, config.iterations)
+        for name in _learners(taught, step, config)
+        for group in mine
+    )
+    draws = Draws(pool, config.fit, seed=seed, shapes=config.shapes)
+    pairs = drawn(draws, wanted, workers=workers, pin=device.type == "cuda")
+    began, saved, pace = time.monotonic() - run.seconds, time.monotonic(), Pace(device, step=run.step)
     while run.step < config.iterations:
         on_progress("train", run.step, config.iterations)
-        mine = range(rank, config.groups, processes)
-        for name in taught if run.step % config.axial_every == 0 else taught[:1]:
-            losses = [_loss(name, learning[name], pool, config, (seed, run.step, group)) for group in mine]
-            run.optimisers[name].step(torch.stack(losses).mean(), share=run.step / config.iterations)
-            run.averages[name].update()
+        share = run.step / config.iterations
+        for name in _learners(taught, run.step, config):
+            network = learning[name]
+            losses = [_loss(name, network, pace.next(pairs, network), share, config.fit) for _ in mine]
+            run.learn(name, torch.stack(losses).mean(), share=share)
         run.step += 1
         run.seconds = time.monotonic() - began
         if run.step % config.validate_every == 0 or run.step == config.iterations:
             point = {"step": run.step, "seconds": run.seconds} | _validate(run.averaged(), validation, config)
             run.curve.append(point)
             _log.info("%s", " ".join(f"{key} {value:.3f}" for key, value in point.items()))
+            _log.info("%s", pace.describe(run.step))
         if checkpoint is not None and rank == 0 and time.monotonic() - saved > config.checkpoint_s:
             _write(checkpoint, run, about)
             saved = time.monotonic()
     on_progress("train", config.iterations, config.iterations)
-    model = run.averaged()
+    model = run.averaged().to(CPU)
     model.fusion = config.fit.fusion
     facts = {"trained_on": f"{len(pool)} scans", "started_from": start and start.digest, "seed": seed}
     model.facts = facts | {"config": asdict(config)} | run.facts()
     return model
 
 
-def _loss(name: str, network: nn.Module, pool: ScanPool, config: TrainConfig, draw: tuple[int, int, int]) -> Tensor:
+def _learners(taught: list[str], step: int, config: TrainConfig) -> list[str]:
+    """The networks that learn in a step."""
+    return taught if step % config.axial_every == 0 else taught[:1]
+
+
+def _shared(network: nn.Module, device: torch.device, processes: int) -> nn.Module:
+    """A network whose gradients are averaged over all processes."""
+    if processes == 1:
+        return network
+    return DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
+
+
+def _loss(name: str, network: nn.Module, pairs: Patches, share: float, config: FitConfig) -> Tensor:
     """The loss of a network on one draw, relative to that of the base interpolation: every task counts alike."""
-    random = np.random.default_rng([*draw, name == "axial"])
-    result = None
-    if name == "inplane" and random.random() < config.shapes:
-        result = _restore_planes(network, shape_pairs(random, config.fit))
-    while result is None:
-        result = _restore(name, network, pool[int(random.integers(len(pool)))], random, config.fit)
-    return relative_loss(*label_losses(*result, share=draw[1] / config.iterations, config=config.fit))
+    return relative_loss(*label_losses(*_restore(name, network, pairs), share=share, config=config))
 
 
-def _restore(
-    name: str, network: nn.Module, scan: TrainingScan, random: np.random.Generator, config: FitConfig
-) -> tuple[Tensor, Tensor, Tensor] | None:
-    """(restored, base interpolation, truth) of a draw from a scan; None where the scan has none for this network."""
-    if name == "inplane":
-        return _restore_planes(network, inplane_pairs(scan, random, config))
-    drawn = axial_pairs(scan, random)
-    if drawn is None:
-        return None
-    thick, thin, task = drawn
-    return network(thick, task), axial.interpolate(thick, task), thin
-
-
-def _restore_planes(network: nn.Module, pairs: Patches) -> tuple[Tensor, Tensor, Tensor]:
-    return network(pairs.thick, pairs.task), inplane.interpolate(pairs.thick, pairs.task), pairs.truth
+def _restore(name: str, network: nn.Module, pairs: Patches) -> tuple[Tensor, Tensor, Tensor]:
+    """(restored, base interpolation, truth)."""
+    interpolate = inplane.interpolate if name == "inplane" else axial.interpolate
+    return network(pairs.thick, pairs.task), interpolate(pairs.thick, pairs.task), pairs.truth
 
 
 def _validate(model: Model, scans: Sequence[TrainingScan], config: TrainConfig) -> dict[str, float]:
@@ -211,9 +227,9 @@ def _validate(model: Model, scans: Sequence[TrainingScan], config: TrainConfig) 
             values = []
             for draw in range(config.validation_draws):
                 random = np.random.default_rng([draw, name == "axial"])
-                result = _restore(name, network, scans[draw % len(scans)], random, config.fit)
-                if result is not None:
-                    restored, base, truth = result
+                pairs = pairs_of(name, scans[draw % len(scans)], random, config.fit)
+                if pairs is not None:
+                    restored, base, truth = _restore(name, network, pairs.to(model.device))
                     values.append(10 * float(torch.log10((base - truth).square().mean() + 1e-3))
                                   - 10 * float(torch.log10((restored - truth).square().mean() + 1e-3)))  # fmt: skip
             if values:
@@ -232,9 +248,9 @@ def _write(path: Path, run: _Training, about: str) -> None:
         torch.save({"config": about, "state": run.state()}, temporary)
 
 
-def _go_on(run: _Training, path: Path, about: str) -> None:
+def _go_on(run: _Training, path: Path, about: str, device: torch.device) -> None:
     try:
-        saved = torch.load(path, weights_only=True)
+        saved = torch.load(path, weights_only=True, map_location=device)
         state, described = saved["state"], saved["config"]
         if described == about:
             run.load(state)

@@ -106,7 +106,7 @@ def has_axial_pairs(scan: TrainingScan) -> bool:
     return scan.thin and len(scan.hu) >= 2 * _AXIAL_SLICES
 
 
-def axial_pairs(scan: TrainingScan, random: np.random.Generator) -> tuple[Tensor, Tensor, Task] | None:
+def axial_pairs(scan: TrainingScan, random: np.random.Generator) -> Patches | None:
     """A stack of thick slices (m, y, x), its thin ones (n, y, x) and their task; None where the scan has none."""
     task = patch_task(_AXIAL_SLICES, draw_scale(random))
     n = len(task.grid.output_mm)
@@ -120,4 +120,4 @@ def axial_pairs(scan: TrainingScan, random: np.random.Generator) -> tuple[Tensor
     cut = cut.transpose(0, 2, 1) if random.integers(2) else cut
     thin = torch.from_numpy(np.ascontiguousarray(cut, np.float32)) + draw_offset(random)
     thick = torch.einsum("mn,nyx->myx", task.observation, thin)
-    return thick, thin, task
+    return Patches(thick, thin, task)

@@ -67,6 +67,18 @@ class ScanPool:
         """SHA-256 of the scans' names, in order: what is drawn depends on which they are; they may be moved."""
         return hashlib.sha256("\0".join(path.name for path in self._paths).encode(errors="surrogateescape")).hexdigest()
 
+    def share_among(self, workers: int) -> None:
+        """Read every scan once, for processes that are about to be forked: what is held, they have in common.
+
+        Where not all scans can be held, each of them keeps its own share of the memory instead.
+        """
+        for number in range(len(self)):
+            if self[number].thin:
+                _ = self[number].turned
+        if len(self._held) < len(self):
+            self._held.clear()
+            self._memory //= workers
+
     def __getitem__(self, number: int) -> TrainingScan:
         if number in self._held:
             self._held.move_to_end(number)

@@ -8,7 +8,7 @@ from thinslice.fitting.config import FitConfig
 from thinslice.io import files
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.phantom import make_phantom
-from thinslice.training import ScanPool
+from thinslice.training import ScanPool, usual_workers
 from thinslice.training.draws import Draw, Draws, drawn
 
 WANTED = [Draw(network, step, group) for step in (0, 1) for network in ("inplane", "axial") for group in (0, 1)]
@@ -42,3 +42,9 @@ def test_workers_that_cannot_be_forked_are_refused(draws, monkeypatch):
     monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda: ["spawn"])
     with pytest.raises(UsageError, match="3 workers"):
         drawn(draws, WANTED, workers=3, pin=False)
+    assert usual_workers(torch.device("cuda")) == 0
+
+
+def test_workers_stand_beside_a_graphics_card_alone():
+    assert usual_workers(torch.device("cpu")) == 0
+    assert usual_workers(torch.device("cuda")) > 1

@@ -85,7 +85,7 @@ def train(
     from thinslice.io import scan
     from thinslice.networks.device import choose_device, cuda_is_there
     from thinslice.networks.model import Model
-    from thinslice.training import ScanPool, TrainConfig, train_processes
+    from thinslice.training import ScanPool, TrainConfig, train_processes, usual_workers
 
     device = choose_device("cpu" if terminal.device == "auto" else terminal.device)
     if terminal.device == "auto" and cuda_is_there():
@@ -118,7 +118,7 @@ def train(
             checkpoint=checkpoint,
             threads=terminal.threads,
             device=device,
-            workers=(4 if device.type == "cuda" else 0) if workers is None else workers,
+            workers=usual_workers(device) if workers is None else workers,
             on_progress=on_progress,
         )
     if model is not None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from thinslice.errors import UsageError
@@ -21,6 +22,7 @@ from thinslice.training.scans import ScanPool, TrainingScan
 from thinslice.training.shapes import shape_pairs
 
 _AHEAD = 4  # draws that a worker keeps ready
+_BESIDE_CUDA = 4
 
 
 class Draw(NamedTuple):
@@ -61,6 +63,15 @@ def pairs_of(network: str, scan: TrainingScan, random: np.random.Generator, conf
     return inplane_pairs(scan, random, config) if network == "inplane" else axial_pairs(scan, random)
 
 
+def usual_workers(device: torch.device) -> int:
+    """Processes that keep a device busy: none beside networks on the CPU, or where processes cannot be forked."""
+    return _BESIDE_CUDA if device.type == "cuda" and _can_fork() else 0
+
+
+def _can_fork() -> bool:
+    return "fork" in multiprocessing.get_all_start_methods()
+
+
 def drawn(draws: Draws, wanted: Iterable[Draw], *, workers: int, pin: bool) -> Iterator[Patches]:
     """The pairs of `wanted`, in that order.
 
@@ -75,8 +86,8 @@ def drawn(draws: Draws, wanted: Iterable[Draw], *, workers: int, pin: bool) -> I
     """
     if not workers:
         return (draws[draw] for draw in wanted)
-    if "fork" not in multiprocessing.get_all_start_methods():
-        raise UsageError("USE-WORKERS", f"{workers} workers were asked for; only Linux can fork them")
+    if not _can_fork():
+        raise UsageError("USE-WORKERS", f"{workers} workers were asked for; processes cannot be forked here")
     draws.pool.share_among(workers)
     return iter(
         DataLoader(

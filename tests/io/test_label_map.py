@@ -267,7 +267,7 @@ def _drawn(volume):
 
 def test_a_result_carries_labels_on_its_own_grid(thick_phantom, map_file, tmp_path):
     volume = replace(files.read(thick_phantom), thickness=1.0)
-    result = thinslice.enhance(volume, spacing=1.0, iterations=1, labels=map_file)
+    result = thinslice.enhance(volume, spacing=1.0, fit="none", labels=map_file)
     assert result.labels.shape == result.volume.shape
     assert np.array_equal(result.labels[::5], _drawn(volume))
     assert result.record["output"]["labels"] == 2
@@ -287,13 +287,13 @@ def test_a_result_carries_labels_on_its_own_grid(thick_phantom, map_file, tmp_pa
 
 
 def test_without_labels_there_are_none(thick_phantom):
-    result = thinslice.enhance(thick_phantom, factor=2, iterations=1)
+    result = thinslice.enhance(thick_phantom, factor=2, fit="none")
     assert result.labels is None
     assert result.record["output"]["labels"] is None
 
 
 def test_labels_from_a_shell(thick_phantom, map_file, tmp_path, capfd):
-    arguments = ["enhance", "-i", str(thick_phantom), "--labels", str(map_file), "--spacing", "2", "--iterations", "1"]
+    arguments = ["enhance", "-i", str(thick_phantom), "--labels", str(map_file), "--spacing", "2", "--fit", "none"]
     assert run([*arguments, "-o", str(tmp_path / "thin.nii.gz"), "--show-identity"]) == 0
     assert "thin_labels.nii.gz" in capfd.readouterr().out
     thin, labels = nib.load(tmp_path / "thin.nii.gz"), nib.load(tmp_path / "thin_labels.nii.gz")
@@ -314,14 +314,14 @@ def test_a_picture_that_cannot_be_drawn_leaves_neither_result_nor_labels(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("thinslice.report.preview.save_preview", stop)
-    arguments = ["enhance", "-i", thick_phantom, "--labels", map_file, "--factor", "2", "--iterations", "1"]
+    arguments = ["enhance", "-i", thick_phantom, "--labels", map_file, "--factor", "2", "--fit", "none"]
     arguments += ["-o", tmp_path / "thin.mhd", "--preview", tmp_path / "thin.png", "--json", tmp_path / "thin.json"]
     assert run(list(map(str, arguments))) == 130
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_result_that_cannot_be_written_leaves_no_labels(thick_phantom, map_file, tmp_path, monkeypatch):
-    result = thinslice.enhance(thick_phantom, factor=2, iterations=1, labels=map_file)
+    result = thinslice.enhance(thick_phantom, factor=2, fit="none", labels=map_file)
 
     def full(*_, **__):
         assert (tmp_path / "thin_labels.nii.gz").exists()

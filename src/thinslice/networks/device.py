@@ -46,16 +46,22 @@ def arithmetic(device: torch.device) -> AbstractContextManager[None]:
 
 def arithmetic_name(device: torch.device) -> str:
     """The number format of the networks' bodies: "bfloat16" or "float32"."""
-    return "bfloat16" if _bfloat16_is_faster(device.type) else "float32"
+    return str(arithmetic_type(device)).removeprefix("torch.")
 
 
 def arithmetic_type(device: torch.device) -> torch.dtype:
-    """The same as PyTorch's type."""
+    """The number format of the networks' bodies, as PyTorch's type."""
     return torch.bfloat16 if _bfloat16_is_faster(device.type) else torch.float32
 
 
 def convolution_rate(device: torch.device, dtype: torch.dtype, *, seconds: float) -> float:
-    """Floating-point operations a second of a 3 x 3 convolution of 64 channels, forward, measured for so long."""
+    """Floating-point operations a second of a 3 x 3 convolution of 64 channels, forward.
+
+    Args:
+        device: that convolves.
+        dtype: of images and weights.
+        seconds: to measure for.
+    """
     layer = torch.nn.utils.skip_init(torch.nn.Conv2d, 64, 64, 3, padding=1, device=device, dtype=dtype)
     layer.to(memory_format=torch.channels_last)
     layer.requires_grad_(False).weight.fill_(0.01)

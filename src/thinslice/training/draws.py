@@ -22,7 +22,7 @@ from thinslice.training.scans import ScanPool, TrainingScan
 from thinslice.training.shapes import shape_pairs
 
 _AHEAD = 4  # draws that a worker keeps ready
-_BESIDE_CUDA = 4
+_BESIDE_CUDA = 4  # workers
 
 
 class Draw(NamedTuple):

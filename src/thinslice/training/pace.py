@@ -32,12 +32,17 @@ class Pace:
         self._step, self._began, self._waited, self._operations = step, time.monotonic(), 0.0, 0.0
 
     def next(self, pairs: Iterator[Patches], network: nn.Module) -> Patches:
-        """The next pairs, on the device, for a network to learn from; how long they were waited for counts."""
+        """The next pairs, on the device, for a network to learn from; how long they were waited for counts.
+
+        Args:
+            pairs: of the run.
+            network: that learns from them.
+        """
         began = time.monotonic()
         found = next(pairs)
         self._waited += time.monotonic() - began
         kernels = sum(weights.numel() for weights in network.parameters() if weights.dim() == _KERNEL)
-        images = found.thick[:, 0] if found.thick.dim() == _KERNEL else found.thick
+        images = found.thick if found.thick.dim() == found.truth.dim() else found.thick[:, 0]
         self._operations += 2 * _PASSES * kernels * images.numel()
         return found.to(self._device)
 

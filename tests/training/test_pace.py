@@ -16,10 +16,10 @@ from thinslice.training.pace import Pace
 
 
 def _slow_pairs():
-    """Pairs that take 20 ms each to draw."""
+    """Pairs that take 100 ms each to draw."""
     task = patch_task(8, Scale(4.0, 4.0, 1.0))
     while True:
-        time.sleep(0.02)
+        time.sleep(0.1)
         yield Patches(torch.zeros(4, 7, 8, 32), torch.zeros(4, len(task.grid.output_mm), 32), task)
 
 
@@ -31,8 +31,8 @@ def test_what_it_says_of_slow_pairs():
     said = pace.describe(15)
     form = r"([\d.]+) steps/s, (\d+)% of the time waiting for pairs, (\d+)% of (\d+) GFLOP/s"
     steps, waiting, share, rate = map(float, re.fullmatch(form, said).groups())
-    assert 10 < steps <= 50
-    assert waiting > 90
+    assert 1 < steps <= 10
+    assert waiting > 60
     assert share < 5
     assert rate > 1
     assert float(re.match(r"[\d.]+", pace.describe(15))[0]) == pytest.approx(0)

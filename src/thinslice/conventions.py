@@ -12,6 +12,9 @@ HU_RANGE = (-1024.0, 3071.0)
 TISSUES = {"lung": (-1000.0, -500.0), "soft": (-50.0, 150.0), "bone": (250.0, float("inf"))}
 """Ranges of HU by which readers of CT distinguish tissues."""
 
+BODY_HU = -500.0
+"""Denser is the body: not the air about it, nor lung."""
+
 MOST_SEED = (1 << 63) - 1
 """The largest seed: numpy takes more, torch does not."""
 

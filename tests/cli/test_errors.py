@@ -42,6 +42,7 @@ ONE_LINE = re.compile(r"error\[[A-Z0-9-]+\]: [^\n]+\n")
         ["inspect", "a.nii.gz", "--threads", "0"],
         ["train", "-i", "a.nii.gz", "-o", "w.safetensors", "--device", "mps"],
         ["train", "-i", "a.nii.gz", "-o", "w.safetensors", "--memory", "inf"],
+        ["train", "-i", "a.nii.gz", "-o", "w.safetensors", "--rate", "2"],
         ["train", "-o", "w.safetensors"],
         ["train", "-i", "a.nii.gz"],
         ["train", "-i", "a.nii.gz", "-o", "w.safetensors", "--weights", "old.safetensors", "--channels", "64"],

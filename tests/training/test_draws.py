@@ -48,3 +48,30 @@ def test_workers_that_cannot_be_forked_are_refused(draws, monkeypatch):
 def test_workers_stand_beside_a_graphics_card_alone():
     assert usual_workers(torch.device("cpu")) == 0
     assert usual_workers(torch.device("cuda")) > 1
+
+
+def test_a_small_scan_is_drawn_less_often(tmp_path):
+    """16 slices drawn as often as a whole scan took the place of what others could teach."""
+    for name, slices in (("large", 64), ("small", 16)):
+        volume = make_phantom(shape=(slices, 64, 64), spacing_mm=(1.5, 1.5, 1.5)).volume
+        files.write(volume, tmp_path / f"{name}.nii.gz")
+    read = []
+    pool = ScanPool(
+        [tmp_path / "large.nii.gz", tmp_path / "small.nii.gz"],
+        read=lambda path: files.read(path, axis="z"),
+        memory_bytes=10**9,
+    )
+    sizes = [pool[number].body_voxels for number in (0, 1)]
+    assert 2 < sizes[0] / sizes[1] < 8
+    config = FitConfig(InplaneConfig(16, 1), batch=1, patch_slices=4, patch_width=16)
+    draws = Draws(pool, config, seed=1, enough_body=sizes[0])
+
+    def pairs_of(network, scan, random, config):
+        read.append(scan.body_voxels)
+        return object()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("thinslice.training.draws.pairs_of", pairs_of)
+        for step in range(400):
+            draws[Draw("axial", step, 0)]
+    assert read.count(sizes[1]) / len(read) == pytest.approx(sizes[1] / sum(sizes), abs=0.05)

@@ -40,6 +40,10 @@ def train(
         typer.Option(metavar="PATH", help="A scan to measure on and not to learn from; may be repeated."),
     ] = None,
     iterations: Annotated[int, typer.Option(min=1, metavar="N", help="Steps in all.")] = 20_000,
+    rate: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", show_default="1; 0.5 with --weights", help="Of the usual learning rates."),
+    ] = None,
     channels: Annotated[
         int | None,
         typer.Option(min=8, metavar="N", show_default="64", help="Features of the coronal and sagittal network."),
@@ -77,6 +81,8 @@ def train(
         raise UsageError("USE-DEVICE", "train runs on cpu or cuda, not on mps")
     if not (math.isfinite(memory) and memory > 0):
         raise UsageError("USE-MEMORY", f"memory must be over 0 GB, found {memory:g}")
+    if rate is not None and not 0 < rate <= 1:
+        raise UsageError("USE-RATE", f"rate must be over 0 and at most 1, found {rate:g}")
     terminal.refuse_existing(output)
     checkpoint = output.with_name(output.name + ".checkpoint")
     terminal.refuse_clashes([*paths, *(validate or []), weights], output, checkpoint)
@@ -93,7 +99,7 @@ def train(
     defaults = TrainConfig()
     sizes = {name: size for name, size in (("channels", channels), ("blocks", blocks)) if size is not None}
     fit = replace(defaults.fit, inplane=replace(defaults.fit.inplane, **sizes), batch=batch)
-    config = replace(defaults, fit=fit, iterations=iterations)
+    config = replace(defaults, fit=fit, iterations=iterations, rate=rate)
     start = None if weights is None else Model.load(weights)
     if start is not None and blocks is not None:
         start = start.deepened(blocks, seed=seed)

@@ -79,12 +79,13 @@ class NoiseCorrelation:
     errors: tuple[float, float]
 
 
-def noise_correlation(slices: np.ndarray) -> NoiseCorrelation | None:
+def noise_correlation(slices: np.ndarray, *, fewest_pixels: int = _FEWEST_PIXELS) -> NoiseCorrelation | None:
     """Correlation of the noise of slices (k, y, x) HU that follow each other; None where too little of it is found.
 
     Noise of a scanner's raw data is independent from place to place along z: what noise two slices share tells how
     far their profiles overlap. It is measured over `_TRIPLES` triples of slices, where soft tissue is flat: what is
-    smooth is taken away (a Gaussian of 1 pixel), and the rest clipped, so that no vessel counts much.
+    smooth is taken away (a Gaussian of 1 pixel), and the rest clipped, so that no vessel counts much. A triple counts
+    where its slices have `fewest_pixels` of flat tissue in common.
     """
     if len(slices) < 3:
         return None
@@ -96,7 +97,7 @@ def noise_correlation(slices: np.ndarray) -> NoiseCorrelation | None:
             both = tissues[0] & tissues[lag]
             one, other = rests[0][both], rests[lag][both]
             together[place, lag - 1] = float(one @ other)
-            apart[place, lag - 1] = float(one @ one + other @ other) / 2 if both.sum() >= _FEWEST_PIXELS else 0.0
+            apart[place, lag - 1] = float(one @ one + other @ other) / 2 if both.sum() >= fewest_pixels else 0.0
     used = (apart > 0).all(axis=1)
     if used.sum() < _FEWEST_TRIPLES:
         return None
@@ -116,8 +117,8 @@ def _noise_in_tissue(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     image = np.asarray(image, np.float32)
     rest, smooth = image - ndimage.gaussian_filter(image, 1.0), ndimage.gaussian_filter(image, 3.0)
     tissue = (smooth > -200) & (smooth < 250)
-    if tissue.sum() < _FEWEST_PIXELS:
-        return rest, np.zeros_like(tissue)
+    if not tissue.any():
+        return rest, tissue
     noise = 1.4826 * float(np.median(np.abs(rest[tissue])))
     slope = np.hypot(ndimage.sobel(smooth, 0), ndimage.sobel(smooth, 1)) / 8
     return np.clip(rest, -3.5 * noise, 3.5 * noise), tissue & (slope < max(1.0, 0.15 * noise)) & (noise > 0)

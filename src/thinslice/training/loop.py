@@ -38,6 +38,7 @@ from thinslice.training.pace import Pace
 from thinslice.training.pairs import has_axial_pairs
 from thinslice.training.scans import ScanPool, TrainingScan
 
+GO_ON_RATE = 0.5
 CPU = torch.device("cpu")
 _log = logging.getLogger("thinslice.training")
 
@@ -51,8 +52,9 @@ class TrainConfig:
         iterations: steps in all.
         groups: draws of each network a step, each with a scan and a task of its own.
         shapes: share of the draws of the coronal and sagittal network that are bodies made in code.
+        enough_body: voxels of the body from which on a scan is drawn as often as any other; smaller ones less often.
         axial_every: steps from one in which the axial network learns to the next.
-        go_on_rate: share of the learning rates where training goes on from trained weights.
+        rate: share of the learning rates; None is 1, and `GO_ON_RATE` where training goes on from trained weights.
         validate_every: steps from one point of the validation curve to the next.
         validation_draws: batches of a point of the curve, the same ones at every point.
         checkpoint_s: seconds from one checkpoint to the next.
@@ -66,8 +68,9 @@ class TrainConfig:
     iterations: int = 20_000
     groups: int = 2
     shapes: float = 0.1
+    enough_body: float = 5e6
     axial_every: int = 10
-    go_on_rate: float = 0.5
+    rate: float | None = None
     validate_every: int = 500
     validation_draws: int = 40
     checkpoint_s: float = 120.0
@@ -152,9 +155,9 @@ def train(
     rank, processes = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
     if config.groups % processes:
         raise UsageError("USE-GROUPS", f"{config.groups} groups cannot be shared evenly by {processes} processes")
-    if start is not None:
-        fit = config.fit.going_on(start.inplane.config, start.axial.config, rate=config.go_on_rate)
-        config = replace(config, fit=fit)
+    sizes = (config.fit.inplane, config.fit.axial) if start is None else (start.inplane.config, start.axial.config)
+    rate = config.rate or (1.0 if start is None else GO_ON_RATE)
+    config = replace(config, fit=config.fit.going_on(*sizes, rate=rate))
     about = _describe(config, seed, start, pool.digest)
     run = _Training(config, seed, start, device)
     if checkpoint is not None and checkpoint.exists():
@@ -168,7 +171,7 @@ def train(
         for name in _learners(taught, step, config)
         for group in mine
     )
-    draws = Draws(pool, config.fit, seed=seed, shapes=config.shapes)
+    draws = Draws(pool, config.fit, seed=seed, shapes=config.shapes, enough_body=config.enough_body)
     pairs = drawn(draws, wanted, workers=workers, pin=device.type == "cuda")
     began, saved, pace = time.monotonic() - run.seconds, time.monotonic(), Pace(device, step=run.step)
     while run.step < config.iterations:

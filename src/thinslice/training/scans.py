@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from thinslice.conventions import HU_RANGE
+from thinslice.conventions import BODY_HU, HU_RANGE
 from thinslice.errors import GeometryError, UsageError, named
 from thinslice.synthesis.padding import fill_padding
 from thinslice.volume import Volume, refuse_small
@@ -37,6 +37,11 @@ class TrainingScan:
     def turned(self) -> np.ndarray:
         """(z, x, y) in that order in memory: sagittal images are cut from it many times as fast."""
         return np.ascontiguousarray(self.hu.transpose(0, 2, 1))
+
+    @cached_property
+    def body_voxels(self) -> int:
+        """Voxels denser than air and lung: how much there is to learn from."""
+        return int(np.count_nonzero(self.hu > BODY_HU))
 
     @property
     def thin(self) -> bool:
@@ -73,6 +78,7 @@ class ScanPool:
         Where not all scans can be held, each of them keeps its own share of the memory instead.
         """
         for number in range(len(self)):
+            _ = self[number].body_voxels
             if self[number].thin:
                 _ = self[number].turned
         if len(self._held) < len(self):

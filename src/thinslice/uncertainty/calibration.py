@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from thinslice.conventions import HU_RANGE
+from thinslice.conventions import BODY_HU, HU_RANGE
 from thinslice.networks.model import Model
 from thinslice.physics.acquisition import Acquisition
 from thinslice.physics.grid import plan_grid
@@ -28,7 +28,6 @@ _FEWEST_SLICES = 7
 _SHARE = 0.5  # of the logarithm of what is found, that counts
 _MOST = 1.5  # times larger or smaller, at most
 _BINS = 10
-_BODY_HU = -500.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +116,7 @@ def calibrate(found: SetAside | None) -> Calibration:
 def _window(hu: np.ndarray) -> tuple[slice, slice, slice]:
     """A window (z, y, x) about the middle of the body: a part of the plane."""
     side = [max(_LEAST_SIDE, round(_AREA**0.5 * size)) for size in hu.shape[1:]]
-    body = hu[:: max(1, len(hu) // 8)].max(axis=0) > _BODY_HU
+    body = hu[:: max(1, len(hu) // 8)].max(axis=0) > BODY_HU
     window = []
     for axis, (size, wanted) in enumerate(zip(hu.shape[1:], side, strict=True)):
         along = np.flatnonzero(body.any(axis=1 - axis))

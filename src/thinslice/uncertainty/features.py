@@ -34,6 +34,8 @@ _LEAST = 0.01  # of the noise's variance, added to energies
 _QUIETEST_HU = 1.0
 _MOST_ALIKE = {True: 0.25, False: 0.4}
 """Correlation of the noise of neighbouring slices, thin and thick ones: what is above is anatomy, taken for noise."""
+_FEWEST_PIXELS = 25  # of flat tissue that two slices share: a rough value serves better than none
+_USUALLY_ALIKE = {True: 0.0, False: 0.07}
 _ACROSS_LIMIT = 24  # pixels: second differences in the plane reach no farther
 
 
@@ -55,9 +57,10 @@ class Features:
         self._base = as_sparse(base_matrix(grid)).astype(np.float32)  # in float64 the product would copy the scan
         self._kept: dict[int, Tensor] = {}
         spacing = np.diff(grid.acquired_mm)[self._first]
-        shared = noise_correlation(acquisition.hu)
+        hu = acquisition.hu
+        shared = noise_correlation(hu) or noise_correlation(hu, fewest_pixels=_FEWEST_PIXELS)
         # Nothing by which a network could know a scan again: no spacing in mm, no size of pixels, no noise in HU.
-        alike = min(max(shared.values[0], 0.0), _MOST_ALIKE[grid.copies]) if shared else 0.0
+        alike = min(max(shared.values[0], 0.0), _MOST_ALIKE[grid.copies]) if shared else _USUALLY_ALIKE[grid.copies]
         scan = (alike, 0.0 if grid.copies else 1 - grid.flatness, views / 2)
         self._numbers = np.stack([
             4 * self._share * (1 - self._share),

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from torch import Tensor, nn
 
 from thinslice.baselines.paper_networks import AxialView, PixelWise, SliceWise
 from thinslice.baselines.wavelet import wavelet_loss
-from thinslice.conventions import OnProgress
+from thinslice.conventions import VIEWS, OnProgress
 from thinslice.errors import UsageError
 from thinslice.fitting.effort import Effort
 from thinslice.networks.device import arithmetic, choose_device
@@ -147,25 +148,85 @@ def paper_result(
     where = choose_device(device)
     with seeded(effort.seed):
         networks = PaperNetworks(config, ratio=fitted_ratio(grid)).to(where)
-    inside = np.clip(thick, -_OFFSET_HU, _RANGE_HU - _OFFSET_HU - 1)
-    slices = torch.from_numpy(((inside + _OFFSET_HU) / _RANGE_HU).astype(np.float32)).to(where)
     fit_paper(
         networks,
-        slices,
+        scaled(thick).to(where),
         config,
         effort,
         start=start,
         on_progress=partial(on_progress, stage) if on_progress else None,
     )
-    steps = 1
+    return restored(networks, thick, grid)
+
+
+def restored(
+    networks: PaperNetworks, thick: np.ndarray, grid: SliceGrid, *, views: Sequence[str] = VIEWS
+) -> np.ndarray:
+    """The scan on the output grid by networks that were trained.
+
+    Args:
+        networks: on the device that computes.
+        thick: (m, y, x) float32 HU.
+        grid: where acquired and output slices lie.
+        views: whose mean is taken.
+
+    Returns:
+        (n, y, x) float32 HU; in the gap regime acquired slices are copied.
+    """
+    slices, steps = scaled(thick).to(next(networks.parameters()).device), 1
     while steps < grid.factor * (1 - 1e-6):
-        slices, steps = synthesise(networks, slices), steps * networks.ratio
+        slices, steps = synthesise(networks, slices, views=views), steps * networks.ratio
     return _on_output_grid(slices.cpu().numpy() * _RANGE_HU - _OFFSET_HU, thick, grid)
+
+
+def scaled(hu: np.ndarray) -> Tensor:
+    """Intensities 0 to 1 of HU, float32; what is beyond the range is cut off."""
+    inside = np.clip(hu, -_OFFSET_HU, _RANGE_HU - _OFFSET_HU - 1)
+    return torch.from_numpy(((inside + _OFFSET_HU) / _RANGE_HU).astype(np.float32))
 
 
 def fitted_ratio(grid: SliceGrid) -> int:
     """3 for a factor of 3 with slices enough to drop two of three, else 2."""
     return 3 if abs(grid.factor - 3) < 1e-6 and len(grid.acquired_mm) >= 10 else 2
+
+
+class Learner:
+    """One step after another for the networks, at a rate that falls along a cosine.
+
+    Attributes:
+        networks: that learn.
+        steps: that were taken.
+        seconds: that they took.
+    """
+
+    def __init__(self, networks: PaperNetworks, config: PaperConfig) -> None:
+        self.networks, self.config = networks, config
+        self.optimiser = torch.optim.Adam(networks.parameters(), lr=config.learning_rate)
+        self.steps, self.seconds = 0, 0.0
+
+    def step(self, cube: Tensor, *, share: float) -> float:
+        """Follow the gradient on one cube (d, y, x); `share` of the run is over. Returns the loss."""
+        began = time.perf_counter()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.learning_rate * (0.505 + 0.495 * math.cos(math.pi * share))
+        loss = training_loss(self.networks, cube, self.config)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.networks.parameters(), _LARGEST_GRADIENT)
+        self.optimiser.step()
+        self.steps, self.seconds = self.steps + 1, self.seconds + time.perf_counter() - began
+        return float(loss.detach())
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` takes."""
+        states = {"networks": self.networks.state_dict(), "optimiser": self.optimiser.state_dict()}
+        return states | {"steps": self.steps, "seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.networks.load_state_dict(state["networks"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.steps, self.seconds = state["steps"], state["seconds"]
 
 
 def fit_paper(
@@ -196,7 +257,7 @@ def fit_paper(
         total = effort.seconds
     else:
         raise UsageError("USE-BUDGET", "neither seconds nor iterations are given; give one")
-    optimiser = torch.optim.Adam(networks.parameters(), lr=config.learning_rate)
+    learner = Learner(networks, config)
     random = np.random.default_rng(effort.seed)
     losses: list[float] = []
     longest = 0.0
@@ -206,14 +267,8 @@ def fit_paper(
         # The next step must end within the budget, too.
         if done + (longest if effort.steps is None else 0.0) >= total:
             break
-        for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * (0.505 + 0.495 * math.cos(math.pi * done / total))
-        loss = training_loss(networks, draw_cube(slices, config.cube, ratio=networks.ratio, random=random), config)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(networks.parameters(), _LARGEST_GRADIENT)
-        optimiser.step()
-        losses.append(float(loss.detach()))
+        cube = draw_cube(slices, config.cube, ratio=networks.ratio, random=random)
+        losses.append(learner.step(cube, share=done / total))
         longest = max(longest if len(losses) > 2 else 0.0, time.perf_counter() - begun)
         if on_progress:
             on_progress(min(done, total), total)
@@ -225,14 +280,26 @@ def draw_cube(slices: Tensor, size: tuple[int, int, int], *, ratio: int, random:
 
     Its depth is one more than a multiple of the ratio, so that dropped slices have neighbours.
     """
-    depth, height, width = (min(wanted, there) for wanted, there in zip(size, slices.shape, strict=True))
+    window = draw_window(slices.shape, size, ratio=ratio, random=random)
+    return slices[window].flip(draw_flips(random))
+
+
+def draw_window(
+    shape: Sequence[int], size: tuple[int, int, int], *, ratio: int, random: np.random.Generator
+) -> tuple[slice, ...]:
+    """A place (z, y, x) for a cube of this size, or smaller where there is less, one more than a multiple deep."""
+    depth, height, width = (min(wanted, there) for wanted, there in zip(size, shape, strict=True))
     depth -= (depth - 1) % ratio
     window = []
-    for there, extent in zip(slices.shape, (depth, height, width), strict=True):
+    for there, extent in zip(shape, (depth, height, width), strict=True):
         first = int(random.integers(there - extent + 1))
         window.append(slice(first, first + extent))
-    flipped = [axis for axis in range(3) if random.integers(2)]
-    return slices[tuple(window)].flip(flipped)
+    return tuple(window)
+
+
+def draw_flips(random: np.random.Generator) -> list[int]:
+    """The axes along which a cube is mirrored."""
+    return [axis for axis in range(3) if random.integers(2)]
 
 
 def training_loss(networks: PaperNetworks, cube: Tensor, config: PaperConfig) -> Tensor:
@@ -279,20 +346,20 @@ def agreement(one: Tensor, other: Tensor, gamma: float) -> Tensor:
 
 
 @torch.inference_mode()
-def synthesise(networks: PaperNetworks, slices: Tensor) -> Tensor:
+def synthesise(networks: PaperNetworks, slices: Tensor, *, views: Sequence[str] = VIEWS) -> Tensor:
     """Put the mean of the views between slices: (m, y, x) to (ratio (m - 1) + 1, y, x)."""
     m, rows, columns = slices.shape
     ratio = networks.ratio
-    out = torch.empty(ratio * (m - 1) + 1, rows, columns, device=slices.device)
+    out = torch.zeros(ratio * (m - 1) + 1, rows, columns, device=slices.device)
     new = out[:-1].unflatten(0, (-1, ratio))[:, 1:]
     with arithmetic(slices.device):
-        for part in _parts(m - 1, rows * columns):
-            new[part] = networks.slicewise(slices[part.start : part.stop + 1]).slices
-        for part in _parts(rows, m * columns):
+        for part in _parts(m - 1, rows * columns) if "axial" in views else ():
+            new[part] += networks.slicewise(slices[part.start : part.stop + 1]).slices
+        for part in _parts(rows, m * columns) if "coronal" in views else ():
             new[:, :, part] += networks.pixelwise.coronal(slices[:, part])
-        for part in _parts(columns, m * rows):
+        for part in _parts(columns, m * rows) if "sagittal" in views else ():
             new[:, :, :, part] += networks.pixelwise.sagittal(slices[:, :, part])
-    new /= 3
+    new /= len(views)
     out[::ratio] = slices
     return out
 

@@ -86,7 +86,7 @@ def evaluate(
         typer.Option(
             parser=options.list_of(str),
             metavar="M,M",
-            help="linear, cubic, bspline, smooth, axial, coronal, sagittal, mean3, paper-1, paper, "
+            help="linear, cubic, bspline, smooth, axial, coronal, sagittal, mean3, paper-1, paper, paper-trained, "
             "thinslice-scan, thinslice, thinslice-fit; or none.",
             rich_help_panel=_METHODS,
         ),
@@ -106,7 +106,9 @@ def evaluate(
     ] = "0",
     weights: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Weights in place of the shipped ones.", rich_help_panel=_METHODS),
+        typer.Option(
+            metavar="FILE", help="Weights in place of the shipped ones, or for paper-trained.", rich_help_panel=_METHODS
+        ),
     ] = None,
     write_inputs: Annotated[
         Path | None,

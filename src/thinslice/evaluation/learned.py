@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from thinslice.baselines.paper import paper_result
+from thinslice.baselines.paper import paper_result, restored
 from thinslice.conventions import HU_RANGE, VIEWS, OnProgress
-from thinslice.evaluation.learning import FITTED, PAPER, PARTS, Learning
+from thinslice.evaluation.learning import FITTED, PAPER, PAPER_TRAINED, PARTS, Learning
 from thinslice.fitting.scan import fit_scan, trained_view_weights
 from thinslice.networks.device import choose_device
 from thinslice.networks.model import Model
@@ -44,12 +44,12 @@ def learned_results(
     """Yield (name, (n, y, x) float32, seconds) of the learned methods on one thick volume.
 
     Single views and their mean are those of `thinslice-fit` where it is asked for, else of `thinslice-scan`,
-    else of `thinslice`. The seconds of a method are those of its fit and of its own synthesis.
+    else of `thinslice`, else of `paper-trained`. The seconds of a method are those of its fit and of its own synthesis.
 
     Args:
         thick: acquired slices.
         grid: from them to the output.
-        names: of `PAPER`, `FITTED` and `PARTS`.
+        names: of `LEARNED`.
         learning: effort of each fit, with its seed.
         on_progress: called with (stage, done, total).
         on_uncertainty: called before a result of `FITTED` is yielded, with its uncertainty, which takes time that does
@@ -59,14 +59,13 @@ def learned_results(
     acquisition = Acquisition(np.clip(thick.hu, *HU_RANGE), grid, thick.voxel_mm[:2])
     effort = learning.effort if learning.effort.steps is None else replace(learning.effort, seconds=None)
     learning = replace(learning, effort=effort)
-    for name in (name for name in PAPER if name in names):
-        start = time.monotonic()
-        result = paper_result(
-            acquisition.hu, grid, effort, distil=name == "paper", device=learning.device, on_progress=on_progress
-        )
-        yield name, result, time.monotonic() - start
     parts = [name for name in PARTS if name in names]
-    wanted = [name for name in FITTED if name in names] or (["thinslice-scan"] if parts else [])
+    wanted = [name for name in FITTED if name in names]
+    of_paper = [name for name in (*PAPER, PAPER_TRAINED) if name in names]
+    if PAPER_TRAINED in names and not wanted:
+        of_paper, parts = of_paper + parts, []
+    yield from _paper_results(acquisition, of_paper, learning, on_progress=on_progress)
+    wanted = wanted or (["thinslice-scan"] if parts else [])
     for number, fitted in enumerate(wanted):
         start = time.monotonic()
         model, view_weights = _model(fitted, acquisition, learning, on_progress=report)
@@ -84,6 +83,24 @@ def learned_results(
                 estimate_uncertainty(unsure, result, acquisition, model=model, view_weights=weights)
                 on_uncertainty(result, unsure, differs)
             yield name, result, fitted_s + took
+
+
+def _paper_results(
+    acquisition: Acquisition, names: Sequence[str], learning: Learning, *, on_progress: OnProgress | None
+) -> Iterator[tuple[str, np.ndarray, float]]:
+    """Of the recipe fitted to the scan, and of its networks that were trained on others."""
+    hu, grid = acquisition.hu, acquisition.grid
+    for name in names:
+        start = time.monotonic()
+        if name in PAPER:
+            result = paper_result(
+                hu, grid, learning.effort, distil=name == "paper", device=learning.device, on_progress=on_progress
+            )
+        else:
+            assert learning.paper is not None  # `check_methods`
+            views = (name,) if name in VIEWS else VIEWS
+            result = restored(learning.paper.to(choose_device(learning.device)), hu, grid, views=views)
+        yield name, result, time.monotonic() - start
 
 
 def _model(

@@ -6,13 +6,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from thinslice.baselines.paper import PaperNetworks
     from thinslice.fitting.effort import Effort
     from thinslice.networks.model import Model
 
-PARTS = ("axial", "coronal", "sagittal", "mean3")  # views of the first of `FITTED` that is asked for
+PARTS = ("axial", "coronal", "sagittal", "mean3")
+"""Views of the first of `FITTED` that is asked for, or of `PAPER_TRAINED` where that is."""
 PAPER = ("paper-1", "paper")
+PAPER_TRAINED = "paper-trained"
 FITTED = ("thinslice-fit", "thinslice-scan", "thinslice")
-LEARNED = (*PARTS, *PAPER, *FITTED)
+LEARNED = (*PARTS, *PAPER, PAPER_TRAINED, *FITTED)
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,13 @@ class Learning:
     Attributes:
         effort: of each fit; its seed is that of the first.
         model: weights in place of the shipped ones.
+        paper: networks of the paper's recipe that were trained on many scans.
         device: "auto", "cpu", "cuda" or "mps".
     """
 
     effort: Effort
     model: Model | None = None
+    paper: PaperNetworks | None = None
     device: str = "auto"
 
     def with_seed(self, seed: int) -> Learning:

@@ -17,7 +17,7 @@ from thinslice.conventions import OnProgress
 from thinslice.errors import UsageError
 from thinslice.evaluation import learned
 from thinslice.evaluation.learned import OnUncertainty
-from thinslice.evaluation.learning import LEARNED, Learning
+from thinslice.evaluation.learning import LEARNED, PAPER_TRAINED, Learning
 from thinslice.physics import interpolation
 from thinslice.physics.grid import SliceGrid
 from thinslice.physics.operator import along_z
@@ -52,6 +52,11 @@ def check_methods(names: Sequence[str], learning: Learning) -> None:
     for name in names:
         if name not in METHODS:
             raise UsageError("USE-METHOD", f"unknown method {name!r}; choose from {', '.join(METHODS)}")
+    if PAPER_TRAINED in names and learning.paper is None:
+        raise UsageError(
+            "USE-METHOD",
+            f"{PAPER_TRAINED} needs weights; thinslice train --recipe paper makes them, --weights names them",
+        )
     if set(names) & set(LEARNED):
         learned.check_learning(learning)
 

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from thinslice.baselines.paper_training import load_paper
 from thinslice.conventions import MOST_SEED, OnProgress
 from thinslice.errors import UsageError
 from thinslice.evaluation.exchange import find_result, input_paths, read_result, result_paths, write_input
 from thinslice.evaluation.learned import OnUncertainty
-from thinslice.evaluation.learning import Learning
+from thinslice.evaluation.learning import PAPER_TRAINED, Learning
 from thinslice.evaluation.measured_profile import measure_profile
 from thinslice.evaluation.methods import CLASSICAL, METHODS, check_methods, run_methods
 from thinslice.evaluation.metrics import Scorer
@@ -189,7 +190,8 @@ def evaluate(
         budget: seconds for each fit.
         iterations: steps for each fit instead of seconds.
         seeds: learned methods run once for each.
-        model: weights for "thinslice" and "thinslice-fit" in place of the shipped ones, or the file that holds them.
+        model: weights for "thinslice" and "thinslice-fit" in place of the shipped ones, or the file that holds them;
+            where "paper-trained" is among the methods, the file of its weights.
         assume_thickness: methods assume this many times the true thickness.
         assume_profile: methods assume this profile in place of the true one; "auto" finds it in the thick scan.
         grid: where output slices of thick ones lie: "slabs" over all slices that were averaged, "centres" from the
@@ -216,9 +218,7 @@ def evaluate(
         InputError: a scan, or a result to be scored, that cannot be read or holds NaN.
         GeometryError: too few slices, or a result that is not on the truth's grid.
     """
-    learning = Learning(
-        Effort(budget, iterations), Model.load(model) if isinstance(model, str | PathLike) else model, device
-    )
+    learning = Learning(Effort(budget, iterations), device=device, **_weights(model, methods))
     check_methods(methods, learning)
     _check_names(seeds, score or {}, assume_thickness)
     exchange = Exchange(
@@ -255,6 +255,13 @@ def evaluate(
         if on_progress:
             on_progress("cases", len(slugs), len(slugs))
     return table
+
+
+def _weights(model: Model | str | PathLike[str] | None, methods: Sequence[str]) -> dict[str, Any]:
+    """Fields of `Learning` for weights that are given."""
+    if not isinstance(model, str | PathLike):
+        return {"model": model}
+    return {"paper": load_paper(model)} if PAPER_TRAINED in methods else {"model": Model.load(model)}
 
 
 def _check_files(scans: Sequence[Path], slugs: Sequence[str], exchange: Exchange) -> list[Path]:

@@ -12,16 +12,15 @@ from os import PathLike
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
 from torch import nn
 
 from thinslice.conventions import VIEWS
-from thinslice.errors import ModelError, UsageError, named
+from thinslice.errors import UsageError
 from thinslice.networks.axial import AxialConfig, AxialNetwork
 from thinslice.networks.blocks import as_before
 from thinslice.networks.inplane import InplaneConfig, InplaneNetwork
+from thinslice.networks.stored import read_weights, write_weights
 from thinslice.networks.threads import seeded
-from thinslice.system.output import whole_file
 from thinslice.system.paths import as_path
 
 
@@ -137,8 +136,7 @@ class Model:
             "fusion": dict(self.fusion),
             "facts": self.facts,
         }
-        with whole_file(as_path(path), overwrite=overwrite) as temporary:
-            temporary.write_bytes(save(self.state(), metadata={"thinslice": json.dumps(about, sort_keys=True)}))
+        write_weights(as_path(path), self.state(), about, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Model:
@@ -147,23 +145,14 @@ class Model:
         Raises:
             ModelError: MODEL-READ, the file is no thinslice model.
         """
-        path = as_path(path)
-        try:
-            with path.open("rb") as file:
-                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-            about = json.loads(header["__metadata__"]["thinslice"])
+        with read_weights(as_path(path), "thinslice model") as (about, state):
+            if "recipe" in about:
+                raise ValueError(f"its weights are of the recipe {about['recipe']!r}, for evaluate alone")
             model = cls.new(InplaneConfig(**about["inplane"]), AxialConfig(**about["axial"]))
-            state = load_file(path)
             for name, network in model.networks.items():
                 part = {k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")}
                 network.load_state_dict(part)
             model.fusion, model.facts = {view: float(about["fusion"][view]) for view in VIEWS}, dict(about["facts"])
             if not math.isclose(sum(model.fusion.values()), 1, abs_tol=1e-6):
                 raise ValueError("the weights of its views do not sum to 1")
-        except OSError as error:
-            what = error.strerror or type(error).__name__
-            raise ModelError("MODEL-READ", f"weights {named(path, '')} cannot be read: {what}") from error
-        except (ValueError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
-            what = named(": " + " ".join(str(error).split())[:120], "") if str(error) else ""  # it may quote the path
-            raise ModelError("MODEL-READ", f"{named(path)} is no thinslice model{what}") from error
         return model

@@ -23,7 +23,6 @@ from thinslice.training.shapes import shape_pairs
 
 _AHEAD = 4  # draws that a worker keeps ready
 _BESIDE_CUDA = 4  # workers
-_LEAST_CHANCE = 0.02
 
 
 class Draw(NamedTuple):
@@ -42,8 +41,7 @@ class Draws(Dataset[Patches]):
         config: patch sizes.
         seed: of the run.
         shapes: share of the draws of the coronal and sagittal network that are bodies made in code.
-        enough_body: voxels of the body from which on a scan is drawn as often as any other; smaller ones less often,
-            in proportion. 0 draws all scans alike.
+        enough_body: as in `ScanPool.draw`.
     """
 
     def __init__(
@@ -58,16 +56,10 @@ class Draws(Dataset[Patches]):
         if draw.network == "inplane" and random.random() < self._shapes:
             return shape_pairs(random, self._config)
         while True:
-            scan = self.pool[int(random.integers(len(self.pool)))]
-            if len(self.pool) > 1 and random.random() >= self._chance(scan):
-                continue
+            scan = self.pool.draw(random, enough_body=self._enough_body)
             pairs = pairs_of(draw.network, scan, random, self._config)
             if pairs is not None:
                 return pairs
-
-    def _chance(self, scan: TrainingScan) -> float:
-        """That a scan is taken when its turn comes; never 0, or a pool of air would never be done."""
-        return max(_LEAST_CHANCE, scan.body_voxels / self._enough_body) if self._enough_body else 1.0
 
 
 def pairs_of(network: str, scan: TrainingScan, random: np.random.Generator, config: FitConfig) -> Patches | None:

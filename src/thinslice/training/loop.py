@@ -21,7 +21,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from thinslice.conventions import OnProgress
-from thinslice.errors import InputError, UsageError, named
+from thinslice.errors import UsageError
 from thinslice.fitting.average import Average
 from thinslice.fitting.config import FitConfig
 from thinslice.fitting.inplane_pairs import Patches
@@ -32,7 +32,7 @@ from thinslice.networks.axial import AxialConfig
 from thinslice.networks.inplane import InplaneConfig
 from thinslice.networks.model import Model
 from thinslice.networks.task import CONDITIONS
-from thinslice.system.output import whole_file
+from thinslice.training.checkpoint import load_checkpoint, write_checkpoint
 from thinslice.training.draws import Draw, Draws, drawn, pairs_of
 from thinslice.training.pace import Pace
 from thinslice.training.pairs import has_axial_pairs
@@ -161,7 +161,7 @@ def train(
     about = _describe(config, seed, start, pool.digest)
     run = _Training(config, seed, start, device)
     if checkpoint is not None and checkpoint.exists():
-        _go_on(run, checkpoint, about, device)
+        load_checkpoint(checkpoint, about, run.load, device=device)
     taught = ["inplane", "axial"] if any(has_axial_pairs(pool[number]) for number in range(len(pool))) else ["inplane"]
     learning = {name: _shared(run.model.networks[name], device, processes) for name in taught}
     mine = range(rank, config.groups, processes)
@@ -189,7 +189,7 @@ def train(
             _log.info("%s", " ".join(f"{key} {value:.3f}" for key, value in point.items()))
             _log.info("%s", pace.describe(run.step))
         if checkpoint is not None and rank == 0 and time.monotonic() - saved > config.checkpoint_s:
-            _write(checkpoint, run, about)
+            write_checkpoint(checkpoint, run.state(), about)
             saved = time.monotonic()
     on_progress("train", config.iterations, config.iterations)
     model = run.averaged().to(CPU)
@@ -244,23 +244,3 @@ def _describe(config: TrainConfig, seed: int, start: Model | None, scans: str) -
     """What a checkpoint is of: it goes on with nothing else."""
     about = {"config": asdict(config), "seed": seed, "start": start and start.digest, "scans": scans}
     return json.dumps(about | {"conditions": CONDITIONS}, sort_keys=True)
-
-
-def _write(path: Path, run: _Training, about: str) -> None:
-    with whole_file(path, overwrite=True) as temporary:
-        torch.save({"config": about, "state": run.state()}, temporary)
-
-
-def _go_on(run: _Training, path: Path, about: str, device: torch.device) -> None:
-    try:
-        saved = torch.load(path, weights_only=True, map_location=device)
-        state, described = saved["state"], saved["config"]
-        if described == about:
-            run.load(state)
-    except OSError as error:
-        what = error.strerror or type(error).__name__
-        raise InputError("TRAIN-CHECKPOINT", f"checkpoint {named(path, '')} cannot be read: {what}") from error
-    except Exception as error:  # torch has no type of its own for a damaged file
-        raise InputError("TRAIN-CHECKPOINT", f"{named(path)} is no checkpoint: {type(error).__name__}") from error
-    if described != about:
-        raise InputError("TRAIN-CHECKPOINT", f"{named(path)} is of other settings; remove it or name another output")

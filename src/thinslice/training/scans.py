@@ -18,6 +18,8 @@ from thinslice.volume import Volume, refuse_small
 
 MOST_THIN_PIXELS = 4.0  # slices up to so many pixels apart are thin: they serve as labels along z
 
+_LEAST_CHANCE = 0.02  # that a scan is taken when its turn comes: a pool of air would never be done
+
 
 @dataclass(frozen=True)
 class TrainingScan:
@@ -84,6 +86,21 @@ class ScanPool:
         if len(self._held) < len(self):
             self._held.clear()
             self._memory //= workers
+
+    def draw(self, random: np.random.Generator, *, enough_body: float = 0.0) -> TrainingScan:
+        """A scan by chance.
+
+        Args:
+            random: source of the draw.
+            enough_body: voxels of the body from which on a scan is drawn as often as any other; smaller ones less
+                often, in proportion. 0 draws all scans alike.
+        """
+        while True:
+            scan = self[int(random.integers(len(self)))]
+            if len(self) == 1 or not enough_body:
+                return scan
+            if random.random() < max(_LEAST_CHANCE, scan.body_voxels / enough_body):
+                return scan
 
     def __getitem__(self, number: int) -> TrainingScan:
         if number in self._held:

@@ -36,6 +36,11 @@ class InplaneConfig:
         """Planes in: the image and its neighbours."""
         return 2 * self.neighbours + 1
 
+    @property
+    def reach(self) -> int:
+        """Pixels of an image that tell of one: as far as its convolutions reach, either way."""
+        return 2 * self.blocks + 2
+
 
 class InplaneNetwork(nn.Module):
     """Coronal or sagittal images on the output slices from images on the acquired ones."""

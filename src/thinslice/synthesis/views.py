@@ -19,6 +19,7 @@ from thinslice.networks.planes import plane_steps, with_neighbours
 from thinslice.networks.task import condition
 from thinslice.networks.unfold import Unfolding, unfolding
 from thinslice.physics.acquisition import Acquisition
+from thinslice.synthesis.body import nearness
 
 _PIXELS = 2**15  # acquired pixels in a batch: features of a layer stay in the cache
 
@@ -35,7 +36,7 @@ def add_view(
     disagreement: np.ndarray | None = None,
     on_progress: OnImages = lambda done, total: None,
 ) -> None:
-    """Add a view's residuals, times `weight`, to `out` in place.
+    """Add a view's residuals, times `weight`, to `out` in place; coronal and sagittal ones not in air about the body.
 
     Args:
         out: (n, y, x) float32; slices that are copies of acquired ones are left alone.
@@ -73,26 +74,37 @@ def _add_inplane(
     reach, step = network.config.neighbours, plane_steps(acquisition)[view]
     new = grid.synthesised()
     where, conditioned = unfolding(grid).of(new).to(device), condition(grid).to(device)
+    near = nearness(acquired, reach=network.config.reach)
+    near = near if axis == 1 else near.T
     batch = max(1, _PIXELS // (m * width))
     for start in range(0, count, batch):
         stop = min(start + batch, count)
-        low, high = max(0, start - reach * step), min(count, stop + reach * step)
-        block = acquired[:, low:high].transpose(1, 0, 2) if axis == 1 else acquired[:, :, low:high].transpose(2, 0, 1)
-        images = torch.from_numpy(np.clip(block, *HU_RANGE))
-        planes = with_neighbours(images, start - low, stop - low, reach=reach, step=step)
-        residual = network.residual(planes.to(device), where, conditioned)
-        if disagreement is not None:
-            _add(disagreement, residual.mul(1 if axis == 1 else -1), new, slice(start, stop), axis=axis)
-        _add(out, residual.mul_(weight), new, slice(start, stop), axis=axis)
+        if (across := _some(near[start:stop])) is not None:
+            low, high = max(0, start - reach * step), min(count, stop + reach * step)
+            block = acquired[:, low:high, across] if axis == 1 else acquired[:, across, low:high]
+            block = block.transpose(axis, 0, 3 - axis)
+            images = torch.from_numpy(np.clip(block, *HU_RANGE))
+            planes = with_neighbours(images, start - low, stop - low, reach=reach, step=step)
+            residual = network.residual(planes.to(device), where, conditioned)
+            residual.mul_(torch.from_numpy(near[start:stop, None, across]).to(device))
+            place = (slice(start, stop), across) if axis == 1 else (across, slice(start, stop))
+            if disagreement is not None:
+                _add(disagreement, residual.mul(1 if axis == 1 else -1), new, place, axis=axis)
+            _add(out, residual.mul_(weight), new, place, axis=axis)
         on_progress(stop, count)
 
 
-def _add(volume: np.ndarray, images: torch.Tensor, slices: np.ndarray, planes: slice, *, axis: int) -> None:
-    """Add images (planes, slices, across) to a volume (n, y, x) in place, where coronal ones stand along its axis 1."""
-    if axis == 1:
-        volume[slices, planes] += images.cpu().numpy().transpose(1, 0, 2)
-    else:
-        volume[slices, :, planes] += images.cpu().numpy().transpose(1, 2, 0)
+def _some(near: np.ndarray) -> slice | None:
+    """The pixels across images (planes, across) from the first near the body to the last; None where none is."""
+    columns = np.flatnonzero(near.any(axis=0))
+    return slice(int(columns[0]), int(columns[-1]) + 1) if columns.size else None
+
+
+def _add(
+    volume: np.ndarray, images: torch.Tensor, slices: np.ndarray, place: tuple[slice, slice], *, axis: int
+) -> None:
+    """Add images (planes, slices, across) to a place (y, x) of a volume (n, y, x), coronal ones along its axis 1."""
+    volume[(slices, *place)] += images.cpu().numpy().transpose((1, 0, 2) if axis == 1 else (1, 2, 0))
 
 
 def _add_axial(

@@ -26,7 +26,8 @@ from thinslice.phantom import make_phantom, thicken
 from thinslice.physics.acquisition import Acquisition
 from thinslice.physics.grid import plan_grid
 
-SMALL = FitConfig(
+SMALL = dataclasses.replace(
+    FitConfig.for_views(("axial",)),  # every phase
     inplane=InplaneConfig(channels=16, blocks=1),
     axial=AxialConfig(channels=16, blocks=1),
     batch=4,
@@ -72,6 +73,14 @@ def test_same_seed_and_steps_give_the_same_weights(scan):
     assert [step for _, step, _ in first.curve][-1] == 12
     assert first.model.digest == second.model.digest != other.model.digest
     assert first.steps == 12
+
+
+def test_the_axial_network_learns_where_its_view_is_asked_for_alone():
+    for views, learners in ((VIEWS, ()), (("axial", "coronal"), ()), (("axial",), ("axial",))):
+        config = FitConfig.for_views(views)
+        assert config.increments.learners == learners
+        assert config.increments_run == bool(learners)
+    assert FitConfig.for_views(VIEWS) == FitConfig()
 
 
 def test_every_term_can_be_left_out_and_run_alone(scan):

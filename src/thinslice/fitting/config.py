@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from thinslice.conventions import VIEWS
@@ -88,11 +88,11 @@ class FitConfig:
     patch_slices: int = 16
     patch_width: int = 64
     fine_share: float = 0.5
-    plane_share: float = 0.35
-    context_share: float = 0.55
+    plane_share: float = 0.4
+    context_share: float = 0.6
     context_noise: bool = False
     slice_noise: bool = True
-    increments: IncrementConfig = field(default_factory=IncrementConfig)
+    increments: IncrementConfig = field(default_factory=lambda: IncrementConfig(learners=()))
     axial_weight: float = 0.0
     charbonnier_share: float = 0.6
     bias: float = 1.5
@@ -115,13 +115,24 @@ class FitConfig:
         return bool(increments.learners) and any(increments.loss_weights) and rest > 1e-6
 
     @classmethod
+    def for_views(cls, views: Sequence[str]) -> FitConfig:
+        """The choices of a fit from nothing, for views that will run.
+
+        The axial view learns from the others, in a tenth of the budget, where it is asked for alone: beside them it
+        has no weight (docs/experiments/axial.md).
+        """
+        if set(views) - {"axial"}:
+            return cls()
+        return cls(plane_share=0.35, context_share=0.55, increments=IncrementConfig())
+
+    @classmethod
     def adapting(cls) -> FitConfig:
         """The choices for adapting a trained model, where those of a fit from nothing do not serve.
 
         It is given neighbouring planes from the first step on, and noisy ones: it was trained among acquired planes,
         and would come to rely on smooth ones.
         """
-        return cls(plane_share=0.0, context_share=1.0, context_noise=True, increments=IncrementConfig(learners=()))
+        return cls(plane_share=0.0, context_share=1.0, context_noise=True)
 
     def going_on(self, inplane: InplaneConfig, axial: AxialConfig, *, rate: float) -> FitConfig:
         """The same for a trained model of these sizes, at `rate` times the learning rates."""

@@ -96,15 +96,15 @@ def fit_scan(
     Args:
         acquisition: the scan and its grid.
         effort: seconds or steps, seed, self-check. Without a self-check, what was fitted is kept.
-        config: every choice of the fit; by default `FitConfig()`, or `FitConfig.adapting()` where there is a
+        config: every choice of the fit; by default `FitConfig.for_views`, or `FitConfig.adapting` where there is a
             `start`, whose sizes count in any case and whose rates are `adapt_rate` times those named.
         device: where to compute; the CPU by default.
         start: a trained model to adapt; kept as it is where the self-check prefers it.
-        views: that the synthesis will fuse, and the self-check scores; all of them learn in any case.
+        views: that the synthesis will fuse, and the self-check scores.
         on_progress: called with (stage, done, total) for the stages "fit" and "self-check".
     """
     device, began, grid = device or torch.device("cpu"), time.monotonic(), acquisition.grid
-    config = config or (FitConfig() if start is None else FitConfig.adapting())
+    config = config or (FitConfig.for_views(views) if start is None else FitConfig.adapting())
     if start is not None:
         config = config.going_on(start.inplane.config, start.axial.config, rate=config.adapt_rate)
     held_out, before, seconds = _set_aside(grid, check=effort.check), None, effort.seconds

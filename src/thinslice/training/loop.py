@@ -1,8 +1,8 @@
 """Training on many scans, on one process or several, with checkpoints.
 
-A step takes `groups` draws (`training/draws.py`) for the network of the coronal and the sagittal view and as many for
-the axial one. What is drawn depends on seed, step and group alone: a run that was cut off goes on as if nothing had
-happened, and processes that share the groups of a step take the step that one would.
+A step takes `groups` draws (`training/draws.py`) for the network of the coronal and the sagittal view, and as many for
+the axial one where that learns. What is drawn depends on seed, step and group alone: a run that was cut off goes on as if
+nothing had happened, and processes that share the groups of a step take the step that one would.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class TrainConfig:
         groups: draws of each network a step, each with a scan and a task of its own.
         shapes: share of the draws of the coronal and sagittal network that are bodies made in code.
         enough_body: voxels of the body from which on a scan is drawn as often as any other; smaller ones less often.
-        axial_every: steps from one in which the axial network learns to the next.
+        axial_every: steps from one in which the axial network learns to the next; with 0 it stays as it is.
         rate: share of the learning rates; None is 1, and `GO_ON_RATE` where training goes on from trained weights.
         validate_every: steps from one point of the validation curve to the next.
         validation_draws: batches of a point of the curve, the same ones at every point.
@@ -69,7 +69,7 @@ class TrainConfig:
     groups: int = 2
     shapes: float = 0.1
     enough_body: float = 5e6
-    axial_every: int = 10
+    axial_every: int = 0
     rate: float | None = None
     validate_every: int = 500
     validation_draws: int = 40
@@ -162,7 +162,8 @@ def train(
     run = _Training(config, seed, start, device)
     if checkpoint is not None and checkpoint.exists():
         load_checkpoint(checkpoint, about, run.load, device=device)
-    taught = ["inplane", "axial"] if any(has_axial_pairs(pool[number]) for number in range(len(pool))) else ["inplane"]
+    teaches = bool(config.axial_every) and any(has_axial_pairs(pool[number]) for number in range(len(pool)))
+    taught = ["inplane", "axial"] if teaches else ["inplane"]
     learning = {name: _shared(run.model.networks[name], device, processes) for name in taught}
     mine = range(rank, config.groups, processes)
     wanted = (
@@ -201,7 +202,7 @@ def train(
 
 def _learners(taught: list[str], step: int, config: TrainConfig) -> list[str]:
     """The networks that learn in a step."""
-    return taught if step % config.axial_every == 0 else taught[:1]
+    return taught if config.axial_every and step % config.axial_every == 0 else taught[:1]
 
 
 def _shared(network: nn.Module, device: torch.device, processes: int) -> nn.Module:

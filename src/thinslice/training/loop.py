@@ -1,8 +1,8 @@
 """Training on many scans, on one process or several, with checkpoints.
 
 A step takes `groups` draws (`training/draws.py`) for the network of the coronal and the sagittal view, and as many for
-the axial one where that learns. What is drawn depends on seed, step and group alone: a run that was cut off goes on as if
-nothing had happened, and processes that share the groups of a step take the step that one would.
+the axial one where that learns. What is drawn depends on seed, step and group alone: a run that was cut off goes on as
+if nothing had happened, and processes that share the groups of a step take the step that one would.
 """
 
 from __future__ import annotations

@@ -87,3 +87,19 @@ def test_the_body_is_as_if_networks_had_run_everywhere(
     np.testing.assert_allclose(skipped[0][uniform], -1000, atol=1e-3)
     np.testing.assert_allclose(everywhere[0][uniform], -1000, atol=0.1)
     assert not skipped[1][:, near == 0].any()
+
+
+@pytest.mark.parametrize("width", [7, 40, 144, 513])
+def test_images_are_cut_to_few_widths_that_hold_what_is_near(width: int) -> None:
+    """For every shape that is met PyTorch keeps some megabytes."""
+    widths = set()
+    for first in range(width):
+        for last in range(first, width, max(1, width // 40)):
+            near = np.zeros((2, width), np.float32)
+            near[0, first] = near[1, last] = 1
+            span = views._some(near)
+            assert span is not None
+            assert 0 <= span.start <= first <= last < span.stop <= width
+            widths.add(span.stop - span.start)
+    assert len(widths) <= 8
+    assert views._some(np.zeros((2, width), np.float32)) is None

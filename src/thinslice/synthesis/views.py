@@ -22,6 +22,7 @@ from thinslice.physics.acquisition import Acquisition
 from thinslice.synthesis.body import nearness
 
 _PIXELS = 2**15  # acquired pixels in a batch: features of a layer stay in the cache
+_WIDTHS = 8  # that images are cut to, at most: what PyTorch keeps for every shape took a gigabyte
 
 OnImages = Callable[[float, float], None]  # (images done, in all)
 
@@ -95,9 +96,14 @@ def _add_inplane(
 
 
 def _some(near: np.ndarray) -> slice | None:
-    """The pixels across images (planes, across) from the first near the body to the last; None where none is."""
-    columns = np.flatnonzero(near.any(axis=0))
-    return slice(int(columns[0]), int(columns[-1]) + 1) if columns.size else None
+    """Pixels across images (planes, across) from the first near the body to the last, or more; None where none is."""
+    columns, width = np.flatnonzero(near.any(axis=0)), near.shape[1]
+    if not columns.size:
+        return None
+    step = -(-width // _WIDTHS)
+    wide = min(width, step * -(-int(columns[-1] - columns[0] + 1) // step))
+    start = min(int(columns[0]), width - wide)
+    return slice(start, start + wide)
 
 
 def _add(

@@ -287,7 +287,17 @@ def draw_cube(slices: Tensor, size: tuple[int, int, int], *, ratio: int, random:
 def draw_window(
     shape: Sequence[int], size: tuple[int, int, int], *, ratio: int, random: np.random.Generator
 ) -> tuple[slice, ...]:
-    """A place (z, y, x) for a cube of this size, or smaller where there is less, one more than a multiple deep."""
+    """A place for a cube in a scan, by chance.
+
+    Args:
+        shape: (z, y, x) of the scan.
+        size: of the cube; less where there is less.
+        ratio: its depth is one more than a multiple of it.
+        random: source of the draw.
+
+    Returns:
+        Ranges of slices, rows and columns.
+    """
     depth, height, width = (min(wanted, there) for wanted, there in zip(size, shape, strict=True))
     depth -= (depth - 1) % ratio
     window = []
@@ -347,7 +357,7 @@ def agreement(one: Tensor, other: Tensor, gamma: float) -> Tensor:
 
 @torch.inference_mode()
 def synthesise(networks: PaperNetworks, slices: Tensor, *, views: Sequence[str] = VIEWS) -> Tensor:
-    """Put the mean of the views between slices: (m, y, x) to (ratio (m - 1) + 1, y, x)."""
+    """Put the mean of the views between slices: (m, y, x) scaled intensities to (ratio (m - 1) + 1, y, x)."""
     m, rows, columns = slices.shape
     ratio = networks.ratio
     out = torch.zeros(ratio * (m - 1) + 1, rows, columns, device=slices.device)

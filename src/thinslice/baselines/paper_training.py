@@ -80,7 +80,16 @@ def train_paper(
 
 
 def draw_thick_cube(scan: TrainingScan, size: tuple[int, int, int], random: np.random.Generator) -> Tensor:
-    """A cube (d, y, x) of scaled intensities: acquired slices, some of them, or means of some."""
+    """A cube of acquired slices, of every second to fourth of them, or of means of so many.
+
+    Args:
+        scan: it is cut from.
+        size: slices, rows and columns; fewer where the scan has fewer.
+        random: source of the draw.
+
+    Returns:
+        (d, y, x) float32 scaled intensities, where d - 1 is even.
+    """
     most = min(_MOST_TOGETHER, int(_COARSEST_MM / scan.spacing_mm), len(scan.hu) // _FEWEST_SLICES)
     together = int(random.integers(1, most + 1)) if most > 1 else 1
     averaged = random.random() < 0.5
@@ -95,6 +104,13 @@ def save_paper(
     networks: PaperNetworks, path: str | PathLike[str], *, config: PaperConfig, facts: dict[str, Any], overwrite: bool
 ) -> None:
     """Write weights of the recipe as safetensors.
+
+    Args:
+        networks: trained.
+        path: of the file.
+        config: their sizes and weights.
+        facts: JSON-ready: how they were trained (no patient data).
+        overwrite: replace an existing file.
 
     Raises:
         OutputError: the file exists or cannot be written.

@@ -67,8 +67,8 @@ def train(
     recipe: Annotated[
         Literal["thinslice", "paper-1", "paper"],
         typer.Option(
-            metavar="thinslice|paper-1|paper",
-            help="Our own, or that of the paper without and with distillation, for evaluate alone.",
+            metavar="NAME",
+            help="thinslice, or, for evaluate alone, the paper's: paper-1, and paper with distillation.",
         ),
     ] = "thinslice",
 ) -> None:

@@ -130,7 +130,7 @@ def train(
     workers: int = 0,
     on_progress: OnProgress = lambda stage, done, total: None,
 ) -> Model:
-    """Train a model on many scans. The axial network stays as it is where no scan is thin: nothing could teach it.
+    """Train a model on many scans. The axial network stays as it is but with `axial_every`, where a scan is thin.
 
     Args:
         pool: the scans.
